@@ -1,0 +1,1 @@
+"""Builders for the models that ship with the project (development only, not installed)."""

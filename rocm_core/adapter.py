@@ -1,0 +1,206 @@
+"""The half that the framework adapters share: flat options, and the model behind them.
+
+Both frameworks describe their classes with pydantic and bring it along; this module is the only
+one of ``rocm_core`` that imports it, and nothing in ``rocm_core`` imports this module. It knows
+no framework.
+
+In the adapters an option that is not given stays unset, so the server's and the model's own
+defaults apply (``TextModel`` alone has defaults of its own).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from typing_extensions import Self
+
+from rocm_core.config import GenerateConfig, LoadConfig, Timeouts, override
+from rocm_core.model import TextModel, load_model
+
+_LOAD_FIELDS = frozenset(f.name for f in fields(LoadConfig))
+_GENERATE_FIELDS = frozenset(f.name for f in fields(GenerateConfig))
+# What the frameworks' own serializers add to the fields.
+_FOREIGN_KEYS = frozenset({"class_name"})
+_creating = threading.Lock()
+
+
+class RocmOptions(BaseModel):
+    """Options of every adapter, named as in ``LoadConfig`` and ``GenerateConfig``.
+
+    The server starts at first use and is shared by instances that ask for the same model and
+    load options.
+    """
+
+    # A validation error would otherwise print every argument, the key among them.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    model: str = ""
+    """GGUF file, directory, ``org/repo[:quant]``, a name in ``ROCM_MODEL_DIR``, ``"demo"``, or
+    the URL of a running server. With ``base_url``: the model's name there, if it has several."""
+    base_url: str | None = None
+    """A running server to use instead of starting one."""
+    api_key: SecretStr | None = Field(default=None, exclude=True)
+    """Key of that server; left out of every dump."""
+
+    timeout: float | None = None
+    """Seconds for a whole answer; ``None`` for no limit."""
+    connect_timeout: float | None = 5.0
+    """Seconds to reach the server."""
+    first_token_timeout: float | None = None
+    """Seconds to the first byte of an answer; ``None``: no limit for a server of our own, whose
+    death is noticed at once, and 600 s for a remote one."""
+    idle_timeout: float | None = 75.0
+    """Seconds between two pieces of a stream."""
+
+    backend: str = "auto"
+    engine: Literal["auto", "binary", "embedded"] = "auto"
+    server_path: str | None = None
+    context_len: int = 0
+    gpu_layers: int = -1
+    parallel: int | None = None
+    threads: int | None = None
+    batch_size: int | None = None
+    ubatch_size: int | None = None
+    flash_attn: bool | None = None
+    cache_type_k: str | None = None
+    cache_type_v: str | None = None
+    lora: list[str] = Field(default_factory=list)
+    mmproj: str | None = None
+    draft_model: str | None = None
+    chat_template: str | None = None
+    rpc_servers: list[str] = Field(default_factory=list)
+    port: int | None = None
+    stall_timeout: float = 120.0
+    extra_args: list[str] = Field(default_factory=list)
+
+    _text_model: TextModel | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_unknown_options(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        known = set(_FOREIGN_KEYS)
+        for name, field in cls.model_fields.items():
+            known.update(n for n in (name, field.alias) if n)
+        for name in values:
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                raise ValueError(f"{cls.__name__} has no option {name!r}.{hint}")
+        return values
+
+    @model_validator(mode="after")
+    def _some_model(self) -> Any:
+        if not self.model and not self.base_url:
+            raise ValueError("give model= (a GGUF file, 'demo', …) or base_url= (a running server)")
+        self.load_config()
+        return self
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Pass the hook on: pydantic's own one, made for the private attribute, ends here."""
+        super().model_post_init(context)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        # A pickled copy opens a share of its own; processes and sockets stay here.
+        state = super().__getstate__()
+        private = state.get("__pydantic_private__")
+        if private:
+            state["__pydantic_private__"] = {**private, "_text_model": None}
+        return state
+
+    def __copy__(self) -> Self:
+        twin = super().__copy__()
+        twin._text_model = None  # as with pickling: a share of its own
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        memo[id(self._text_model)] = None
+        return super().__deepcopy__(memo)
+
+    # -- the model --------------------------------------------------------------------------
+
+    def load_config(self) -> LoadConfig:
+        """The load options as one object; raises ``ConfigError`` for impossible ones."""
+        values = {name: getattr(self, name) for name in _LOAD_FIELDS if hasattr(self, name)}
+        if self.base_url and self.model:
+            values["model_name"] = self.model
+        return LoadConfig(**values)
+
+    def timeouts(self) -> Timeouts:
+        """The limits of one request."""
+        first = self.first_token_timeout
+        if first is None and (self.base_url or self.model).startswith(("http://", "https://")):
+            first = Timeouts().first_token  # nobody tells us when a remote server hangs
+        return Timeouts(
+            connect=self.connect_timeout,
+            first_token=first,
+            idle=self.idle_timeout,
+            total=self.timeout,
+        )
+
+    @property
+    def text_model(self) -> TextModel:
+        """The model; made at first use, its server started at its first use."""
+        if self._text_model is None:
+            with _creating:
+                if self._text_model is None:
+                    self._text_model = load_model(
+                        self.base_url or self.model,
+                        self.load_config(),
+                        api_key=self.api_key.get_secret_value() if self.api_key else None,
+                        timeouts=self.timeouts(),
+                    )
+        return self._text_model
+
+    def close(self) -> None:
+        """Let go of the server; one that nobody else holds stops. The next call opens again."""
+        model, self._text_model = self._text_model, None
+        if model is not None:
+            model.close()
+
+    def loaded_name(self) -> str:
+        """The model's name for metadata; no I/O. The server's own name once it is known."""
+        props = self._text_model.props if self._text_model else None
+        return (props.model_alias if props else "") or self.model or str(self.base_url)
+
+
+class GenerationOptions(RocmOptions):
+    """``RocmOptions`` and how to generate; unset options are not sent."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    typical_p: float | None = None
+    repeat_penalty: float | None = None
+    repeat_last_n: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+    stop: list[str] | None = None
+    stop_token_ids: list[int] = Field(default_factory=list)
+    grammar: str | None = None
+    logit_bias: Any = None
+    ignore_eos: bool | None = None
+    cache_prompt: bool | None = None
+
+    def generate_config(self, options: Mapping[str, Any]) -> tuple[GenerateConfig, dict[str, Any]]:
+        """The options of this instance with those of one call over them.
+
+        Args:
+            options: of one call; those that ``GenerateConfig`` does not name are request fields
+                of their own (``tools``, ``chat_template_kwargs``, …) and are returned as such.
+        """
+        own = {name: getattr(self, name) for name in _GENERATE_FIELDS if hasattr(self, name)}
+        config = GenerateConfig(**own)
+        given = {k: v for k, v in options.items() if k in _GENERATE_FIELDS}
+        rest = {k: v for k, v in options.items() if k not in _GENERATE_FIELDS}
+        return override(config, given), rest

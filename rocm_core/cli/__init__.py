@@ -1,0 +1,44 @@
+"""The command ``llama-rocm``: parse arguments, hand over, turn our errors into plain words."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from rocm_core.errors import RocmError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        Exit code: 0 done, 1 an error of ours (told on stderr), 130 ended by Ctrl-C.
+    """
+    options = _parser().parse_args(argv)
+    if options.verbose:
+        logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
+    try:
+        code: int = options.run(options)
+    except RocmError as error:
+        print(f"llama-rocm: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    from rocm_core.cli import chat, serve
+
+    parser = argparse.ArgumentParser(
+        prog="llama-rocm",
+        description="Run a GGUF model with llama.cpp, on an AMD GPU where there is one.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    chat.add_command(commands)
+    serve.add_command(commands)
+    return parser

@@ -1,0 +1,203 @@
+"""The asyncio transport: the twin of ``sync``, one ``httpx.AsyncClient`` per event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+
+from rocm_core.client import calls
+from rocm_core.client.base import ClientSettings, Deadline, body_begins
+from rocm_core.client.calls import Call, Messages, StreamCall
+from rocm_core.client.events import StreamDecoder
+from rocm_core.client.failures import error_from_response
+from rocm_core.config import GenerateConfig, Timeouts
+from rocm_core.errors import ClientError
+from rocm_core.types import ServerProps, StreamEvent
+
+T = TypeVar("T")
+_DEFAULTS = GenerateConfig(max_tokens=None, temperature=None)
+
+
+class AsyncClient(ClientSettings):
+    """Every llama-server endpoint, for asyncio.
+
+    One instance serves any number of event loops, one after another or at once. Nothing is
+    opened before the first request, and no connection outlives its request, so there is
+    nothing to close in a loop that is gone.
+    """
+
+    def __init__(
+        self, *args: Any, transport: httpx.AsyncBaseTransport | None = None, **settings: Any
+    ) -> None:
+        """``transport``: an ``httpx`` transport to use instead of our own, in every loop."""
+        super().__init__(*args, **settings)
+        self._transport = transport
+        self._lock = threading.Lock()
+        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Break off open streams, in every loop, and let go of every socket."""
+        self.abort_streams()
+        with self._lock:
+            client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+    def _http(self) -> httpx.AsyncClient:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            client = self._clients.get(loop)
+            if client is None:
+                own = self._transport or httpx.AsyncHTTPTransport(**self._transport_options())
+                client = httpx.AsyncClient(transport=own, **self._client_options())
+                self._clients[loop] = client
+            return client
+
+    async def call(self, call: Call[T], timeouts: Timeouts | None = None) -> T:
+        """Send one request and read its whole answer; errors as in ``Client.call``."""
+        deadline = Deadline(timeouts or self.timeouts)
+        http = self._http()
+        async with self._diagnosed():
+            with self._wire() as wire, self._sending(http, deadline):
+                request = self._request(http, call.method, call.path, call.body, deadline)
+                request.extensions["trace"] = wire.atrace
+                response = await http.send(request)
+        return self._read(call, response)
+
+    async def stream(
+        self, call: StreamCall, timeouts: Timeouts | None = None
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """Send one request and yield its events; errors as in ``Client.stream``."""
+        decoder = StreamDecoder()
+        deadline = Deadline(timeouts or self.timeouts)
+        async with self._diagnosed(), self._open(call, deadline) as response:
+            # A transport of the caller's own may hand over an answer that has been read already.
+            read = response.aiter_bytes if response.is_stream_consumed else response.aiter_raw
+            async for chunk in read():
+                for event in decoder.feed(chunk):
+                    yield event
+                if decoder.ended:
+                    return
+                deadline.check()
+            for event in decoder.close():
+                yield event
+
+    @contextlib.asynccontextmanager
+    async def _open(self, call: StreamCall, deadline: Deadline) -> AsyncIterator[httpx.Response]:
+        http = self._http()
+        with self._wire() as wire:
+            with self._sending(http, deadline):
+                request = self._request(http, "POST", call.path, call.body, deadline)
+                request.extensions["trace"] = wire.atrace
+                response = await http.send(request, stream=True)
+            try:
+                with self._reading(deadline):
+                    body_begins(response, deadline)
+                    if response.status_code >= 400:
+                        await response.aread()
+                        raise error_from_response(response)
+                    yield response
+            finally:
+                await response.aclose()
+
+    @contextlib.asynccontextmanager
+    async def _diagnosed(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            if self._diagnose is None:
+                raise
+            better = await asyncio.to_thread(self._diagnose, error)
+            if better is error:
+                raise
+            raise better from error
+
+    # -- endpoints (see rocm_core.client.calls) ---------------------------------------------
+
+    async def health(self) -> str:
+        """``GET /health``."""
+        return await self.call(calls.health())
+
+    async def props(self) -> ServerProps:
+        """``GET /props``."""
+        return await self.call(calls.props())
+
+    async def slots(self) -> list[dict[str, Any]]:
+        """``GET /slots``."""
+        return await self.call(calls.slots())
+
+    async def metrics(self) -> dict[str, float]:
+        """``GET /metrics``."""
+        return await self.call(calls.metrics())
+
+    async def models(self) -> list[dict[str, Any]]:
+        """``GET /v1/models``."""
+        return await self.call(calls.models())
+
+    async def lora_adapters(self) -> list[dict[str, Any]]:
+        """``GET /lora-adapters``."""
+        return await self.call(calls.lora_adapters())
+
+    async def tokenize(self, text: str, **options: bool) -> list[int]:
+        """``POST /tokenize``."""
+        return await self.call(calls.tokenize(text, **options))
+
+    async def detokenize(self, ids: Sequence[int]) -> str:
+        """``POST /detokenize``."""
+        return await self.call(calls.detokenize(ids))
+
+    async def apply_template(self, messages: Messages, **fields: Any) -> str:
+        """``POST /apply-template``."""
+        return await self.call(calls.apply_template(messages, **fields))
+
+    async def embeddings(self, inputs: Sequence[str]) -> list[list[float]]:
+        """``POST /v1/embeddings``."""
+        return await self.call(calls.embeddings(inputs))
+
+    async def rerank(
+        self, query: str, documents: Sequence[str], top_n: int | None = None
+    ) -> list[tuple[int, float]]:
+        """``POST /v1/rerank``."""
+        return await self.call(calls.rerank(query, documents, top_n))
+
+    def completion(
+        self, prompt: str | Sequence[int], config: GenerateConfig = _DEFAULTS
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """``POST /completion``."""
+        return self.stream(calls.completion(prompt, config))
+
+    def text_completion(
+        self, prompt: str, config: GenerateConfig = _DEFAULTS, model: str | None = None
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """``POST /v1/completions``."""
+        return self.stream(calls.text_completion(prompt, config, model))
+
+    def chat(
+        self,
+        messages: Messages,
+        config: GenerateConfig = _DEFAULTS,
+        model: str | None = None,
+        **fields: Any,
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """``POST /v1/chat/completions``."""
+        return self.stream(calls.chat(messages, config, model, **fields))

@@ -1,0 +1,259 @@
+"""What the sync and the async client share: address, headers, limits. No transport here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import orjson
+
+from rocm_core.client.calls import Call
+from rocm_core.client.failures import error_from_response, translated, without_password
+from rocm_core.config import Timeouts
+from rocm_core.errors import (
+    ConfigError,
+    ProtocolError,
+    RequestTimeout,
+    RocmError,
+    ServerUnreachable,
+)
+
+T = TypeVar("T")
+
+# Each request has a connection of its own. llama-server closes the connection after a streamed
+# answer although it advertises keep-alive, so a pool would hand out dead connections; and
+# without idle connections nothing outlives an event loop.
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+
+Diagnose = Callable[[RocmError], RocmError]
+
+
+class ClientSettings:
+    """Where and how to reach one server, and the pure parts of every request."""
+
+    def __init__(
+        self,
+        base_url: str = "http://localhost",
+        *,
+        uds: str | Path | None = None,
+        api_key: str | None = None,
+        timeouts: Timeouts | None = None,
+        headers: Mapping[str, str] | None = None,
+        diagnose: Diagnose | None = None,
+    ) -> None:
+        """Args:
+            base_url: ``http(s)://host:port[/prefix]``; a trailing ``/v1`` is dropped.
+            uds: unix socket to connect to instead of the URL's host.
+            api_key: sent as a bearer token; never part of ``repr``.
+            timeouts: limits per phase.
+            headers: further headers for every request.
+            diagnose: asked, when a request fails, for a better reason (a server that died).
+
+        Raises:
+            ConfigError: the URL is not http or https, or a header is not legal in HTTP.
+        """
+        url = base_url.rstrip("/")
+        if not url.startswith(("http://", "https://")):
+            raise ConfigError(f"base_url must start with http:// or https://, got {base_url!r}")
+        self.base_url = url.removesuffix("/v1")
+        self._shown_url = _checked_url(self.base_url)
+        self.uds = str(uds) if uds is not None else None
+        self.timeouts = timeouts or Timeouts()
+        self._headers = {
+            "accept": "*/*",
+            "accept-encoding": "identity",
+            "connection": "close",
+            "content-type": "application/json",
+            "user-agent": "llama-rocm",
+            **(headers or {}),
+        }
+        if api_key:
+            self._headers["authorization"] = f"Bearer {api_key}"
+        for name, value in self._headers.items():
+            if not (value.isascii() and value.isprintable() and value == value.strip()):
+                raise ConfigError(f"the {name} header holds characters that HTTP does not allow")
+        self._diagnose = diagnose
+        self._wires: set[Wire] = set()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address!r})"
+
+    @property
+    def address(self) -> str:
+        """The URL without a password, or ``unix:`` and the socket's path."""
+        return f"unix:{self.uds}" if self.uds else self._shown_url
+
+    def abort_streams(self) -> None:
+        """Break off every request that is under way, from any thread.
+
+        Whoever waits for it gets an error at once; llama-server frees the slots.
+        """
+        for wire in list(self._wires):
+            wire.cut()
+
+    @contextlib.contextmanager
+    def _wire(self) -> Iterator[Wire]:
+        wire = Wire()
+        self._wires.add(wire)
+        try:
+            yield wire
+        finally:
+            self._wires.discard(wire)
+
+    @contextlib.contextmanager
+    def _sending(
+        self, client: httpx.Client | httpx.AsyncClient, deadline: Deadline
+    ) -> Iterator[None]:
+        """Errors until the answer begins."""
+        try:
+            with deadline.named(), translated(self.address, deadline.limits, streaming=False):
+                yield
+        except RuntimeError as error:
+            if not client.is_closed:
+                raise
+            raise ServerUnreachable(f"the client of {self.address} is closed") from error
+
+    @contextlib.contextmanager
+    def _reading(self, deadline: Deadline) -> Iterator[None]:
+        """Errors once the answer has begun."""
+        with deadline.named(), translated(self.address, deadline.limits, streaming=True):
+            yield
+
+    def _transport_options(self) -> dict[str, Any]:
+        # Building a TLS context costs milliseconds: only for https.
+        return {
+            "verify": self.base_url.startswith("https://"),
+            "limits": LIMITS,
+            "uds": self.uds,
+        }
+
+    def _client_options(self) -> dict[str, Any]:
+        return {"base_url": self.base_url, "headers": self._headers, "trust_env": False}
+
+    def _content(self, body: Any) -> bytes | None:
+        if body is None:
+            return None
+        try:
+            return orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
+        except TypeError as error:
+            raise ConfigError(f"the request cannot be written as JSON: {error}") from error
+
+    def _request(
+        self,
+        client: httpx.Client | httpx.AsyncClient,
+        method: str,
+        path: str,
+        body: Any,
+        deadline: Deadline,
+    ) -> httpx.Request:
+        first = deadline.left(deadline.limits.first_token)
+        connect = deadline.left(deadline.limits.connect)
+        timeout = httpx.Timeout(connect=connect, read=first, write=first, pool=None)
+        return client.build_request(method, path, content=self._content(body), timeout=timeout)
+
+    def _read(self, call: Call[T], response: httpx.Response) -> T:
+        if response.status_code >= 400:
+            raise error_from_response(response)
+        try:
+            return call.read(response.content)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ProtocolError(
+                f"unexpected answer of {call.path}: {response.content[:200]!r}"
+            ) from error
+
+
+class Deadline:
+    """The ``total`` limit of one answer, beside the limits of its phases."""
+
+    def __init__(self, limits: Timeouts) -> None:
+        self.limits = limits
+        self._end = None if limits.total is None else time.monotonic() + limits.total
+
+    def left(self, limit: float | None) -> float | None:
+        """``limit``, but no longer than what is left of ``total``."""
+        if self._end is None:
+            return limit
+        left = max(0.0, self._end - time.monotonic()) + 0.001  # so that it has passed then
+        return left if limit is None else min(limit, left)
+
+    def check(self) -> None:
+        """Raises ``RequestTimeout`` once the limit has passed."""
+        if self._end is not None and time.monotonic() > self._end:
+            raise RequestTimeout(
+                f"the answer took longer than {self.limits.total} s (timeouts.total)",
+                phase="total",
+            )
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """A wait that ``left`` has cut short is a timeout of ``total``."""
+        try:
+            yield
+        except RequestTimeout:
+            self.check()
+            raise
+
+
+def body_begins(response: httpx.Response, deadline: Deadline) -> None:
+    """From here on the ``idle`` limit holds; httpcore reads this mapping when the body begins."""
+    response.request.extensions["timeout"]["read"] = deadline.left(deadline.limits.idle)
+
+
+class Wire:
+    """The connection of one request, so that another thread can cut it.
+
+    httpcore tells its ``trace`` callback of the connection when it is made: long before the
+    answer, which may take minutes to begin.
+    """
+
+    _CONNECTED = ("connect_tcp.complete", "connect_unix_socket.complete", "start_tls.complete")
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+        self._cut = False
+
+    def trace(self, event: str, facts: Mapping[str, Any]) -> None:
+        """For ``httpx.Client``."""
+        if event.endswith(self._CONNECTED):
+            self._stream = facts["return_value"]
+            if self._cut:
+                self.cut()
+
+    async def atrace(self, event: str, facts: Mapping[str, Any]) -> None:
+        """For ``httpx.AsyncClient``."""
+        self.trace(event, facts)
+
+    def cut(self) -> None:
+        """Shut the connection down, now or as soon as it is made."""
+        self._cut = True
+        raw = self._stream and self._stream.get_extra_info("socket")
+        if raw:
+            with contextlib.suppress(OSError):  # it ended by itself meanwhile
+                try:
+                    raw.shutdown(socket.SHUT_RDWR)
+                except TypeError:  # uvloop's sockets cannot
+                    with socket.socket(fileno=os.dup(raw.fileno())) as twin:
+                        twin.shutdown(socket.SHUT_RDWR)
+
+
+def _checked_url(url: str) -> str:
+    """The URL for messages: without a password.
+
+    Raises:
+        ConfigError: it cannot be connected to.
+    """
+    try:
+        parsed = httpx.URL(url)
+        parsed.host.encode("idna")
+        shown = without_password(parsed) if parsed.userinfo else url
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise ConfigError(f"not a usable base_url: {error}") from error
+    if not parsed.host or (parsed.port or 0) > 65535:
+        raise ConfigError(f"base_url needs a host and a port up to 65535, got {shown!r}")
+    return shown

@@ -1,0 +1,246 @@
+"""Every request a client needs, as data: method, path, body, and how to read the answer. Pure.
+
+Paths and fields: llama.cpp ``tools/server/README.md`` and ``server-schema.cpp``. Unset options
+are not sent; zeros are. Generation always streams, because older builds finish a non-streamed
+request after the caller has gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import orjson
+
+from rocm_core.config import GenerateConfig
+from rocm_core.errors import ConfigError, ProtocolError
+from rocm_core.types import Message, ServerProps
+
+T = TypeVar("T")
+Messages = Sequence[Message | Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request whose answer is read at once."""
+
+    method: str
+    path: str
+    read: Callable[[bytes], T]
+    body: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCall:
+    """One request whose answer is a generation stream."""
+
+    path: str
+    body: dict[str, Any]
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise ProtocolError(f"expected JSON, got {content[:200]!r}") from error
+
+
+def _field(name: str) -> Callable[[bytes], Any]:
+    def read(content: bytes) -> Any:
+        value = _json(content)
+        if not isinstance(value, dict) or name not in value:
+            raise ProtocolError(f"the answer has no field {name!r}: {content[:200]!r}")
+        return value[name]
+
+    return read
+
+
+# ---------------------------------------------------------------------------
+# Facts
+# ---------------------------------------------------------------------------
+
+
+def health() -> Call[str]:
+    """``GET /health``: ``"ok"``; 503 (``ServerLoading``) until the model is loaded."""
+    return Call("GET", "/health", _field("status"))
+
+
+def props() -> Call[ServerProps]:
+    """``GET /props``."""
+    return Call("GET", "/props", _read_props)
+
+
+def slots() -> Call[list[dict[str, Any]]]:
+    """``GET /slots``: one object per slot."""
+    return Call("GET", "/slots", _json)
+
+
+def metrics() -> Call[dict[str, float]]:
+    """``GET /metrics``: the ``llamacpp:`` gauges and counters, without that prefix."""
+    return Call("GET", "/metrics", _read_metrics)
+
+
+def models() -> Call[list[dict[str, Any]]]:
+    """``GET /v1/models``."""
+    return Call("GET", "/v1/models", _field("data"))
+
+
+def lora_adapters() -> Call[list[dict[str, Any]]]:
+    """``GET /lora-adapters``."""
+    return Call("GET", "/lora-adapters", _json)
+
+
+def set_lora_adapters(scales: Mapping[int, float]) -> Call[Any]:
+    """``POST /lora-adapters``: adapter id to scale."""
+    body = [{"id": id_, "scale": scale} for id_, scale in scales.items()]
+    return Call("POST", "/lora-adapters", _json, body)
+
+
+def _read_props(content: bytes) -> ServerProps:
+    raw = _json(content)
+    if not isinstance(raw, dict):
+        raise ProtocolError(f"unexpected /props: {content[:200]!r}")
+    defaults = raw.get("default_generation_settings") or {}
+    return ServerProps(
+        n_ctx=int(defaults.get("n_ctx") or 0),
+        total_slots=int(raw.get("total_slots") or 0),
+        model_path=str(raw.get("model_path") or ""),
+        model_alias=str(raw.get("model_alias") or ""),
+        chat_template=str(raw.get("chat_template") or ""),
+        chat_template_caps=raw.get("chat_template_caps") or {},
+        modalities=raw.get("modalities") or {},
+        build_info=str(raw.get("build_info") or ""),
+        raw=raw,
+    )
+
+
+def _read_metrics(content: bytes) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for line in content.decode("utf-8", "replace").splitlines():
+        name, _, value = line.rpartition(" ")
+        if name.startswith("llamacpp:"):
+            try:
+                values[name.removeprefix("llamacpp:")] = float(value)
+            except ValueError as error:
+                raise ProtocolError(f"not a metrics line: {line!r}") from error
+    return values
+
+
+# ---------------------------------------------------------------------------
+# Text tools
+# ---------------------------------------------------------------------------
+
+
+def tokenize(
+    text: str, *, add_special: bool = False, parse_special: bool = True
+) -> Call[list[int]]:
+    """``POST /tokenize``."""
+    body = {"content": text, "add_special": add_special, "parse_special": parse_special}
+    return Call("POST", "/tokenize", _field("tokens"), body)
+
+
+def detokenize(ids: Sequence[int]) -> Call[str]:
+    """``POST /detokenize``."""
+    return Call("POST", "/detokenize", _field("content"), {"tokens": list(ids)})
+
+
+def apply_template(messages: Messages, **fields: Any) -> Call[str]:
+    """``POST /apply-template``: the prompt that the model's chat template makes."""
+    body = {"messages": [as_message(m) for m in messages], **fields}
+    return Call("POST", "/apply-template", _field("prompt"), body)
+
+
+def embeddings(inputs: Sequence[str]) -> Call[list[list[float]]]:
+    """``POST /v1/embeddings``: one vector per input, in the order of the inputs."""
+    return Call("POST", "/v1/embeddings", _read_embeddings, {"input": list(inputs)})
+
+
+def rerank(
+    query: str, documents: Sequence[str], top_n: int | None = None
+) -> Call[list[tuple[int, float]]]:
+    """``POST /v1/rerank``: ``(index, relevance_score)`` pairs, best first."""
+    body: dict[str, Any] = {"query": query, "documents": list(documents)}
+    if top_n is not None:
+        body["top_n"] = top_n
+    return Call("POST", "/v1/rerank", _read_ranks, body)
+
+
+def _read_embeddings(content: bytes) -> list[list[float]]:
+    rows = _field("data")(content)
+    return [row["embedding"] for row in sorted(rows, key=lambda row: row["index"])]
+
+
+def _read_ranks(content: bytes) -> list[tuple[int, float]]:
+    rows = _field("results")(content)
+    pairs = [(row["index"], row["relevance_score"]) for row in rows]
+    return sorted(pairs, key=lambda pair: -pair[1])
+
+
+# ---------------------------------------------------------------------------
+# Generation
+# ---------------------------------------------------------------------------
+
+_SAMPLING = (
+    "temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_penalty", "repeat_last_n",
+    "presence_penalty", "frequency_penalty", "seed", "grammar", "json_schema", "logit_bias",
+    "ignore_eos", "cache_prompt",
+)  # fmt: skip
+
+
+def _generation(config: GenerateConfig, max_tokens_field: str) -> dict[str, Any]:
+    body = {name: value for name in _SAMPLING if (value := getattr(config, name)) is not None}
+    body["stream"] = True
+    if config.max_tokens is not None:
+        body[max_tokens_field] = config.max_tokens
+    if config.stop:
+        body["stop"] = list(config.stop)
+    body.update(config.extra)
+    return body
+
+
+def completion(prompt: str | Sequence[int], config: GenerateConfig) -> StreamCall:
+    """``POST /completion``, the native dialect: its stream carries token ids."""
+    prompt = prompt if isinstance(prompt, str) else list(prompt)
+    return StreamCall("/completion", {"prompt": prompt, **_generation(config, "n_predict")})
+
+
+def text_completion(prompt: str, config: GenerateConfig, model: str | None = None) -> StreamCall:
+    """``POST /v1/completions``, the OpenAI dialect."""
+    body = {"prompt": prompt, **_generation(config, "max_tokens")}
+    return StreamCall("/v1/completions", _openai(body, model))
+
+
+def chat(
+    messages: Messages,
+    config: GenerateConfig,
+    model: str | None = None,
+    **fields: Any,
+) -> StreamCall:
+    """``POST /v1/chat/completions``; ``fields`` are further request fields (tools, …)."""
+    body = {"messages": [as_message(m) for m in messages], **_generation(config, "max_tokens")}
+    if config.stop_token_ids:
+        # The chat dialect carries token ids in its logprobs only.
+        body.update(logprobs=True, top_logprobs=1)
+    body.update((k, v) for k, v in fields.items() if v is not None)
+    return StreamCall("/v1/chat/completions", _openai(body, model))
+
+
+def _openai(body: dict[str, Any], model: str | None) -> dict[str, Any]:
+    body.setdefault("stream_options", {"include_usage": True})
+    if model:
+        body["model"] = model
+    return body
+
+
+def as_message(message: Message | Mapping[str, Any]) -> dict[str, Any]:
+    """A message as ``/v1/chat/completions`` takes it.
+
+    Raises:
+        ConfigError: it is neither a ``Message`` nor a mapping.
+    """
+    if isinstance(message, Message):
+        return {"role": message.role, "content": message.content}
+    if not isinstance(message, Mapping):
+        raise ConfigError(f"a message is a Message or a mapping with a role, not {message!r}")
+    return dict(message)

@@ -1,0 +1,153 @@
+"""What a server's error, or a broken connection, becomes in our error tree. Pure.
+
+llama.cpp sources: ``format_error_response`` in ``tools/server/server-common.cpp`` (types and
+status codes), ``server-task.cpp`` (``exceed_context_size_error`` with both numbers).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import reprlib
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import orjson
+
+from rocm_core import errors
+from rocm_core.config import Timeouts
+
+_NUMBER = r"\((\d{1,18}) tokens\)"
+_OVERFLOW = re.compile(f"{_NUMBER} exceeds the available context size {_NUMBER}")
+
+_BY_TYPE: dict[str, type[errors.HTTPStatusError]] = {
+    "invalid_request_error": errors.InvalidRequest,
+    "exceed_context_size_error": errors.ContextOverflow,
+    "authentication_error": errors.AuthenticationError,
+    "permission_error": errors.AuthenticationError,
+    "feature_disabled": errors.NotSupported,
+    "not_found_error": errors.EndpointNotFound,
+    "not_supported_error": errors.NotSupported,
+    "server_error": errors.GenerationError,
+}
+_BY_STATUS: dict[int, type[errors.HTTPStatusError]] = {
+    400: errors.InvalidRequest,
+    401: errors.AuthenticationError,
+    403: errors.AuthenticationError,
+    404: errors.EndpointNotFound,
+    422: errors.InvalidRequest,
+    429: errors.ServerBusy,
+    500: errors.GenerationError,
+    501: errors.NotSupported,
+    503: errors.ServerBusy,
+}
+_REMEDY: dict[type[errors.HTTPStatusError], str] = {
+    errors.AuthenticationError: "Pass the server's key as api_key=.",
+    errors.EndpointNotFound: "Check the base URL, and that the server is a llama-server.",
+    errors.ServerLoading: "Wait until GET /health answers 200, then try again.",
+    errors.ServerBusy: "Every slot is taken: try again later or start it with more slots.",
+}
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 300
+_short.maxdict = _short.maxlist = 10
+shown = _short.repr  # bounded in length and depth, whatever a server sends
+
+
+def error_from_body(body: Any, status: int = 0, url: str = "") -> errors.HTTPStatusError:
+    """The exception for an error body ``{"error": {code, message, type, …}}``.
+
+    Bodies of other shapes (plain strings, proxies' HTML) keep their text.
+    """
+    report = body.get("error", body) if isinstance(body, dict) else body
+    if not isinstance(report, dict):
+        report = {"message": report if isinstance(report, str) else shown(report)}
+    code = report.get("code")
+    status = status or (code if isinstance(code, int) else 0)
+    kind = report.get("type") if isinstance(report.get("type"), str) else ""
+    said = report.get("message")
+    message = said if isinstance(said, str) else shown(report)
+    cls = _error_class(status, kind or "", message)
+    facts: dict[str, Any] = {"status": status, "type": kind, "message": message}
+    text = f"{message} (HTTP {status})" if status else message
+    if url:
+        text += f" from {url}"
+    if cls is errors.ContextOverflow:
+        return _context_overflow(report, message, facts)
+    if remedy := _REMEDY.get(cls):
+        text = f"{text}. {remedy}"
+    return cls(text, **facts)
+
+
+def _error_class(status: int, kind: str, message: str) -> type[errors.HTTPStatusError]:
+    if status == 503 and "oading" in message:
+        return errors.ServerLoading
+    if _OVERFLOW.search(message):
+        return errors.ContextOverflow
+    return _BY_TYPE.get(kind) or _BY_STATUS.get(status) or errors.GenerationError
+
+
+def _context_overflow(
+    report: dict[str, Any], message: str, facts: dict[str, Any]
+) -> errors.ContextOverflow:
+    numbers = [report.get("n_prompt_tokens"), report.get("n_ctx")]
+    found = _OVERFLOW.search(message)
+    if found and not all(isinstance(n, int) for n in numbers):
+        numbers = [int(found[1]), int(found[2])]
+    n_prompt, n_ctx = (n if isinstance(n, int) else None for n in numbers)
+    text = (
+        f"the prompt has {n_prompt or 'more'} tokens, the context of a slot holds "
+        f"{n_ctx or 'fewer'}. Shorten the prompt, or load the model with a larger context_len."
+    )
+    return errors.ContextOverflow(text, n_prompt_tokens=n_prompt, n_ctx=n_ctx, **facts)
+
+
+def error_from_response(response: httpx.Response) -> errors.HTTPStatusError:
+    """The exception for a response with status 400 or more whose body has been read."""
+    try:
+        body: Any = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        text = response.content.decode("utf-8", "replace")
+        body = text.strip()[:500] or response.reason_phrase
+    return error_from_body(body, response.status_code, without_password(response.request.url))
+
+
+def without_password(url: httpx.URL) -> str:
+    """A URL for messages."""
+    return str(url.copy_with(username=None, password=None))
+
+
+@contextlib.contextmanager
+def translated(url: str, timeouts: Timeouts, *, streaming: bool) -> Iterator[None]:
+    """httpx's exceptions as ours. ``streaming``: the answer had begun."""
+    try:
+        yield
+    except httpx.ConnectTimeout as error:
+        raise errors.RequestTimeout(
+            f"no connection to {url} within {timeouts.connect} s (timeouts.connect)",
+            phase="connect",
+        ) from error
+    except httpx.TimeoutException as error:
+        phase = "idle" if streaming else "first_token"
+        limit = getattr(timeouts, phase)
+        raise errors.RequestTimeout(
+            f"{url} sent nothing for {limit} s (timeouts.{phase})", phase=phase
+        ) from error
+    except httpx.ConnectError as error:
+        raise errors.ServerUnreachable(
+            f"nothing answers at {url} ({error}). Is the server running, and is the address right?"
+        ) from error
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise errors.ConfigError(f"not a usable URL: {url} ({error})") from error
+    except httpx.LocalProtocolError:
+        # Its text shows the header's value, which may be a secret.
+        raise errors.ConfigError("a header of the request is not legal in HTTP") from None
+    except httpx.RemoteProtocolError as error:
+        cls = errors.StreamInterrupted if streaming else errors.ServerUnreachable
+        raise cls(f"{url} broke the connection off: {error}") from error
+    except httpx.DecodingError as error:
+        raise errors.ProtocolError(f"{url} sent an undecodable body: {error}") from error
+    except httpx.TransportError as error:
+        cls = errors.StreamInterrupted if streaming else errors.ServerUnreachable
+        raise cls(f"the connection to {url} broke: {error or type(error).__name__}") from error

@@ -1,0 +1,222 @@
+"""Every exception this project raises on purpose, in one tree.
+
+    RocmError
+    ├─ ConfigError                 an option is unknown, contradictory or out of range
+    ├─ ModelNotFound               no such file, name or model on the server
+    ├─ InvalidGGUF                 the file is not a GGUF, or its header is damaged
+    ├─ EngineNotFound              neither a llama-server nor the embedded engine is installed
+    ├─ BackendUnavailable          the chosen backend cannot run on this machine
+    ├─ ServerError                 the supervised llama-server process
+    │  ├─ ServerStartError         it exited before it was ready
+    │  │  └─ PortInUse             somebody else holds the TCP port
+    │  ├─ ServerStalled            it lives, but loading makes no progress
+    │  ├─ ServerDied               it exited while it was in use
+    │  └─ ServerStopped            it was stopped (close(), end of program) while in use
+    └─ ClientError                 a conversation with a server over HTTP
+       ├─ ServerUnreachable        nothing answers at the address
+       ├─ RequestTimeout           connect, first token, idle or total limit passed
+       ├─ ProtocolError            the server's bytes make no sense
+       │  └─ StreamInterrupted     a stream ended without its end marker
+       └─ HTTPStatusError          the server answered with an error
+          ├─ InvalidRequest        400: a field is wrong
+          │  └─ ContextOverflow    the prompt does not fit the context
+          ├─ AuthenticationError   401, 403: API key missing or wrong
+          ├─ EndpointNotFound      404
+          ├─ ServerBusy            429, or 503 because no slot is free
+          ├─ ServerLoading         503 while the model is loading
+          ├─ NotSupported          501: this server or model cannot do that
+          └─ GenerationError       an error that the server reports inside a stream, or 500
+
+Catch ``RocmError`` for everything, or the class that fits. Messages say what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class RocmError(Exception):
+    """Base class of every exception raised on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors with keyword-only fields must survive pickling (multiprocessing, Ray).
+        return (_rebuild, (type(self), self.args, dict(self.__dict__)))
+
+
+def _rebuild(cls: type[RocmError], args: tuple[Any, ...], state: dict[str, Any]) -> RocmError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigError(RocmError, ValueError):
+    """An option is unknown, contradictory or out of range."""
+
+
+class ModelNotFound(RocmError, FileNotFoundError):
+    """No such file, name or model."""
+
+
+class InvalidGGUF(RocmError, ValueError):
+    """The file is not a GGUF, or its header is damaged."""
+
+
+class EngineNotFound(RocmError):
+    """Neither a llama-server nor the embedded engine is installed."""
+
+
+class BackendUnavailable(RocmError):
+    """The chosen backend cannot run on this machine; the message lists the reasons."""
+
+
+# ---------------------------------------------------------------------------
+# The supervised process
+# ---------------------------------------------------------------------------
+
+
+class ServerError(RocmError):
+    """Something happened to the supervised llama-server process.
+
+    Attributes:
+        returncode: exit code, or minus the signal number, or ``None`` while it lives.
+        command: the command line, secrets masked.
+        log_tail: the last lines the process printed, oldest first.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        returncode: int | None = None,
+        command: Sequence[str] = (),
+        log_tail: Sequence[str] = (),
+    ) -> None:
+        self.returncode = returncode
+        self.command = tuple(command)
+        self.log_tail = tuple(log_tail)
+        super().__init__(_with_evidence(message, self.command, self.log_tail))
+
+
+def _with_evidence(message: str, command: tuple[str, ...], tail: tuple[str, ...]) -> str:
+    parts = [message]
+    if command:
+        parts.append("Command: " + " ".join(command))
+    if tail:
+        parts.append("Last log lines:\n" + "\n".join(f"  {line}" for line in tail[-12:]))
+    return "\n".join(parts)
+
+
+class ServerStartError(ServerError):
+    """The process exited before it was ready."""
+
+
+class PortInUse(ServerStartError):
+    """Somebody else holds the TCP port."""
+
+
+class ServerStalled(ServerError, TimeoutError):
+    """The process lives, but loading has made no progress for the stall timeout."""
+
+
+class ServerDied(ServerError):
+    """The process exited while it was in use; a half-given answer is never replayed."""
+
+
+class ServerStopped(ServerError):
+    """The server was stopped by its owner while a request was under way."""
+
+
+# ---------------------------------------------------------------------------
+# The conversation over HTTP
+# ---------------------------------------------------------------------------
+
+
+class ClientError(RocmError):
+    """A conversation with a server failed."""
+
+
+class ServerUnreachable(ClientError, ConnectionError):
+    """Nothing answers at the address, or the connection broke before any answer."""
+
+
+class RequestTimeout(ClientError, TimeoutError):
+    """A limit passed. ``phase`` is ``connect``, ``first_token``, ``idle`` or ``total``."""
+
+    def __init__(self, message: str, *, phase: str) -> None:
+        self.phase = phase
+        super().__init__(message)
+
+
+class ProtocolError(ClientError):
+    """The server's bytes make no sense."""
+
+
+class StreamInterrupted(ProtocolError):
+    """A stream ended without its end marker: the answer is incomplete."""
+
+
+class HTTPStatusError(ClientError):
+    """The server answered with an error.
+
+    Attributes:
+        status: HTTP status (or the ``code`` of an error inside a stream), 0 if unknown.
+        type: llama-server's error type, for example ``exceed_context_size_error``.
+        message: the server's own words.
+    """
+
+    def __init__(self, text: str, *, status: int = 0, type: str = "", message: str = "") -> None:
+        self.status = status
+        self.type = type
+        self.message = message or text
+        super().__init__(text)
+
+
+class InvalidRequest(HTTPStatusError):
+    """400: a field of the request is wrong."""
+
+
+class ContextOverflow(InvalidRequest):
+    """The prompt does not fit the context.
+
+    Attributes:
+        n_prompt_tokens: tokens in the request, if the server said so.
+        n_ctx: context length of a slot in tokens, if the server said so.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        n_prompt_tokens: int | None = None,
+        n_ctx: int | None = None,
+        **facts: Any,
+    ) -> None:
+        self.n_prompt_tokens = n_prompt_tokens
+        self.n_ctx = n_ctx
+        super().__init__(text, **facts)
+
+
+class AuthenticationError(HTTPStatusError):
+    """401 or 403: the API key is missing or wrong."""
+
+
+class EndpointNotFound(HTTPStatusError):
+    """404: the server has no such endpoint."""
+
+
+class ServerBusy(HTTPStatusError):
+    """429, or 503 because no slot is free."""
+
+
+class ServerLoading(HTTPStatusError):
+    """503: the server is still loading its model."""
+
+
+class NotSupported(HTTPStatusError):
+    """501: this server, or this model, cannot do that."""
+
+
+class GenerationError(HTTPStatusError):
+    """The server failed while it generated: an error inside a stream, or a 500."""

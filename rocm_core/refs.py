@@ -1,0 +1,107 @@
+"""What a model reference means: a file, a download, a name, ``"demo"``, or a running server.
+
+Reads the file system, starts nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rocm_core.demo import demo_model_path
+from rocm_core.errors import ModelNotFound
+
+# org/repo, optionally with a quantization tag: llama-server's own `-hf` form.
+_HF = re.compile(r"^[\w.-]+/[\w.-]+(:[\w.-]+)?$")
+_SHARD = re.compile(r"-(\d{5})-of-\d{5}\.gguf$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A resolved reference.
+
+    Attributes:
+        kind: ``file`` (``value`` is a path), ``hf`` (``org/repo[:quant]``) or ``url``.
+        name: short name for people and for the API's ``model`` field.
+    """
+
+    kind: Literal["file", "hf", "url"]
+    value: str
+    name: str
+
+
+def resolve_ref(ref: str | os.PathLike[str], env: Mapping[str, str] = os.environ) -> ModelRef:
+    """What ``ref`` means.
+
+    In this order: an ``http(s)://`` URL of a running server; ``"demo"``; an existing file or
+    directory; a name in ``ROCM_MODEL_DIR``; ``org/repo[:quant]`` for llama-server to download.
+
+    Raises:
+        ModelNotFound: nothing by that name, or a directory without exactly one model.
+    """
+    text = os.fspath(ref)
+    if text.startswith(("http://", "https://")):
+        return ModelRef("url", text, text)
+    if text == "demo":
+        return ModelRef("file", str(demo_model_path()), "demo")
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return _file(_only_model(path))
+    if path.exists():
+        return _file(path)
+    if found := _in_model_dir(text, env):
+        return _file(found)
+    if _HF.match(text) and not text.lower().endswith(".gguf"):
+        return ModelRef("hf", text, text.rpartition("/")[2])
+    raise ModelNotFound(_not_found(text, path, env))
+
+
+def _file(path: Path) -> ModelRef:
+    return ModelRef("file", str(path.resolve()), _SHARD.sub("", path.name).removesuffix(".gguf"))
+
+
+def models_in(directory: Path) -> list[Path]:
+    """The loadable GGUF files of a directory: first shards only, no projectors."""
+    files = sorted(p for p in directory.glob("*") if p.name.lower().endswith(".gguf"))
+    return [p for p in files if not p.name.lower().startswith("mmproj") and _first_shard(p)]
+
+
+def _first_shard(path: Path) -> bool:
+    shard = _SHARD.search(path.name)
+    return shard is None or int(shard[1]) == 1
+
+
+def _only_model(directory: Path) -> Path:
+    models = models_in(directory)
+    if len(models) == 1:
+        return models[0]
+    if not models:
+        raise ModelNotFound(f"no .gguf file in {directory}")
+    names = ", ".join(p.name for p in models[:10])
+    raise ModelNotFound(f"{directory} holds several models; name one of them: {names}")
+
+
+def _in_model_dir(name: str, env: Mapping[str, str]) -> Path | None:
+    directory = env.get("ROCM_MODEL_DIR")
+    if not directory:
+        return None
+    base = Path(directory).expanduser()
+    for candidate in (base / name, base / f"{name}.gguf"):
+        if candidate.is_file():
+            return candidate
+        if candidate.is_dir():
+            return _only_model(candidate)
+    return None
+
+
+def _not_found(text: str, path: Path, env: Mapping[str, str]) -> str:
+    where = env.get("ROCM_MODEL_DIR")
+    looked = f" and in ROCM_MODEL_DIR ({where})" if where else " (ROCM_MODEL_DIR is not set)"
+    return (
+        f"no model {text!r}: looked for {path.absolute()}{looked}. Give the path of a .gguf file, "
+        "a directory, org/repo[:quant], the URL of a running server, or 'demo'."
+    )

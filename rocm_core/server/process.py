@@ -1,0 +1,239 @@
+"""One child process: spawn it, drain its output, signal it, reap it. Knows nothing of HTTP.
+
+    spawn ──▶ reader thread: log lines → logging + bounded tail; child-mode lines → progress
+          └─▶ waiter thread: exit → returncode, ``exited`` set
+
+Every process is forked by one thread that lasts as long as the program (see ``guard``).
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import logging
+import os
+import queue
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, cast
+
+from rocm_core.server import guard
+
+log = logging.getLogger("rocm_core.server")
+
+_STATE_PREFIX = b"cmd_child_to_router:state:"
+_EXIT_COMMAND = b"cmd_router_to_child:exit\n"
+_LONGEST_LINE = 8192
+_TAIL_LINES = 400
+
+
+class _Spawner:
+    """Runs ``subprocess.Popen`` in a thread that never ends."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="rocm-spawner", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            job, future = self._jobs.get()
+            try:
+                future.set_result(job())
+            except BaseException as error:
+                future.set_exception(error)
+            del job, future
+
+    def run(self, job: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+        future: Future[subprocess.Popen[bytes]] = Future()
+        self._jobs.put((job, future))
+        return future.result()
+
+
+_spawner: _Spawner | None = None
+_spawner_lock = threading.Lock()
+
+
+def _get_spawner() -> _Spawner:
+    global _spawner
+    with _spawner_lock:
+        if _spawner is None:
+            _spawner = _Spawner()
+        return _spawner
+
+
+def _forget_spawner() -> None:
+    # In a forked copy of this program the thread does not exist.
+    global _spawner, _spawner_lock
+    _spawner, _spawner_lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_spawner)
+
+
+class Child:
+    """A running (or ended) child process.
+
+    Attributes:
+        exited: set once the process is gone and reaped.
+        changed: set whenever a line was printed or the process ended.
+        returncode: exit code or minus the signal number; ``None`` while it lives.
+        progress: share of the load done (0..1), where the build reports it.
+    """
+
+    def __init__(self, argv: Sequence[str], env: dict[str, str], *, guarded: bool) -> None:
+        """Spawn ``argv``.
+
+        Args:
+            guarded: put ``guard`` before it (programs that cannot ask for their own death).
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        self.exited = threading.Event()
+        self.changed = threading.Event()
+        self.returncode: int | None = None
+        self.progress = 0.0
+        self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
+        self._lock = threading.Lock()
+        self._lines = 0
+        if guarded and sys.platform.startswith("linux") and sys.executable:
+            prefix = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid())]
+            argv = [*prefix, *argv]
+        self._popen = _get_spawner().run(
+            lambda: subprocess.Popen(
+                argv,
+                env=env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        )
+        self.pid = self._popen.pid
+        self._reader = threading.Thread(target=self._read, name=f"rocm-log-{self.pid}", daemon=True)
+        self._reader.start()
+        threading.Thread(target=self._wait, name=f"rocm-wait-{self.pid}", daemon=True).start()
+
+    def tail(self) -> list[str]:
+        """The last lines it printed, oldest first."""
+        return list(self._tail)
+
+    def activity(self) -> tuple[object, ...]:
+        """Changes as long as the process does anything: prints, computes, reads, maps memory."""
+        return (self._lines, self.progress, *_kernel_activity(self.pid))
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process and its own children; nothing if it has ended."""
+        with self._lock:
+            if self.returncode is None:
+                try:
+                    os.killpg(self.pid, number)
+                except ProcessLookupError:
+                    return
+
+    def end(self, grace: float) -> None:
+        """SIGTERM, SIGTERM again, SIGKILL, and wait until it is reaped.
+
+        llama-server may hang on the first SIGTERM while a request is in flight; the second one
+        ends it at once (``signal_handler`` in llama.cpp ``tools/server/server.cpp``).
+
+        Args:
+            grace: seconds before SIGKILL.
+        """
+        first = min(0.5, grace / 2)
+        self._say_exit()
+        for number, patience in ((signal.SIGTERM, first), (signal.SIGTERM, grace - first)):
+            self.signal(number)
+            if self.exited.wait(patience):
+                return
+        self.signal(signal.SIGKILL)
+        self.exited.wait()
+
+    def _say_exit(self) -> None:
+        # In child mode SIGTERM alone leaves llama-server waiting for its stdin thread.
+        if self._popen.stdin is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._popen.stdin.write(_EXIT_COMMAND)
+                self._popen.stdin.flush()
+
+    # -- threads ----------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        if hasattr(os, "waitid"):
+            # Look without reaping, so that no signal can hit a recycled pid. Somebody else in
+            # the program may have reaped it (os.wait, psutil): then its exit code is lost.
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        self._reader.join(0.5)  # a grandchild may hold the pipes open
+        with self._lock:
+            self.returncode = self._popen.wait()
+        if self._popen.stdin:
+            self._popen.stdin.close()
+        self.exited.set()
+        self.changed.set()
+
+    def _read(self) -> None:
+        pipes = {pipe: _LineBuffer() for pipe in (self._popen.stdout, self._popen.stderr) if pipe}
+        with selectors.DefaultSelector() as selector:
+            for pipe in pipes:
+                selector.register(pipe, selectors.EVENT_READ)
+            while selector.get_map():
+                for key, _ in selector.select():
+                    data = os.read(key.fd, 65536)
+                    pipe = cast(Any, key.fileobj)
+                    for line in pipes[pipe].feed(data):
+                        self._line(line)
+                    if not data:
+                        selector.unregister(pipe)
+                        pipe.close()
+
+    def _line(self, line: bytes) -> None:
+        if line.startswith(_STATE_PREFIX):
+            self._state(line[len(_STATE_PREFIX) :])
+        else:
+            text = line.decode("utf-8", "replace").rstrip()
+            if text:
+                self._tail.append(text)
+                log.debug("[%d] %s", self.pid, text)
+        self._lines += 1
+        self.changed.set()
+
+    def _state(self, payload: bytes) -> None:
+        try:
+            report = json.loads(payload)
+            value = float(report["payload"]["value"])
+        except (ValueError, KeyError, TypeError):
+            return  # an internal protocol of llama.cpp: other messages are not for us
+        self.progress = max(0.0, min(1.0, value))
+
+
+class _LineBuffer:
+    """Bytes to lines, each cut at ``_LONGEST_LINE``; the end of the bytes ends a line."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        *lines, rest = (self._rest + data).split(b"\n")
+        if not data or len(rest) > _LONGEST_LINE:
+            lines, rest = [*lines, rest], b""
+        self._rest = rest
+        return [line[:_LONGEST_LINE] for line in lines if line]
+
+
+def _kernel_activity(pid: int) -> tuple[str, ...]:
+    """CPU time, page faults and memory of a process from ``/proc/PID/stat`` (proc(5))."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+    except OSError:
+        return ()
+    # After the name: state=0, minflt=7, majflt=9, utime=11, stime=12, rss=21.
+    return tuple(fields[i] for i in (7, 9, 11, 12, 21) if i < len(fields))

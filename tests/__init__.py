@@ -1,0 +1,1 @@
+"""Tests. Those that touch an engine run on both: embedded and the llama-server program."""

@@ -1,0 +1,124 @@
+"""LoadConfig to flags and environment, without starting anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rocm_core import LoadConfig
+from rocm_core.errors import ConfigError
+from rocm_core.refs import ModelRef
+from rocm_core.server.command import Address, arguments, environment
+from rocm_core.server.embedded import FLAGS
+
+SOCKET = Address(socket=Path("/run/x/s.sock"))
+REMOTE_FILE = ModelRef("hf", "org/repo:Q4_K_M", "repo")
+
+
+def flags_of(ref: ModelRef = REMOTE_FILE, address: Address = SOCKET, **options: Any) -> list[str]:
+    return arguments(ref, LoadConfig(**options), address, FLAGS | {"-md", "--rpc"}, cores=6)
+
+
+def value(args: list[str], flag: str) -> str:
+    return args[args.index(flag) + 1]
+
+
+def test_context_is_per_slot_so_the_total_grows_with_explicit_slots() -> None:
+    args = flags_of(context_len=2048, parallel=3)
+    assert value(args, "-c") == "6144"
+    assert value(args, "-np") == "3"
+
+
+def test_without_parallel_the_server_chooses_slots_that_share_the_context() -> None:
+    args = flags_of(context_len=2048)
+    assert value(args, "-c") == "2048"
+    assert "-np" not in args
+
+
+def test_unset_context_is_left_to_the_model() -> None:
+    assert "-c" not in flags_of()
+    assert "-c" not in flags_of(parallel=2)
+
+
+@pytest.mark.parametrize(("layers", "flag"), [(-1, "999"), (0, "0"), (12, "12")])
+def test_gpu_layers(layers: int, flag: str) -> None:
+    assert value(flags_of(gpu_layers=layers), "-ngl") == flag
+
+
+def test_a_tiny_model_gets_one_thread_and_a_large_one_every_core(tmp_path: Path) -> None:
+    tiny = tmp_path / "tiny.gguf"
+    tiny.write_bytes(b"GGUF")
+    assert value(flags_of(ModelRef("file", str(tiny), "tiny")), "-t") == "1"
+    assert value(flags_of(), "-t") == "6"
+    assert value(flags_of(threads=4), "-t") == "4"
+
+
+def test_typed_options_become_flags() -> None:
+    args = flags_of(
+        flash_attn=False,
+        cache_type_k="q8_0",
+        lora=["a.gguf", "b.gguf"],
+        mmproj="p.gguf",
+        draft_model="d.gguf",
+        embeddings=True,
+        pooling="mean",
+        rpc_servers="host:1",
+        extra_args=["--verbose"],
+        model_name="mine",
+    )
+    assert value(args, "-fa") == "off"
+    assert value(args, "-ctk") == "q8_0"
+    assert value(args, "--lora") == "a.gguf,b.gguf"
+    assert value(args, "--mmproj") == "p.gguf"
+    assert value(args, "-md") == "d.gguf"
+    assert value(args, "--pooling") == "mean"
+    assert value(args, "--rpc") == "host:1"
+    assert value(args, "--alias") == "mine"
+    assert "--embeddings" in args
+    assert args[-1] == "--verbose"
+
+
+def test_an_option_the_build_lacks_is_refused_with_words() -> None:
+    with pytest.raises(ConfigError, match=r"has no -md"):
+        arguments(REMOTE_FILE, LoadConfig(draft_model="d.gguf"), SOCKET, FLAGS, 2)
+
+
+def test_niceties_are_asked_of_the_build_first() -> None:
+    old = frozenset({"-m", "--no-webui"})
+    args = arguments(REMOTE_FILE, LoadConfig(), SOCKET, old, 2)
+    assert "--no-webui" in args
+    assert "--jinja" not in args
+    assert "--log-colors" not in args
+
+
+def test_download_and_port() -> None:
+    args = flags_of(address=Address(port=4711))
+    assert value(args, "-hf") == "org/repo:Q4_K_M"
+    assert value(args, "--host") == "127.0.0.1"
+    assert value(args, "--port") == "4711"
+
+
+def test_the_environment_is_scrubbed_and_carries_the_key(tmp_path: Path) -> None:
+    inherited = {
+        "PATH": "/bin",
+        "LLAMA_ARG_CTX_SIZE": "7",
+        "LLAMA_API_KEY": "theirs",
+        "LLAMA_CACHE": "/models",
+        "HIP_VISIBLE_DEVICES": "1",
+    }
+    env = environment(inherited, "ours", tmp_path, 42)
+    assert env["LLAMA_API_KEY"] == "ours"
+    assert "LLAMA_ARG_CTX_SIZE" not in env
+    assert env["LLAMA_CACHE"] == "/models"
+    assert env["HIP_VISIBLE_DEVICES"] == "1"
+    assert env["XDG_CONFIG_HOME"] == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"context_len": -1}, {"parallel": 0}, {"gpu_layers": -2}, {"port": -1}]
+)
+def test_impossible_values_are_refused(bad: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(bad))):
+        LoadConfig(**bad)  # type: ignore[arg-type]
