@@ -1,0 +1,179 @@
+"""The text model: continues a prompt as it is, without a chat template."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, closing
+from dataclasses import replace
+from itertools import takewhile
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseLLM
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+from langchain_core.runnables.config import ContextThreadPoolExecutor
+from pydantic import model_validator
+from typing_extensions import Self
+
+from langchain_rocm.chunks import TextChunks
+from langchain_rocm.errors import model_errors
+from langchain_rocm.options import VERSION, LangChainOptions, abegin, begin
+from rocm_core import GenerateConfig
+
+# llama-server's own default; other servers do not tell their number.
+_USUAL_SLOTS = 4
+
+
+class RocmLLM(LangChainOptions, BaseLLM):
+    """Raw text completion on llama.cpp.
+
+        RocmLLM(model="path/to/model.gguf", max_tokens=64).invoke("Once upon a time")
+
+    Options, sharing and errors are those of ``ChatRocm``. ``generation_info`` of an answer has
+    ``finish_reason``, ``model_name``, ``model_provider``, ``timings`` (milliseconds and tokens
+    per second) and ``usage`` (tokens, in the form of LangChain's ``UsageMetadata``).
+    """
+
+    @model_validator(mode="after")
+    def _set_rocm_version(self) -> Self:
+        self._add_version("llama-rocm", VERSION)
+        return self
+
+    @property
+    def _llm_type(self) -> str:
+        return "rocm-llm"
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return self._tracing_params("llm", stop, kwargs)
+
+    # -- streams ----------------------------------------------------------------------------
+
+    def _prepare(
+        self, stop: list[str] | None, options: dict[str, Any]
+    ) -> tuple[GenerateConfig, TextChunks]:
+        config, fields = self._settings(stop, options)
+        config = replace(config, extra={**config.extra, **fields})
+        return config, TextChunks(self.loaded_name())
+
+    def _stream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[GenerationChunk]:
+        with model_errors():
+            config, reader = self._prepare(stop, kwargs)
+            event, events = begin(
+                lambda: self.text_model.completion_events(prompt, config), self.max_retries
+            )
+            with closing(events):
+                yield from _tell(run_manager, reader.read(event))
+                for event in events:
+                    yield from _tell(run_manager, reader.read(event))
+        yield reader.last()
+
+    async def _astream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[GenerationChunk]:
+        with model_errors():
+            config, reader = self._prepare(stop, kwargs)
+            event, events = await abegin(
+                lambda: self.text_model.acompletion_events(prompt, config), self.max_retries
+            )
+            async with aclosing(events):
+                for chunk in await _atell(run_manager, reader.read(event)):
+                    yield chunk
+                async for event in events:
+                    for chunk in await _atell(run_manager, reader.read(event)):
+                        yield chunk
+        yield reader.last()
+
+    # -- whole answers ----------------------------------------------------------------------
+    #
+    # Several prompts run side by side, as many as the server has slots. LangChain hands over the
+    # run manager of the first one only, so with several nobody is told of tokens.
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        if len(prompts) == 1:
+            stream = self._stream(prompts[0], stop, run_manager, **kwargs)
+            return LLMResult(generations=[[_added_up(list(stream))]])
+        given_up = threading.Event()
+
+        def complete(prompt: str) -> list[Generation]:
+            chunks = self._stream(prompt, stop, **kwargs)
+            return [_added_up(list(takewhile(lambda _: not given_up.is_set(), chunks)))]
+
+        with model_errors():
+            slots = self.text_model.load().total_slots
+        with ContextThreadPoolExecutor(max_workers=slots or _USUAL_SLOTS) as pool:
+            try:
+                return LLMResult(generations=list(pool.map(complete, prompts)))
+            except BaseException:
+                given_up.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        told = run_manager if len(prompts) == 1 else None
+        with model_errors():
+            info = await self.text_model.aload()
+        slots = asyncio.Semaphore(info.total_slots or _USUAL_SLOTS)
+
+        async def complete(prompt: str) -> list[Generation]:
+            async with slots:
+                chunks = self._astream(prompt, stop, told, **kwargs)
+                return [_added_up([chunk async for chunk in chunks])]
+
+        tasks = [asyncio.ensure_future(complete(prompt)) for prompt in prompts]
+        try:
+            return LLMResult(generations=await asyncio.gather(*tasks))
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+
+
+def _tell(
+    run_manager: CallbackManagerForLLMRun | None, chunks: Sequence[GenerationChunk]
+) -> Sequence[GenerationChunk]:
+    """``chunks``, after the callbacks were told; unlike for chat, LangChain leaves that to us."""
+    if run_manager is not None:
+        for chunk in chunks:
+            run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+    return chunks
+
+
+async def _atell(
+    run_manager: AsyncCallbackManagerForLLMRun | None, chunks: Sequence[GenerationChunk]
+) -> Sequence[GenerationChunk]:
+    if run_manager is not None:
+        for chunk in chunks:
+            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+    return chunks
+
+
+def _added_up(chunks: Sequence[GenerationChunk]) -> Generation:
+    """One answer; what describes it is in its last chunk."""
+    info = chunks[-1].generation_info if chunks else None
+    return Generation(text="".join(chunk.text for chunk in chunks), generation_info=info)

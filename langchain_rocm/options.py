@@ -1,0 +1,141 @@
+"""What ``ChatRocm`` and ``RocmLLM`` share: options, identity, and how a stream begins."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+from langchain_core.language_models.base import LangSmithParams
+from pydantic import Field
+
+from langchain_rocm.chunks import PROVIDER
+from rocm_core import GenerateConfig, StreamEvent
+from rocm_core.adapter import GenerationOptions
+from rocm_core.errors import ConfigError, ServerBusy, ServerLoading, ServerUnreachable
+
+Events = Generator[StreamEvent, None, None]
+AsyncEvents = AsyncGenerator[StreamEvent, None]
+
+# Errors of a request that no slot has taken yet: it may be sent again.
+_RETRYABLE = (ServerBusy, ServerLoading, ServerUnreachable)
+_LONGEST_PAUSE = 8.0
+# Options that say how to reach the server, not what it answers.
+_NOT_IDENTIFYING = frozenset(
+    {"api_key", "timeout", "connect_timeout", "first_token_timeout", "idle_timeout"}
+    | {"stall_timeout", "port"}
+)
+_IDENTIFYING = {
+    name: field.get_default(call_default_factory=True)
+    for name, field in GenerationOptions.model_fields.items()
+    if name not in _NOT_IDENTIFYING
+}
+try:
+    VERSION = version("llama-rocm")
+except PackageNotFoundError:  # imported from a source tree that is not installed
+    VERSION = "unknown"
+
+
+class LangChainOptions(GenerationOptions):
+    """Every option of the model and of generation, and those that LangChain adds."""
+
+    max_retries: int = Field(default=2, ge=0)
+    """How often a request is sent again when no slot had taken it yet: the server was busy,
+    loading or not to be reached. An answer that has begun is never repeated."""
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        """The model and the options that differ from their defaults; no secrets, no I/O."""
+        params = {"model": self.model}
+        for name, default in _IDENTIFYING.items():
+            if (value := getattr(self, name)) != default:
+                params[name] = value
+        # LangChain writes the stop strings of a call over "stop". Those of the instance must
+        # stay beside them, or a cache would take two instances for one.
+        if "stop" in params:
+            params["default_stop"] = params.pop("stop")
+        return params
+
+    def _tracing_params(
+        self, kind: Literal["chat", "llm"], stop: list[str] | None, options: Mapping[str, Any]
+    ) -> LangSmithParams:
+        """LangSmith's standard parameters, those of one call over the instance's."""
+        params = LangSmithParams(
+            ls_provider=PROVIDER,
+            ls_model_name=options.get("model") or self.loaded_name(),
+            ls_model_type=kind,
+        )
+        if (temperature := options.get("temperature", self.temperature)) is not None:
+            params["ls_temperature"] = temperature
+        if (max_tokens := options.get("max_tokens", self.max_tokens)) is not None:
+            params["ls_max_tokens"] = max_tokens
+        if stop := self.stop if stop is None else stop:
+            params["ls_stop"] = stop
+        return params
+
+    def _settings(
+        self, stop: list[str] | None, options: Mapping[str, Any]
+    ) -> tuple[GenerateConfig, dict[str, Any]]:
+        """How to generate, and the request's further fields.
+
+        Args:
+            stop: of the call; ``None`` takes the instance's, a list (even an empty one)
+                replaces them.
+            options: of the call: fields of ``GenerateConfig``, or of llama-server's request.
+
+        Raises:
+            ConfigError: an option is out of range, or asks for several answers at once.
+        """
+        # "stream" is LangChain's own switch between invoke and stream; we always stream.
+        given = {name: value for name, value in options.items() if name != "stream"}
+        if stop is not None:
+            given["stop"] = stop
+        if given.get("n") not in (None, 1):
+            raise ConfigError("n: one answer per call; use batch() for several")
+        return self.generate_config(given)
+
+
+# ---------------------------------------------------------------------------
+# The beginning of a stream, with retries
+# ---------------------------------------------------------------------------
+
+
+def begin(open_stream: Callable[[], Events], max_retries: int) -> tuple[StreamEvent, Events]:
+    """The first event of a stream, and the stream to read on.
+
+    Raises:
+        RocmError: the request failed, and again after ``max_retries`` further attempts if the
+            error may pass.
+    """
+    pauses = _pauses(max_retries)
+    while True:
+        events = open_stream()
+        try:
+            return next(events, StreamEvent()), events
+        except _RETRYABLE:
+            if (pause := next(pauses, None)) is None:
+                raise
+        time.sleep(pause)
+
+
+async def abegin(
+    open_stream: Callable[[], AsyncEvents], max_retries: int
+) -> tuple[StreamEvent, AsyncEvents]:
+    """``begin`` for asyncio."""
+    pauses = _pauses(max_retries)
+    while True:
+        events = open_stream()
+        try:
+            return await anext(events, StreamEvent()), events
+        except _RETRYABLE:
+            if (pause := next(pauses, None)) is None:
+                raise
+        await asyncio.sleep(pause)
+
+
+def _pauses(max_retries: int) -> Iterator[float]:
+    """Seconds to wait before each further attempt: 0.5, 1, 2, …"""
+    for attempt in range(max_retries):
+        yield min(0.5 * 2**attempt, _LONGEST_PAUSE)

@@ -1,0 +1,165 @@
+"""``RocmLLM`` on the real engines."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.exceptions import ContextOverflowError
+from langchain_core.outputs import Generation
+
+from langchain_rocm import RocmLLM, errors
+from models.build_demo import ANSWER, PIECES
+from rocm_core.config import Engine
+
+
+@pytest.fixture(scope="module")
+def llm(engine: Engine) -> Iterator[RocmLLM]:
+    llm = RocmLLM(model="demo", engine=engine)
+    yield llm
+    llm.close()
+
+
+@pytest.fixture(scope="module")
+def endless(llm: RocmLLM, engine: Engine) -> Iterator[RocmLLM]:
+    """The same server; answers of thousands of tokens."""
+    endless = RocmLLM(model="demo", engine=engine, ignore_eos=True, max_tokens=8000)
+    yield endless
+    endless.close()
+
+
+def assert_full_answer(generation: Generation) -> None:
+    assert generation.text == ANSWER
+    info = generation.generation_info
+    assert info is not None
+    assert info["finish_reason"] == "stop"
+    assert info["model_name"] == "demo"
+    assert info["model_provider"] == "rocm"
+    assert info["usage"]["output_tokens"] == len(PIECES) + 1  # and the end token
+    assert info["timings"]["predicted_ms"] > 0
+
+
+def test_invoke_and_stream(llm: RocmLLM) -> None:
+    assert llm.invoke("Hi") == ANSWER
+    assert list(llm.stream("Hi")) == [*PIECES, ""]
+
+
+async def test_ainvoke_and_astream(llm: RocmLLM) -> None:
+    assert await llm.ainvoke("Hi") == ANSWER
+    assert [text async for text in llm.astream("Hi")] == [*PIECES, ""]
+
+
+async def test_several_prompts(llm: RocmLLM) -> None:
+    prompts = [f"Number {i}" for i in range(6)]
+    inputs: Any = prompts
+    for result in (llm.generate(prompts), await llm.agenerate(prompts)):
+        assert len(result.generations) == 6
+        for [generation] in result.generations:
+            assert_full_answer(generation)
+    assert llm.batch(inputs) == [ANSWER] * 6
+    assert await llm.abatch(inputs) == [ANSWER] * 6
+
+
+def test_one_prompt(llm: RocmLLM) -> None:
+    [[generation]] = llm.generate(["Hi"]).generations
+    assert_full_answer(generation)
+
+
+def test_the_prompt_is_sent_as_it_is(llm: RocmLLM) -> None:
+    [[generation]] = llm.generate(["abc"]).generations
+    assert generation.generation_info is not None
+    assert generation.generation_info["usage"]["input_tokens"] == 3  # no template around it
+
+
+def test_options(llm: RocmLLM, engine: Engine) -> None:
+    assert llm.invoke("Hi", stop=[" small"]) == "Hello! I am the"
+    stopping = RocmLLM(model="demo", engine=engine, stop=[" small"])
+    assert stopping.invoke("Hi") == "Hello! I am the"
+    assert stopping.invoke("Hi", stop=[]) == ANSWER
+    [[generation]] = llm.generate(["Hi"], max_tokens=2).generations
+    assert generation.text == "".join(PIECES[:2])
+    assert generation.generation_info is not None
+    assert generation.generation_info["finish_reason"] == "length"
+
+
+class Tokens(BaseCallbackHandler):
+    """Remembers the tokens it was told of."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        self.heard.append(token)
+
+
+async def test_callbacks_hear_each_token_once(llm: RocmLLM) -> None:
+    tokens = Tokens()
+    config: Any = {"callbacks": [tokens]}
+    list(llm.stream("Hi", config=config))
+    assert tokens.heard == list(PIECES)
+    llm.invoke("Hi", config=config)
+    assert tokens.heard == list(PIECES) * 2
+    await llm.ainvoke("Hi", config=config)
+    assert [text async for text in llm.astream("Hi", config=config)]
+    assert tokens.heard == list(PIECES) * 4
+
+
+def test_errors(llm: RocmLLM, engine: Engine) -> None:
+    with pytest.raises(ContextOverflowError):
+        llm.invoke("x" * 10_000)
+    with pytest.raises(ContextOverflowError):
+        llm.generate(["Hi", "x" * 10_000])
+    with pytest.raises(ContextOverflowError):
+        asyncio.run(llm.agenerate(["Hi", "x" * 10_000]))
+    with pytest.raises(errors.ModelNotFound):
+        RocmLLM(model="nowhere.gguf", engine=engine).generate(["a", "b"])
+
+
+def test_identity(llm: RocmLLM) -> None:
+    assert llm._llm_type == "rocm-llm"
+    assert llm._get_ls_params(model="other") == {
+        "ls_provider": "rocm",
+        "ls_model_name": "other",
+        "ls_model_type": "llm",
+    }
+    assert pickle.loads(pickle.dumps(llm)).invoke("Hi") == ANSWER
+
+
+def busy_slots(llm: RocmLLM) -> int:
+    slots = llm.text_model.connection.client.slots()
+    return sum(slot["is_processing"] for slot in slots)
+
+
+def assert_soon_free(llm: RocmLLM) -> None:
+    start = time.monotonic()
+    while busy_slots(llm):
+        assert time.monotonic() - start < 0.1
+
+
+def test_closing_a_stream_frees_the_slot(endless: RocmLLM) -> None:
+    stream = endless.stream("Hi")
+    next(stream)
+    assert busy_slots(endless) == 1
+    stream.close()  # type: ignore[attr-defined]
+    assert_soon_free(endless)
+
+
+def test_an_error_in_one_prompt_breaks_the_others_off(endless: RocmLLM) -> None:
+    with pytest.raises(ContextOverflowError):
+        endless.generate(["x" * 10_000, "Hi", "Ho"])
+    assert_soon_free(endless)
+
+
+async def test_cancelling_frees_the_slots(endless: RocmLLM) -> None:
+    task = asyncio.ensure_future(endless.agenerate(["Hi", "Ho"]))
+    while await asyncio.to_thread(busy_slots, endless) < 2:
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.to_thread(assert_soon_free, endless)
