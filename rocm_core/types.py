@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 FinishReason = Literal["stop", "length", "tool_calls"]
@@ -48,35 +48,26 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """llama-server's own ``timings`` of one request (milliseconds, tokens per second)."""
+    """llama-server's own ``timings`` of one request, by its names.
+
+    Prefill is ``prompt``, decode is ``predicted``; times in milliseconds, speeds in tokens per
+    second. ``cache_n`` tokens of the prompt came from the KV cache; ``draft_n`` were drafted by
+    speculative decoding, of which ``draft_n_accepted`` were kept.
+    """
 
     prompt_n: int = 0
     prompt_ms: float = 0.0
+    prompt_per_second: float = 0.0
     predicted_n: int = 0
     predicted_ms: float = 0.0
+    predicted_per_second: float = 0.0
     cache_n: int = 0
-
-    @property
-    def prompt_per_second(self) -> float:
-        """Prefill speed; 0.0 when nothing was prefilled."""
-        return 1000.0 * self.prompt_n / self.prompt_ms if self.prompt_ms else 0.0
-
-    @property
-    def predicted_per_second(self) -> float:
-        """Decode speed; 0.0 when nothing was decoded."""
-        return 1000.0 * self.predicted_n / self.predicted_ms if self.predicted_ms else 0.0
+    draft_n: int = 0
+    draft_n_accepted: int = 0
 
     def as_dict(self) -> dict[str, float]:
-        """Counts, milliseconds and both speeds, for metadata fields."""
-        return {
-            "prompt_n": self.prompt_n,
-            "prompt_ms": self.prompt_ms,
-            "prompt_per_second": self.prompt_per_second,
-            "predicted_n": self.predicted_n,
-            "predicted_ms": self.predicted_ms,
-            "predicted_per_second": self.predicted_per_second,
-            "cache_n": self.cache_n,
-        }
+        """For metadata fields."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

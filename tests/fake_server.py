@@ -178,9 +178,7 @@ class FakeServer:
                     request.disconnected.set()
 
     def _next_reply(self, path: str) -> Reply:
-        replies = self._replies.get(path)
-        if not replies:
-            return answer("error_404.b11434", 404)
+        replies = self._replies.get(path, [answer("error_404.b11434", 404)])
         return replies[0] if len(replies) == 1 else replies.pop(0)
 
     def _perform(self, connection: socket.socket, reply: Reply) -> None:
@@ -213,8 +211,7 @@ class FakeServer:
         self, connection: socket.socket, seconds: float, until: threading.Event | None = None
     ) -> None:
         """Wait, unless the client hangs up or the server is closed."""
-        end = time.monotonic() + seconds
-        until = until or threading.Event()
+        end, until = time.monotonic() + seconds, until or threading.Event()
         while not until.wait(_TICK) and time.monotonic() < end:
             if self._stopped.is_set() or _hung_up(connection):
                 raise _Over

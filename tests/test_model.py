@@ -291,6 +291,36 @@ async def test_cancelling_a_task_frees_the_slot(model: TextModel) -> None:
     await asyncio.to_thread(wait_for, idle(model), 0.1)
 
 
+async def test_cancelling_a_reader_between_two_pieces_frees_the_slot(model: TextModel) -> None:
+    """Somebody holds the cancelled task, so nothing is garbage-collected."""
+    begun = asyncio.Event()
+
+    async def read() -> None:
+        async for _ in model.achat(HELLO, **LONG):
+            begun.set()
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(read())
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    await asyncio.to_thread(wait_for, idle(model), 0.1)
+    assert task.cancelled()
+
+
+def test_the_end_of_a_loop_closes_a_stream_that_is_still_held(model: TextModel) -> None:
+    complaints: list[dict[str, Any]] = []
+    stream = model.achat(HELLO, **LONG)
+
+    async def read() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+        await anext(stream)
+
+    asyncio.run(read())
+    wait_for(idle(model), 0.1)
+    assert complaints == []
+
+
 async def test_dropping_an_async_stream_frees_the_slot(model: TextModel) -> None:
     stream = model.achat(HELLO, **LONG)
     await anext(stream)

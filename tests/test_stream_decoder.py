@@ -31,6 +31,10 @@ unhurried = settings(deadline=None)
 DONE = b"data: [DONE]\n\n"
 
 
+# Tokens and milliseconds of prefill, the same of decode, and tokens from the cache.
+Measured = tuple[int, float, int, float, int]
+
+
 @dataclass(frozen=True)
 class Said:
     """What a whole stream says."""
@@ -39,49 +43,45 @@ class Said:
     finish: str | None = None
     ids: tuple[int, ...] = ()
     usage: Usage | None = None
-    timings: Timings | None = None
+    timings: Measured | None = None
     model: str | None = "demo.gguf"
 
 
 DEMO = "Hello! I am the small demo"
 STREAMS = {
-    "chat_stream": Said(
-        f"{DEMO} model", "stop", (), Usage(21, 8, 0), Timings(21, 0.684, 8, 1.794, 0)
-    ),
-    "chat_stream_length": Said(DEMO, "length", timings=Timings(1, 0.282, 6, 0.992, 20)),
+    "chat_stream": Said(f"{DEMO} model", "stop", (), Usage(21, 8, 0), (21, 0.684, 8, 1.794, 0)),
+    "chat_stream_length": Said(DEMO, "length", timings=(1, 0.282, 6, 0.992, 20)),
     "chat_stream_logprobs": Said(
-        "Hello! I am", "length", (260, 261, 262), timings=Timings(1, 0.374, 3, 0.624, 20)
+        "Hello! I am", "length", (260, 261, 262), timings=(1, 0.374, 3, 0.624, 20)
     ),
     "chat_stream_n2": Said(
         "Hello!Hello! I I am am",
         "length",
         usage=Usage(21, 3, 20),
-        timings=Timings(1, 0.618, 3, 1.054, 20),
+        timings=(1, 0.618, 3, 1.054, 20),
     ),
-    "chat_stream_progress": Said(
-        "Hello! I am the", "length", timings=Timings(169, 2.613, 4, 0.817, 0)
-    ),
+    "chat_stream_progress": Said("Hello! I am the", "length", timings=(169, 2.613, 4, 0.817, 0)),
     "chat_stream_reasoning": Said(
         "Hi there ✓",
         "stop",
         (),
         Usage(21, 10, 0),
-        Timings(21, 0.583, 10, 0.905, 0),
+        (21, 0.583, 10, 0.905, 0),
         "think.gguf",
     ),
-    "chat_stream_timings": Said("Hello! I am", "length", timings=Timings(1, 0.29, 3, 0.431, 20)),
+    "chat_stream_timings": Said("Hello! I am", "length", timings=(1, 0.29, 3, 0.431, 20)),
     "chat_stream_tools": Said(
         "Let me look.\n",
         "tool_calls",
         (),
         Usage(521, 23, 0),
-        Timings(521, 7.266, 23, 4.717, 0),
+        (521, 7.266, 23, 4.717, 0),
         "tools.gguf",
     ),
     "chat_stream_tools_cut": Said(
         "Let me look.\n",
         "length",
-        timings=Timings(1, 0.744, 9, 1.517, 520),
+        timings=(1, 0.744, 9, 1.517, 520),
         model="tools.gguf",
     ),
     "completion_stream": Said(
@@ -89,31 +89,29 @@ STREAMS = {
         "length",
         (287, 288, 289, 290, 291, 292),
         Usage(1, 6, 0),
-        Timings(1, 0.293, 6, 0.691, 0),
+        (1, 0.293, 6, 0.691, 0),
     ),
     "completion_stream_eos": Said(
         '"path/to/model.gguf".',
         "stop",
         (311, 312, 313, 314, 258),
         Usage(1, 5, 0),
-        Timings(1, 0.266, 5, 0.461, 0),
+        (1, 0.266, 5, 0.461, 0),
     ),
     "completion_stream_probs": Said(
-        "Hello! I", "length", (260, 261), Usage(2, 2, 1), Timings(1, 0.339, 2, 0.185, 1)
+        "Hello! I", "length", (260, 261), Usage(2, 2, 1), (1, 0.339, 2, 0.185, 1)
     ),
     "completion_stream_progress": Said(
-        "Hello! I", "length", (260, 261), Usage(140, 2, 0), Timings(140, 1.543, 2, 0.201, 0)
+        "Hello! I", "length", (260, 261), Usage(140, 2, 0), (140, 1.543, 2, 0.201, 0)
     ),
     "completion_stream_stop": Said(
         "Hello! I am the ",
         "stop",
         (260, 261, 262, 263, 264, 265),
         Usage(2, 6, 0),
-        Timings(2, 0.278, 6, 0.803, 0),
+        (2, 0.278, 6, 0.803, 0),
     ),
-    "v1_completions_stream": Said(
-        DEMO, "length", (), Usage(2, 6, 1), Timings(1, 0.332, 6, 0.604, 1)
-    ),
+    "v1_completions_stream": Said(DEMO, "length", (), Usage(2, 6, 1), (1, 0.332, 6, 0.604, 1)),
 }
 FAILED = {
     "chat_stream_error.b11434": f"{DEMO} model bundled with llama-rocm. Real llama.cpp code "
@@ -142,13 +140,18 @@ def events_of(name: str) -> list[StreamEvent]:
     return events
 
 
+def measured(timings: Timings) -> Measured:
+    t = timings
+    return t.prompt_n, t.prompt_ms, t.predicted_n, t.predicted_ms, t.cache_n
+
+
 def said(events: list[StreamEvent]) -> Said:
     return Said(
         text="".join(event.text for event in events),
         finish=next((event.finish_reason for event in events if event.finish_reason), None),
         ids=tuple(id_ for event in events for id_ in event.token_ids),
         usage=next((event.usage for event in reversed(events) if event.usage), None),
-        timings=next((event.timings for event in reversed(events) if event.timings), None),
+        timings=next((measured(e.timings) for e in reversed(events) if e.timings), None),
         model=next((event.model for event in reversed(events) if event.model), None),
     )
 
@@ -248,6 +251,18 @@ def test_timings_come_with_every_event_if_asked_for() -> None:
     assert [each.timings.predicted_n for each in events if each.timings] == [1, 2, 3, 3]
 
 
+@pytest.mark.parametrize("name", ["chat_stream.b11434", "completion_stream.b11434"])
+def test_speeds_are_those_that_the_server_tells(name: str) -> None:
+    last = events_of(name)[-1]
+    told = last.raw["timings"]
+
+    assert last.timings is not None
+    assert last.timings.prompt_per_second == pytest.approx(told["prompt_per_second"])
+    # llama-server leaves the first token, which comes with the prefill, out of this one.
+    assert last.timings.predicted_per_second == pytest.approx(told["predicted_per_second"])
+    assert last.timings.as_dict()["predicted_n"] == told["predicted_n"]
+
+
 def test_progress_events_carry_no_token_ids() -> None:
     events = events_of("completion_stream_progress.b11434")
     progress = [each for each in events if "prompt_progress" in each.raw]
@@ -292,13 +307,18 @@ def end_of(data: bytes) -> int:
     return data.rindex(b"}") + 1
 
 
+def places(data: bytes) -> list[int]:
+    """Many offsets: every seventh, and all near the end."""
+    return [*range(0, len(data) - 60, 7), *range(len(data) - 60, len(data) + 1)]
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_stream_cut_off_anywhere_before_its_end_marker_is_interrupted(name: str) -> None:
     data = capture(name)
     end = end_of(data)
     events, _ = read([data])
 
-    for at in range(len(data) + 1):
+    for at in places(data):
         cut_events, error = read([data[:at]])
         assert cut_events == events[: len(cut_events)]
         assert (type(error) is StreamInterrupted) == (at < end), f"cut off at {at}: {error!r}"
@@ -309,7 +329,7 @@ def test_failing_stream_cut_off_anywhere_never_succeeds(name: str) -> None:
     data = capture(name)
     end = data.index(b'"server_error"}') + len(b'"server_error"}}')
 
-    for at in range(len(data) + 1):
+    for at in places(data):
         _, error = read([data[:at]])
         expected = (StreamInterrupted, GenerationError) if at < end else GenerationError
         assert isinstance(error, expected), f"cut off at {at}: {error!r}"

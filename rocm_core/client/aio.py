@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
 import httpx
 
 from rocm_core.client import calls
-from rocm_core.client.base import ClientSettings, Deadline, body_begins
+from rocm_core.client.atransport import AsyncPlainTransport
+from rocm_core.client.base import LIMITS, ClientSettings, Deadline, Diagnose, Wire, body_begins
 from rocm_core.client.calls import Call, Messages, StreamCall
 from rocm_core.client.events import StreamDecoder
 from rocm_core.client.failures import error_from_response
@@ -68,19 +68,25 @@ class AsyncClient(ClientSettings):
         with self._lock:
             client = self._clients.get(loop)
             if client is None:
-                own = self._transport or httpx.AsyncHTTPTransport(**self._transport_options())
-                client = httpx.AsyncClient(transport=own, **self._client_options())
+                client = httpx.AsyncClient(
+                    transport=self._transport or self._own_transport(), **self._client_options()
+                )
                 self._clients[loop] = client
             return client
+
+    def _own_transport(self) -> httpx.AsyncBaseTransport:
+        if self._plain:
+            return AsyncPlainTransport(self.uds)
+        return httpx.AsyncHTTPTransport(limits=LIMITS)
 
     async def call(self, call: Call[T], timeouts: Timeouts | None = None) -> T:
         """Send one request and read its whole answer; errors as in ``Client.call``."""
         deadline = Deadline(timeouts or self.timeouts)
         http = self._http()
-        async with self._diagnosed():
+        async with _Diagnosed(self._diagnose):
             with self._wire() as wire, self._sending(http, deadline):
                 request = self._request(http, call.method, call.path, call.body, deadline)
-                request.extensions["trace"] = wire.atrace
+                request.extensions |= wire.extensions(wire.atrace)
                 response = await http.send(request)
         return self._read(call, response)
 
@@ -90,47 +96,38 @@ class AsyncClient(ClientSettings):
         """Send one request and yield its events; errors as in ``Client.stream``."""
         decoder = StreamDecoder()
         deadline = Deadline(timeouts or self.timeouts)
-        async with self._diagnosed(), self._open(call, deadline) as response:
-            # A transport of the caller's own may hand over an answer that has been read already.
-            read = response.aiter_bytes if response.is_stream_consumed else response.aiter_raw
-            async for chunk in read():
-                for event in decoder.feed(chunk):
-                    yield event
-                if decoder.ended:
-                    return
-                deadline.check()
-            for event in decoder.close():
-                yield event
+        async with _Diagnosed(self._diagnose):
+            with self._wire() as wire:
+                response = await self._open(call, deadline, wire)
+                reader = _Reader(wire)
+                try:
+                    with self._reading(deadline):
+                        if response.status_code >= 400:
+                            await response.aread()
+                            raise error_from_response(response)
+                        assert isinstance(response.stream, httpx.AsyncByteStream)
+                        # Not response.aiter_raw(): it costs as much per chunk as our transport.
+                        async for chunk in response.stream:
+                            reader.is_here()
+                            for event in decoder.feed(chunk):
+                                yield event
+                            if decoder.ended:
+                                return
+                            deadline.check()
+                        for event in decoder.close():
+                            yield event
+                finally:
+                    reader.leaves()
+                    await response.aclose()
 
-    @contextlib.asynccontextmanager
-    async def _open(self, call: StreamCall, deadline: Deadline) -> AsyncIterator[httpx.Response]:
+    async def _open(self, call: StreamCall, deadline: Deadline, wire: Wire) -> httpx.Response:
         http = self._http()
-        with self._wire() as wire:
-            with self._sending(http, deadline):
-                request = self._request(http, "POST", call.path, call.body, deadline)
-                request.extensions["trace"] = wire.atrace
-                response = await http.send(request, stream=True)
-            try:
-                with self._reading(deadline):
-                    body_begins(response, deadline)
-                    if response.status_code >= 400:
-                        await response.aread()
-                        raise error_from_response(response)
-                    yield response
-            finally:
-                await response.aclose()
-
-    @contextlib.asynccontextmanager
-    async def _diagnosed(self) -> AsyncIterator[None]:
-        try:
-            yield
-        except ClientError as error:
-            if self._diagnose is None:
-                raise
-            better = await asyncio.to_thread(self._diagnose, error)
-            if better is error:
-                raise
-            raise better from error
+        with self._sending(http, deadline):
+            request = self._request(http, "POST", call.path, call.body, deadline)
+            request.extensions |= wire.extensions(wire.atrace)
+            response = await http.send(request, stream=True)
+        body_begins(response, deadline)
+        return response
 
     # -- endpoints (see rocm_core.client.calls) ---------------------------------------------
 
@@ -201,3 +198,59 @@ class AsyncClient(ClientSettings):
     ) -> AsyncGenerator[StreamEvent, None]:
         """``POST /v1/chat/completions``."""
         return self.stream(calls.chat(messages, config, model, **fields))
+
+
+class _Diagnosed:
+    """Asks for a better reason when a request fails (``ClientSettings.diagnose``).
+
+    A class, not an ``asynccontextmanager``: that would be one more asynchronous generator, and
+    ``asyncio.run`` closes all of them at once, whichever holds which.
+    """
+
+    def __init__(self, diagnose: Diagnose | None) -> None:
+        self._diagnose = diagnose
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._diagnose is not None and isinstance(error, ClientError):
+            better = await asyncio.to_thread(self._diagnose, error)
+            if better is not error:
+                raise better from error
+
+
+class _Reader:
+    """The task that reads a stream; if it is cancelled between two pieces, the wire is cut.
+
+    Nothing tells a generator that its reader is gone while somebody holds the cancelled task
+    (``asyncio.wait``, ``gather``): the task's traceback holds the frames, and they the generator.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._task: asyncio.Task[Any] | None = None
+
+    def is_here(self) -> None:
+        """Remember who reads now; a stream may be handed from task to task."""
+        task = asyncio.current_task()
+        if task is not self._task:
+            self.leaves()
+            self._task = task
+            if task is not None:
+                task.add_done_callback(self._ended)
+
+    def leaves(self) -> None:
+        """Nobody reads any more."""
+        if self._task is not None:
+            self._task.remove_done_callback(self._ended)
+            self._task = None
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        if task.cancelled():
+            self._wire.cut()

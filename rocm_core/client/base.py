@@ -125,13 +125,10 @@ class ClientSettings:
         with deadline.named(), translated(self.address, deadline.limits, streaming=True):
             yield
 
-    def _transport_options(self) -> dict[str, Any]:
-        # Building a TLS context costs milliseconds: only for https.
-        return {
-            "verify": self.base_url.startswith("https://"),
-            "limits": LIMITS,
-            "uds": self.uds,
-        }
+    @property
+    def _plain(self) -> bool:
+        """Whether our own transports can serve it; TLS is left to httpx."""
+        return self.base_url.startswith("http://")
 
     def _client_options(self) -> dict[str, Any]:
         return {"base_url": self.base_url, "headers": self._headers, "trust_env": False}
@@ -201,29 +198,38 @@ class Deadline:
 
 
 def body_begins(response: httpx.Response, deadline: Deadline) -> None:
-    """From here on the ``idle`` limit holds; httpcore reads this mapping when the body begins."""
+    """From here on the ``idle`` limit holds; transports read it anew when the body begins."""
     response.request.extensions["timeout"]["read"] = deadline.left(deadline.limits.idle)
 
 
 class Wire:
     """The connection of one request, so that another thread can cut it.
 
-    httpcore tells its ``trace`` callback of the connection when it is made: long before the
-    answer, which may take minutes to begin.
+    It is told of the connection when it is made, long before the answer, which may take
+    minutes to begin: by our transports through the extension ``connected``, by httpcore's
+    through its extension ``trace``.
     """
 
     _CONNECTED = ("connect_tcp.complete", "connect_unix_socket.complete", "start_tls.complete")
 
     def __init__(self) -> None:
-        self._stream: Any = None
+        self._socket: Any = None
         self._cut = False
+
+    def connected(self, made: Any) -> None:
+        """The connection's socket."""
+        self._socket = made
+        if self._cut:
+            self.cut()
+
+    def extensions(self, trace: Callable[..., Any]) -> dict[str, Any]:
+        """What a request must carry, with the ``trace`` that fits its client."""
+        return {"connected": self.connected, "trace": trace}
 
     def trace(self, event: str, facts: Mapping[str, Any]) -> None:
         """For ``httpx.Client``."""
         if event.endswith(self._CONNECTED):
-            self._stream = facts["return_value"]
-            if self._cut:
-                self.cut()
+            self.connected(facts["return_value"].get_extra_info("socket"))
 
     async def atrace(self, event: str, facts: Mapping[str, Any]) -> None:
         """For ``httpx.AsyncClient``."""
@@ -232,8 +238,8 @@ class Wire:
     def cut(self) -> None:
         """Shut the connection down, now or as soon as it is made."""
         self._cut = True
-        raw = self._stream and self._stream.get_extra_info("socket")
-        if raw:
+        raw = self._socket
+        if raw is not None:
             with contextlib.suppress(OSError):  # it ended by itself meanwhile
                 try:
                     raw.shutdown(socket.SHUT_RDWR)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from typing import Any
 
 import orjson
@@ -217,11 +218,7 @@ def read_usage(usage: dict[str, Any]) -> Usage:
 
 
 _TIMING_FIELDS: dict[str, Callable[[Any], Any]] = {
-    "prompt_n": int,
-    "prompt_ms": float,
-    "predicted_n": int,
-    "predicted_ms": float,
-    "cache_n": int,
+    f.name: float if isinstance(f.default, float) else int for f in fields(Timings)
 }
 
 

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 import httpx
 
 from rocm_core.client import calls
-from rocm_core.client.base import ClientSettings, Deadline, body_begins
+from rocm_core.client.base import LIMITS, ClientSettings, Deadline, body_begins
 from rocm_core.client.calls import Call, Messages, StreamCall
 from rocm_core.client.events import StreamDecoder
 from rocm_core.client.failures import error_from_response
+from rocm_core.client.transport import PlainTransport
 from rocm_core.config import GenerateConfig, Timeouts
 from rocm_core.errors import ClientError
 from rocm_core.types import ServerProps, StreamEvent
@@ -33,8 +34,8 @@ class Client(ClientSettings):
     ) -> None:
         """``transport``: an ``httpx`` transport to use instead of our own."""
         super().__init__(*args, **settings)
-        own = transport or httpx.HTTPTransport(**self._transport_options())
-        self._http = httpx.Client(transport=own, **self._client_options())
+        own = PlainTransport(self.uds) if self._plain else httpx.HTTPTransport(limits=LIMITS)
+        self._http = httpx.Client(transport=transport or own, **self._client_options())
 
     def __enter__(self) -> Client:
         return self
@@ -62,7 +63,7 @@ class Client(ClientSettings):
         http = self._http
         with self._diagnosed(), self._wire() as wire, self._sending(http, deadline):
             request = self._request(http, call.method, call.path, call.body, deadline)
-            request.extensions["trace"] = wire.trace
+            request.extensions |= wire.extensions(wire.trace)
             response = http.send(request)
         return self._read(call, response)
 
@@ -80,9 +81,9 @@ class Client(ClientSettings):
         decoder = StreamDecoder()
         deadline = Deadline(timeouts or self.timeouts)
         with self._diagnosed(), self._open(call, deadline) as response:
-            # A transport of the caller's own may hand over an answer that has been read already.
-            read = response.iter_bytes if response.is_stream_consumed else response.iter_raw
-            for chunk in read():
+            assert isinstance(response.stream, httpx.SyncByteStream)
+            # The stream itself: response.iter_raw() costs as much per chunk as our transport.
+            for chunk in response.stream:
                 yield from decoder.feed(chunk)
                 if decoder.ended:
                     return
@@ -95,7 +96,7 @@ class Client(ClientSettings):
         with self._wire() as wire:
             with self._sending(http, deadline):
                 request = self._request(http, "POST", call.path, call.body, deadline)
-                request.extensions["trace"] = wire.trace
+                request.extensions |= wire.extensions(wire.trace)
                 response = http.send(request, stream=True)
             try:
                 with self._reading(deadline):
