@@ -1,0 +1,16 @@
+"""LlamaIndex on llama.cpp: any GGUF model, on an AMD GPU or the CPU.
+
+    from llama_index_rocm import RocmLLM
+
+    llm = RocmLLM(model="path/to/model.gguf")
+    for chunk in llm.stream_complete("Hello"):
+        print(chunk.delta, end="")
+
+Importing this package starts nothing and opens nothing.
+"""
+
+from __future__ import annotations
+
+from llama_index_rocm.llm import RocmLLM
+
+__all__ = ["RocmLLM"]

@@ -1,0 +1,121 @@
+"""LlamaIndex messages in, messages of ``/v1/chat/completions`` out. Pure.
+
+    text                 → a string, blocks joined by a line break as ``ChatMessage.content`` does
+    text, image, audio   → content parts, in order
+    tool call            → ``tool_calls`` of the message
+    thinking             → nothing: chat templates drop the reasoning of earlier turns themselves
+    cache point          → nothing: llama-server caches every prefix without being told
+    anything else        → ``ConfigError`` that says what to do instead
+
+The messages that come in are never changed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from io import IOBase
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    CachePoint,
+    ChatMessage,
+    ContentBlock,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+
+from rocm_core.errors import ConfigError
+
+# Chat templates know four roles. "developer" is OpenAI's newer name for "system".
+_ROLES = {
+    MessageRole.SYSTEM: "system",
+    MessageRole.DEVELOPER: "system",
+    MessageRole.USER: "user",
+    MessageRole.ASSISTANT: "assistant",
+    MessageRole.CHATBOT: "assistant",
+    MessageRole.MODEL: "assistant",
+    MessageRole.TOOL: "tool",
+    MessageRole.FUNCTION: "tool",
+}
+# Fields of a message of their own, which LlamaIndex keeps in additional_kwargs.
+_EXTRA_FIELDS = ("tool_call_id", "name")
+_UNSENT = (ThinkingBlock, CachePoint, ToolCallBlock)
+
+
+def to_request(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
+    """The ``messages`` field of a request.
+
+    Raises:
+        ConfigError: a block is of a kind that llama-server does not take.
+    """
+    return [_message(message) for message in messages]
+
+
+def _message(message: ChatMessage) -> dict[str, Any]:
+    out: dict[str, Any] = {"role": _ROLES[message.role], "content": _content(message.blocks)}
+    calls = [_tool_call(block) for block in message.blocks if isinstance(block, ToolCallBlock)]
+    if calls:
+        out["tool_calls"] = calls
+    for name in _EXTRA_FIELDS:
+        if name in message.additional_kwargs:
+            out[name] = message.additional_kwargs[name]
+    return out
+
+
+def _content(blocks: Sequence[ContentBlock]) -> str | list[dict[str, Any]]:
+    sent = [block for block in blocks if not isinstance(block, _UNSENT)]
+    texts = [block.text for block in sent if isinstance(block, TextBlock)]
+    if len(texts) == len(sent):
+        return "\n".join(texts)
+    return [_part(block) for block in sent]
+
+
+def _part(block: ContentBlock) -> dict[str, Any]:
+    if isinstance(block, TextBlock):
+        return {"type": "text", "text": block.text}
+    if isinstance(block, ImageBlock):
+        return {"type": "image_url", "image_url": {"url": _image_url(block)}}
+    if isinstance(block, AudioBlock):
+        return {"type": "input_audio", "input_audio": _audio(block)}
+    raise ConfigError(
+        f"llama-server takes text, images and audio, not a {type(block).__name__}: put its text "
+        "into a TextBlock, or its pages or frames into ImageBlocks"
+    )
+
+
+def _image_url(block: ImageBlock) -> str:
+    # A web address is left to the server to fetch; everything else travels inside the request.
+    url = str(block.url or "")
+    if block.image is None and url.startswith(("http://", "https://", "data:")):
+        return url
+    # The server looks at the bytes; it only insists on some image type.
+    kind = block.image_mimetype or "image/jpeg"
+    return f"data:{kind};base64,{_base64(block.resolve_image())}"
+
+
+def _audio(block: AudioBlock) -> dict[str, str]:
+    if block.format not in ("wav", "mp3"):
+        raise ConfigError(
+            f"llama-server takes WAV and MP3 audio, not {block.format!r}: convert it, or name its "
+            "format, AudioBlock(format='wav')"
+        )
+    return {"data": _base64(block.resolve_audio()), "format": block.format}
+
+
+def _base64(data: IOBase) -> str:
+    # Not resolve_…(as_base64=True), which hands an open file's bytes on as they are.
+    return base64.b64encode(data.read()).decode("ascii")
+
+
+def _tool_call(block: ToolCallBlock) -> dict[str, Any]:
+    arguments = block.tool_kwargs
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    call = {"type": "function", "function": {"name": block.tool_name, "arguments": arguments}}
+    return {"id": block.tool_call_id, **call} if block.tool_call_id else call
