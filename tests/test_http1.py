@@ -104,6 +104,7 @@ def test_a_connection_that_ends_too_early_is_an_error(data: bytes) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-4\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 2000,
         b"HTTP/1.1 200 OK\r\n" + b"x" * 70000,
     ],

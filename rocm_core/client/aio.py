@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx
 
@@ -105,15 +106,14 @@ class AsyncClient(ClientSettings):
                         if response.status_code >= 400:
                             await response.aread()
                             raise error_from_response(response)
-                        assert isinstance(response.stream, httpx.AsyncByteStream)
-                        # Not response.aiter_raw(): it costs as much per chunk as our transport.
-                        async for chunk in response.stream:
-                            reader.is_here()
-                            for event in decoder.feed(chunk):
-                                yield event
-                            if decoder.ended:
-                                return
-                            deadline.check()
+                        async with contextlib.aclosing(_chunks(response)) as chunks:
+                            async for chunk in chunks:
+                                reader.is_here()
+                                for event in decoder.feed(chunk):
+                                    yield event
+                                if decoder.ended:
+                                    return
+                                deadline.check()
                         for event in decoder.close():
                             yield event
                 finally:
@@ -198,6 +198,13 @@ class AsyncClient(ClientSettings):
     ) -> AsyncGenerator[StreamEvent, None]:
         """``POST /v1/chat/completions``."""
         return self.stream(calls.chat(messages, config, model, **fields))
+
+
+def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    # Not response.aiter_raw(): it costs as much per chunk as our transport. What httpx makes of
+    # a stream is a generator; left to itself it would be closed by a task of its own.
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    return cast(AsyncGenerator[bytes, None], aiter(response.stream))
 
 
 class _Diagnosed:

@@ -45,7 +45,7 @@ class Framing:
         ):
             # The usual read: whole events, one data line each. One C-level split does it.
             payloads = chunk[6:-2].split(b"\n\ndata: ")
-            if not any(b"\n" in payload for payload in payloads):
+            if chunk.count(b"\n") == 2 * len(payloads):  # none inside a payload
                 self._at_start = False
                 return payloads
         out: list[bytes] = []

@@ -16,6 +16,7 @@ import httpx
 _LONGEST_HEAD = 65536
 _LONGEST_SIZE_LINE = 1024
 _LINE_END = 2
+_HEX_DIGITS = b"0123456789abcdefABCDEF"
 
 
 class ResponseReader:
@@ -136,12 +137,10 @@ class ResponseReader:
         if self._in_trailer:
             self.ended = not line
         else:
-            try:
-                size = int(line.partition(b";")[0], 16)
-            except ValueError as error:
-                raise httpx.RemoteProtocolError(f"not a chunk size: {line[:40]!r}") from error
-            if size < 0:
+            digits = line.partition(b";")[0].strip(b" ")
+            if not digits or digits.strip(_HEX_DIGITS):
                 raise httpx.RemoteProtocolError(f"not a chunk size: {line[:40]!r}")
+            size = int(digits, 16)
             self._in_trailer = size == 0
             self._left = size + _LINE_END if size else 0
         return end + _LINE_END - at

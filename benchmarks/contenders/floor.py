@@ -1,0 +1,29 @@
+"""Where a fake model has its pieces from.
+
+In the burst mode they are in memory: what is measured is the framework alone. In the paced mode
+they come from the raw socket: a model that never waits runs on warm caches, which is nothing to
+compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+from benchmarks.contenders.base import Setting
+from benchmarks.contenders.raw import aread, read
+from benchmarks.script import pieces
+
+
+def source(setting: Setting) -> Iterator[str]:
+    """The pieces of the answer."""
+    return read(setting) if setting.mode == "paced" else iter(pieces(setting.chunks))
+
+
+def asource(setting: Setting) -> AsyncIterator[str]:
+    """``source`` for asyncio."""
+    return aread(setting) if setting.mode == "paced" else _in_memory(setting)
+
+
+async def _in_memory(setting: Setting) -> AsyncIterator[str]:
+    for piece in pieces(setting.chunks):
+        yield piece

@@ -1,0 +1,137 @@
+"""The benchmarks run and compare like with like. What they measure is not tested."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks.contenders import Contender, Take
+from benchmarks.contenders.base import HTTPX
+from benchmarks.measuring import Result, WrongAnswer, cost_of
+from benchmarks.process import ScriptedServer
+from benchmarks.reporting import rows, table
+from benchmarks.script import capture, pieces, writes
+
+ROUNDS, CHUNKS = 2, 50
+OURS = {
+    "StreamDecoder, in memory", "Client.chat", "AsyncClient.chat", "TextModel.chat_events",
+    "ChatRocm.stream", "ChatRocm.astream", "RocmLLM.stream_chat", "RocmLLM.astream_chat",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as server:
+        yield server
+
+
+@pytest.mark.parametrize("mode", ["burst", "paced"])
+def test_every_contender_delivers_the_same_text(
+    mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # measure() raises for any other text
+    file = tmp_path / "results.json"
+    options = ["--rounds", str(ROUNDS), "--chunks", str(CHUNKS), "--mode", mode]
+    assert command.main([*options, "--json", str(file)]) == 0
+
+    record = json.loads(file.read_text(encoding="utf-8"))
+    assert (record["rounds"], record["chunks"]) == (ROUNDS, CHUNKS)
+    names = [row["name"] for row in record["results"]]
+    assert {HTTPX, *OURS} <= set(names)
+    for row in record["results"]:
+        assert row["mode"] == mode
+        assert len(row["rounds"]) == ROUNDS
+        assert 0 < row["min"] <= row["median"] <= row["max"]
+        assert row["to_httpx"] > 0
+
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in lines} == {6}
+    assert [line.split("|")[1].strip() for line in lines[2:]] == names
+
+
+def test_who_is_not_installed_is_left_out_with_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "langchain_openai", None)
+    assert command.main(["--rounds", "1", "--chunks", "2", "--mode", "burst"]) == 0
+    printed = capsys.readouterr()
+    assert "left out: ChatOpenAI (langchain_openai is not installed)" in printed.err
+    assert "ChatRocm.stream" in printed.out
+    assert "ChatOpenAI" not in printed.out
+
+
+def test_a_contender_that_loses_text_is_refused(server: ScriptedServer) -> None:
+    def short(take: Take) -> None:
+        for piece in pieces(CHUNKS)[1:]:
+            take(piece)
+
+    with pytest.raises(WrongAnswer, match="short"):
+        cost_of(Contender("short", short), server.taken, CHUNKS)
+
+
+def test_ratios_compare_within_a_round() -> None:
+    # the clock halves its speed in the second round
+    results = [
+        Result("burst", HTTPX, None, [10.0, 20.0, 10.0]),
+        Result("burst", "floor", None, [5.0, 10.0, 5.0]),
+        Result("burst", "path", "floor", [15.0, 30.0, 15.0]),
+    ]
+    path = list(rows(results))[2]
+    assert (path["to_httpx"], path["to_floor"], path["median"]) == (1.5, 3.0, 15.0)
+    assert "| path | 15.0 | 15.0-30.0 | 1.50 | 3.00 |" in table(results)
+
+
+# ---------------------------------------------------------------------------
+# The scripted server
+# ---------------------------------------------------------------------------
+
+
+def test_the_script_is_the_captured_stream() -> None:
+    real = capture("chat_stream")
+    assert b"".join(writes(real.count(b'"content":"'))) == real
+    assert pieces(8)[0] == pieces(8)[7] == "Hello!"
+
+
+def test_facts_are_those_of_a_real_server(server: ScriptedServer) -> None:
+    url = server.url("burst", CHUNKS)
+    assert httpx.get(f"{url}/health", trust_env=False).json() == {"status": "ok"}
+    assert httpx.get(f"{url}/props", trust_env=False).content == capture("props")
+
+
+def test_a_burst_comes_without_waiting_for_the_consumer(server: ScriptedServer) -> None:
+    server.taken[0] = 0
+    answer = httpx.post(f"{server.url('burst', CHUNKS)}/v1/chat/completions", trust_env=False)
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert answer.content == b"".join(writes(CHUNKS))
+
+
+def test_a_paced_event_comes_when_the_one_before_was_taken(server: ScriptedServer) -> None:
+    server.taken[0] = 0
+    url = httpx.URL(server.url("paced", 3))
+    with socket.create_connection((url.host, url.port or 0), timeout=10) as connection:
+        connection.sendall(b"POST %b/v1/chat/completions HTTP/1.1\r\n\r\n" % url.raw_path)
+        _read_until(connection, b'"Hello!"')
+        for taken in (1, 2):
+            connection.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                connection.recv(1)
+            connection.settimeout(10)
+            server.taken[0] = taken
+            assert connection.recv(65536).count(b"data: ") == 1
+        server.taken[0] = 3
+        _read_until(connection, b"[DONE]")
+
+
+def _read_until(connection: socket.socket, mark: bytes) -> None:
+    data = b""
+    while mark not in data:
+        received = connection.recv(65536)
+        assert received
+        data += received
