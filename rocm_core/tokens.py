@@ -1,0 +1,35 @@
+"""Stream events to tokens, and the stop at a token id, which llama-server does not have. Pure."""
+
+from __future__ import annotations
+
+from rocm_core.types import StreamEvent, Token
+
+
+def stopped_by_id(event: StreamEvent) -> StreamEvent:
+    """The last event of an answer that ended at a stop id; llama-server itself has no such stop."""
+    return StreamEvent(raw=event.raw, finish_reason="stop", model=event.raw.get("model"))
+
+
+class TokenReader:
+    """Events to tokens.
+
+    A piece of text may stand for several tokens: bytes of one character, or text that was held
+    back because it looked like the beginning of a stop string. Such a piece has no id.
+    """
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._held = 0
+
+    def read(self, event: StreamEvent) -> list[Token]:
+        """The tokens of one event."""
+        ids = event.token_ids
+        predicted = event.raw.get("tokens_predicted")
+        new = len(ids) if predicted is None else predicted - self._seen
+        self._seen += new
+        if not event.text:
+            self._held += new
+            return []
+        single = len(ids) == 1 and new == 1 and not self._held
+        self._held = 0
+        return [Token(event.text, ids[0] if single else None)]
