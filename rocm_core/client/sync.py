@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
@@ -106,7 +107,11 @@ class Client(ClientSettings):
                         raise error_from_response(response)
                     yield response
             finally:
-                response.close()
+                # A stream that is still open when the program ends is closed by the kernel:
+                # httpx measures the elapsed time here, and datetime is gone by then (CPython
+                # 3.13.0 crashes).
+                if not sys.is_finalizing():
+                    response.close()
 
     @contextlib.contextmanager
     def _diagnosed(self) -> Iterator[None]:
