@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from typing_extensions import Self
@@ -99,6 +100,11 @@ class RocmOptions(BaseModel):
     def _some_model(self) -> Any:
         if not self.model and not self.base_url:
             raise ValueError("give model= (a GGUF file, 'demo', …) or base_url= (a running server)")
+        if urlsplit(self.base_url or self.model).password is not None:
+            # The frameworks print and trace the address of a model.
+            raise ValueError(
+                "no password in the URL, please: it would show up in traces; use api_key"
+            )
         self.load_config()
         return self
 

@@ -65,6 +65,7 @@ def test_a_model_or_a_server_is_needed() -> None:
         ({"temprature": 1}, "Did you mean 'temperature'"),
         ({"context_len": -1}, "context_len must be 0 or more"),
         ({"engine": "turbo"}, "embedded"),
+        ({"base_url": "http://me:secret@host"}, "no password in the URL"),
     ],
 )
 def test_bad_options_are_named(options: dict[str, Any], words: str) -> None:
