@@ -1,1 +1,15 @@
-"""Builders for the models that ship with the project (development only, not installed)."""
+"""The demo model, from text to GGUF. Not part of the shipped packages.
+
+    data/         the training text: written by hand, and put together at random
+    tokenizer     text → tokens, so that a value looks the same wherever it stands
+    dataset       conversations → batches of token ids
+    network       a small llama with a structured start
+    muon, train   learning
+    chat_format   conversations as text, the twin of ``template.jinja``
+    export        weights → GGUF (Q8_0)
+    engine, evaluate   how good it is, on llama.cpp itself
+
+``python -m models`` runs all of it and writes to ``models/out``. The model is not good enough to
+ship yet (see its evaluation); ``"demo"`` is still the one of ``build_demo``, written by hand, which
+recites one text. ``minilm`` makes an embedding model for the tests.
+"""

@@ -1,0 +1,152 @@
+"""A passage and a question about it, in the prompts of LlamaIndex and LangChain.
+
+The answer is the sentence of the passage that has it, word for word: "extractive".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from models.data.pools import Pools
+from models.data.sample import Message, Sample, says, system, user
+
+UNKNOWN = "The context does not say."
+
+_S, _V = "{s}", "{v}"
+
+
+@cache
+def relations() -> tuple[tuple[str, str, str, tuple[str, ...]], ...]:
+    """``relations.txt``: kind of subject, kind of value, a sentence, questions about it."""
+    lines = Path(__file__).with_name("relations.txt").read_text(encoding="utf-8").splitlines()
+    split = (line.split(" | ") for line in lines)
+    return tuple((kind, value, sentence, tuple(asks)) for kind, value, sentence, *asks in split)
+
+
+_JOBS = "baker doctor driver farmer painter pilot singer teacher nurse cook writer lawyer".split()
+_COLORS = "red blue green yellow white black brown purple orange gray".split()
+
+QA_SYSTEM = (
+    "You are an expert Q&A system that is trusted around the world.\n"
+    "Always answer the query using the provided context information, and not prior knowledge.\n"
+    "Some rules to follow:\n1. Never directly reference the given context in your answer.\n"
+    "2. Avoid statements like 'Based on the context, ...' or 'The context information ...' or "
+    "anything along those lines."
+)
+_LINE = "---------------------"
+
+_PROMPTS: tuple[tuple[float, str, str], ...] = (
+    (3, QA_SYSTEM, f"Context information is below.\n{_LINE}\n{{c}}\n{_LINE}\nGiven the context "
+     "information and not prior knowledge, answer the query.\nQuery: {q}\nAnswer: "),
+    (3, "", f"Context information is below.\n{_LINE}\n{{c}}\n{_LINE}\nGiven the context "
+     "information and not prior knowledge, answer the query.\nQuery: {q}\nAnswer: "),
+    (3, "", "Answer the question based only on the following context:\n{c}\n\nQuestion: {q}"),
+    (2, "", "Answer the question based only on the following context:\n\n{c}\n\nQuestion: {q}\n"),
+    (2, "", "You are an assistant for question-answering tasks. Use the following pieces of "
+     "retrieved context to answer the question. If you don't know the answer, just say that you "
+     "don't know. Use three sentences maximum and keep the answer concise.\nQuestion: {q} \n"
+     "Context: {c} \nAnswer:"),
+    (2, "Answer from this context:\n{c}", "{q}"),
+    (1, "Use the given context to answer the question.\nContext: {c}", "{q}"),
+    (1, "You are a helpful assistant. Answer only from the context.\n\n{c}", "{q}"),
+    (2, "", "Context: {c}\nQuestion: {q}"),
+    (2, "", "{c}\n\n{q}"),
+    (2, "", "{c} {q}"),
+    (1, "", "Context:\n{c}\n\nQuestion: {q}\nAnswer:"),
+    (1, "", "Read this: {c}\n{q}"),
+)  # fmt: skip
+
+
+def _made_up(pools: Pools, kind: str) -> str:
+    makers: dict[str, Callable[[], str]] = {
+        "place": pools.city,
+        "name": pools.name,
+        "title": pools.title,
+        "thing": lambda: pools.phrase() if pools.chance(0.3) else pools.noun(),
+        "phrase": pools.phrase,
+        "item": lambda: f"{pools.pseudo()} {pools.noun()}" if pools.chance(0.3) else pools.noun(),
+        "product": lambda: pools.choice(pools.pseudo(True), pools.pseudo(), f"{pools.pseudo()}-db"),
+        "job": lambda: pools.rng.choice(_JOBS),
+        "color": lambda: pools.rng.choice(_COLORS),
+        "number": lambda: str(pools.number()),
+        "time": pools.time,
+        "date": pools.date,
+        "code": pools.code,
+        "path": pools.path,
+        "address": pools.address,
+    }
+    return makers[kind]()
+
+
+@dataclass(frozen=True)
+class _Fact:
+    pattern: str
+    subject: str
+    sentence: str
+    question: str
+    value: str
+
+
+def _fact(pools: Pools, subject: str = "", kind: str = "", unlike: str = "") -> _Fact:
+    """A sentence about something, a question, and the value that answers it."""
+    choices = [r for r in relations() if kind in ("", r[0]) and r[2] != unlike]
+    subject_kind, value_kind, pattern, questions = pools.rng.choice(choices)
+    subject = subject or _made_up(pools, subject_kind)
+    value = pools.foreign() if pools.chance(0.06) else _made_up(pools, value_kind)
+    question = pools.rng.choice(questions).replace(_S, subject)
+    sentence = pattern.replace(_S, subject).replace(_V, value)
+    return _Fact(pattern, subject, sentence[0].upper() + sentence[1:], question, value)
+
+
+def _passage(pools: Pools, length: int) -> tuple[list[str], _Fact]:
+    """Sentences, exactly one of them wanted, and that one."""
+    kind = pools.rng.choice(relations())[0]
+    wanted = _fact(pools, kind=kind)
+    others: list[str] = []
+    for _ in range(length - 1):
+        draw = pools.rng.random()
+        if draw < 0.25 and "Where is" not in wanted.question:
+            other = _fact(pools, wanted.subject, kind, unlike=wanted.pattern)
+        elif draw < 0.6:  # the same kind of subject
+            other = _fact(pools, kind=kind)
+        else:
+            other = _fact(pools)
+        if other.pattern != wanted.pattern or other.subject != wanted.subject:
+            others.append(other.sentence)
+    others.insert(pools.rng.randrange(len(others) + 1), wanted.sentence)
+    return others, wanted
+
+
+def _join(pools: Pools, sentences: list[str]) -> str:
+    draw = pools.rng.random()
+    if draw < 0.7:
+        text = " ".join(sentences)
+    elif draw < 0.85:
+        text = "\n\n".join(sentences)
+    else:
+        text = "\n".join(sentences)
+    if pools.chance(0.15):
+        text = f"file_path: {pools.path()}\n\n{text}"
+    return text
+
+
+def draw(pools: Pools) -> Sample:
+    """A passage, a question and the sentence that answers it."""
+    length = pools.rng.choice((1, 2, 3, 3, 4, 5, 6, 8, 12))
+    sentences, wanted = _passage(pools, length)
+    question, answer, value = wanted.question, wanted.sentence, wanted.value
+    if pools.chance(0.08):
+        sentences = [s for s in sentences if s != answer] or [_fact(pools).sentence]
+        answer = value = UNKNOWN
+    weights = [p[0] for p in _PROMPTS]
+    _, rule, body = pools.rng.choices(_PROMPTS, weights)[0]
+    context = _join(pools, sentences)
+    fill = {"{c}": context, "{q}": question if pools.chance(0.85) else question.lower()}
+    for mark, text in fill.items():
+        rule, body = rule.replace(mark, text), body.replace(mark, text)
+    messages: list[Message] = [system(rule)] if rule else []
+    messages += [user(body), says(answer)]
+    return Sample("answer from a context", messages, thinking=pools.chance(0.6), contains=value)

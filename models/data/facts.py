@@ -1,0 +1,73 @@
+"""Questions about llama-rocm, from ``facts.txt``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from models.data.pools import Pools
+from models.data.sample import Message, Sample, says, user
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A topic, the ways to ask for it (the last one only in the evaluation), and the answer."""
+
+    topic: str
+    questions: tuple[str, ...]
+    answer: str
+
+
+@cache
+def all_facts() -> tuple[Fact, ...]:
+    """Every block of ``facts.txt``."""
+    text = Path(__file__).with_name("facts.txt").read_text(encoding="utf-8")
+    facts = []
+    for block in text.strip().split("\n\n")[1:]:  # the first block is a comment
+        topic, asked, answer = block.splitlines()
+        questions = tuple(q.strip() for q in asked.removeprefix("? ").split("|"))
+        facts.append(Fact(topic, questions, answer.removeprefix("= ")))
+    return tuple(facts)
+
+
+_BEFORE = ("please tell me, ", "hey, ", "hello, ", "hi, ", "quick question: ", "I wonder, ", "so ")
+_AFTER = (" please", " thanks", " I am new here", " in llama-rocm", " with llama-rocm", " here")
+
+
+def vary(pools: Pools, question: str) -> str:
+    """The question as different people type it."""
+    text = question
+    if pools.chance(0.15):
+        text = pools.rng.choice(_BEFORE) + text
+    if pools.chance(0.12):
+        mark = "?" if text.endswith("?") else ""
+        text = text.removesuffix("?") + pools.rng.choice(_AFTER) + mark
+    if pools.chance(0.2):
+        text = text.removesuffix("?")
+    elif pools.chance(0.1) and not text.endswith("?"):
+        text += "."
+    if pools.chance(0.55):
+        text = text[0].upper() + text[1:]
+    elif pools.chance(0.1):
+        text = text.lower()
+    return text
+
+
+def thought(fact: Fact) -> str:
+    """What the model thinks before it answers."""
+    return f"The question is about {fact.topic}. I know that."
+
+
+def draw(pools: Pools) -> Sample:
+    """A question and its answer, now and then after another one."""
+    fact = pools.rng.choice(all_facts())
+    asked = fact.questions[-1] if pools.evaluation else pools.rng.choice(fact.questions[:-1])
+    messages: list[Message] = []
+    if pools.chance(0.1):
+        other = pools.rng.choice(all_facts())
+        messages = [user(vary(pools, other.questions[0])), says(other.answer, learn=False)]
+    thinking = pools.chance(0.5)
+    messages.append(user(vary(pools, asked)))
+    messages.append(says(fact.answer, thought(fact) if thinking else ""))
+    return Sample("facts", messages, thinking=thinking)

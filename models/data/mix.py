@@ -1,0 +1,74 @@
+"""How much of each skill, and the prompts of the evaluation."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+from models.data import context, facts, small_talk, structured, thinking, tools
+from models.data.pools import Pools
+from models.data.sample import Sample
+
+Draw = Callable[[Pools], Sample]
+
+MIX: tuple[tuple[float, Draw], ...] = (
+    (20, facts.draw),
+    (6, small_talk.talk),
+    (6, small_talk.too_hard),
+    (4, small_talk.memory),
+    (4, small_talk.obey),
+    (5, small_talk.repeat),
+    (12, context.draw),
+    (18, tools.one_call),
+    (3, tools.after_result),
+    (3, tools.parallel),
+    (3, tools.chain),
+    (1, tools.hand_over),
+    (4, tools.no_fit),
+    (2, tools.forced),
+    (5, structured.asked),
+    (2, structured.forced),
+    (3, thinking.draw),
+)
+"""Weights and generators. The order matters for the random draws, so append only."""
+
+EVALUATED: tuple[tuple[Draw, int], ...] = (
+    (facts.draw, 1),
+    (small_talk.talk, 1),
+    (small_talk.too_hard, 1),
+    (small_talk.memory, 1),
+    (small_talk.obey, 1),
+    (context.draw, 1),
+    (lambda p: tools.one_call(p, 0), 6),
+    (lambda p: tools.one_call(p, 1), 2),
+    (lambda p: tools.one_call(p, p.rng.choice((2, 3, 4))), 2),
+    (tools.after_result, 1),
+    (tools.parallel, 1),
+    (tools.chain, 1),
+    (tools.no_fit, 1),
+    (structured.asked, 2),
+    (structured.forced, 1),
+    (thinking.draw, 1),
+)
+"""Generators of held-out prompts, and how many times as many prompts each makes."""
+
+
+def training(seed: int) -> Iterator[Sample]:
+    """Training conversations without end."""
+    pools = Pools(random.Random(seed))
+    weights, draws = zip(*MIX, strict=True)
+    while True:
+        yield pools.rng.choices(draws, weights)[0](pools)
+
+
+def held_out(count: int, seed: int = 987) -> list[Sample]:
+    """``count`` prompts for each skill, of words and wordings that training never sees."""
+    pools = Pools(random.Random(seed), evaluation=True)
+    by_skill: dict[str, list[Sample]] = {}
+    for draw, times in EVALUATED:
+        for _ in range(3 * count * times):
+            sample = draw(pools)
+            mine = by_skill.setdefault(sample.skill, [])
+            if len(mine) < count:
+                mine.append(sample)
+    return [sample for samples in by_skill.values() for sample in samples]

@@ -1,0 +1,203 @@
+"""Random words, names and values.
+
+Most values are made up on the spot.  A model that has never seen a value can only be right by
+*copying* it from the prompt, and that is the ability which tool calls and answers from a context
+need.  Lists of real words are split by a checksum: the evaluation draws from words that training
+never sees.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from zlib import crc32
+
+NAMES = """
+Alice Bob Carol David Emma Frank Grace Henry Irene Jack Karen Leo Maria Nina Oscar Paula Quentin
+Rosa Sam Tina Uma Victor Wendy Xavier Yara Zoe Anna Ben Clara Daniel Elena Felix Hannah Ivan Julia
+Kevin Laura Mark Nora Oliver Peter Rachel Simon Tom Vera Walter Yusuf Amir Bella Diego Fatima Hugo
+Ines Jonas Kenji Lena Mateo Nadia Olga Pablo Rita Sven Tara Viktor Aisha Bruno Chloe Dmitri Eva
+Farid Greta Hiro Isla Jana Kofi Lars Mina Noah Omar Priya Ravi Sara Theo Ursula Wei Ying Zara
+""".split()
+
+SURNAMES = """
+Smith Jones Brown Miller Davis Garcia Wilson Moore Taylor Clark Lewis Walker Young King Wright
+Scott Green Baker Adams Nelson Hill Campbell Mitchell Carter Roberts Turner Parker Evans Collins
+Meyer Schmidt Rossi Silva Tanaka Kim Chen Patel Novak Larsen Dubois Costa Ito Haddad Okafor
+""".split()
+
+CITIES = """
+Paris London Berlin Madrid Rome Vienna Prague Oslo Lisbon Dublin Athens Warsaw Cairo Nairobi Lagos
+Tokyo Osaka Seoul Delhi Mumbai Sydney Perth Toronto Boston Chicago Denver Seattle Austin Miami
+Lima Bogota Quito Geneva Zurich Munich Hamburg Lyon Milan Naples Porto Krakow Riga Helsinki
+New_York San_Francisco Los_Angeles Cape_Town Hong_Kong Rio_de_Janeiro Mexico_City Buenos_Aires
+New_Delhi Salt_Lake_City St_Petersburg New_Orleans Las_Vegas Kuala_Lumpur Tel_Aviv New_York_City
+""".split()
+
+NOUNS = """
+apple book car chair clock coat cup desk door engine farm fish flag forest game garden hammer hat
+hill hotel house island jacket key lake lamp letter library map market mirror museum night ocean
+office paper park pencil phone piano picture river road rocket school shirt shop snow song spoon
+star station stone story street summer table theater ticket tower train tree truck valley village
+wall watch water window winter wolf camera bridge castle cloud coffee dinner dragon flower guitar
+""".split()
+
+ADJECTIVES = """
+big small red blue green old new quiet loud warm cold dark bright happy sad fast slow young strong
+soft sharp sweet wild brave clean dry empty gentle golden heavy hidden long lucky modern narrow
+open plain proud rich round silent silver simple smooth tall tiny wide wooden yellow
+""".split()
+
+VERBS = """
+buy call clean paint repair sell visit watch write read open close move find build cook send wash
+check plan print order pay book bring carry draw feed fix learn lock pack plant
+""".split()
+
+FOREIGN = """
+北京 上海 東京 京都 大阪 서울 부산 Москва Казань Киев Αθήνα 广州
+深圳 天气 明天 你好 世界 图书馆 音乐 電車 São_Paulo Zürich München Málaga
+Kraków Łódź Göteborg Besançon Córdoba Århus Reykjavík Düsseldorf café Müller José François
+Søren Zoë Renée Jürgen Núñez Čapek İzmir naïve crème_brûlée привет погода завтра
+книга Ольга Иван Сергей 李明 王芳 佐藤 鈴木 김민수 мир хлеб молоко
+牛奶 面包 咖啡
+""".split()
+
+_ONSETS = "b c d f g h j k l m n p r s t v w z br cl dr fl gr kr pl st tr th sh qu".split()
+_VOWELS = "a e i o u ai ea io ou a e i o u".split()
+_CODAS = ["", "", "", "n", "r", "s", "l", "m", "x", "nd", "rk", "st"]
+
+
+def held_out(item: str) -> bool:
+    """Whether ``item`` is kept for the evaluation: one in eight, by its checksum."""
+    return crc32(item.encode()) % 8 == 0
+
+
+@dataclass
+class Pools:
+    """Draws random values, either for training or for the evaluation, never both."""
+
+    rng: random.Random
+    evaluation: bool = False
+    _lists: dict[int, list[str]] = field(default_factory=dict)
+
+    def pick(self, items: list[str]) -> str:
+        """One of ``items`` that belongs to our side of the split; ``_`` stands for a space."""
+        mine = self._lists.get(id(items))
+        if mine is None:
+            mine = [i.replace("_", " ") for i in items if held_out(i) == self.evaluation]
+            self._lists[id(items)] = mine = mine or list(items)
+        return self.rng.choice(mine)
+
+    def chance(self, share: float) -> bool:
+        """True in ``share`` of the draws."""
+        return self.rng.random() < share
+
+    def choice(self, *items: str) -> str:
+        """One of the arguments."""
+        return self.rng.choice(items)
+
+    def pseudo(self, capital: bool = False) -> str:
+        """A word that does not exist."""
+        rng = self.rng
+        parts = [
+            rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS)
+            for _ in range(rng.choice((1, 2, 2, 3)))
+        ]
+        word = "".join(parts)
+        return word.capitalize() if capital else word
+
+    def name(self) -> str:
+        """A first name, sometimes invented, sometimes with a surname."""
+        first = self.pick(NAMES) if self.chance(0.7) else self.pseudo(capital=True)
+        return f"{first} {self.pick(SURNAMES)}" if self.chance(0.15) else first
+
+    def city(self) -> str:
+        """A city, real, foreign or invented."""
+        draw = self.rng.random()
+        if draw < 0.05:
+            return f"{self.pick(CITIES)}, {self.choice('TX', 'CA', 'UK', 'France', 'Ohio')}"
+        if draw < 0.6:
+            return self.pick(CITIES)
+        if draw < 0.75:
+            return self.pick(FOREIGN)
+        place = self.pseudo(capital=True)
+        return f"{self.choice('New', 'Port', 'San', 'Lake')} {place}" if draw > 0.9 else place
+
+    def foreign(self) -> str:
+        """A value beyond ASCII, of one or two words."""
+        word = self.pick(FOREIGN)
+        return f"{word} {self.pick(FOREIGN)}" if self.chance(0.25) else word
+
+    def number(self) -> int:
+        """A whole number, small more often than large."""
+        return self.rng.randrange(10 ** self.rng.choice((1, 2, 2, 3, 4)))
+
+    def decimal(self) -> float:
+        """A number with one or two decimals."""
+        places = self.rng.choice((1, 2))
+        value = round(self.rng.uniform(0, 10 ** self.rng.choice((1, 2, 3))), places)
+        return value if value != int(value) else value + 0.5
+
+    def noun(self) -> str:
+        """A thing."""
+        return self.pick(NOUNS) if self.chance(0.8) else self.pseudo()
+
+    def phrase(self) -> str:
+        """One to four lower-case words."""
+        noun = self.noun
+        forms = (
+            noun,
+            lambda: f"{self.pick(ADJECTIVES)} {noun()}",
+            lambda: f"{self.pick(VERBS)} the {noun()}",
+            lambda: f"{self.pick(VERBS)} {self.pick(NAMES)}",
+            lambda: f"{self.pick(ADJECTIVES)} {noun()} and {noun()}",
+            lambda: f"{self.pseudo()} {noun()}",
+        )
+        return self.rng.choice(forms)()
+
+    def title(self) -> str:
+        """A capitalized phrase of two to four words, as of a book or a hotel."""
+        words = [self.pick(ADJECTIVES), self.noun()]
+        if self.chance(0.4):
+            words.insert(0, self.choice("The", "My", "Our"))
+        if self.chance(0.3):
+            words += [self.choice("of", "in", "and"), self.noun()]
+        small = ("of", "in", "and")
+        return " ".join(w if w in small else w.capitalize() for w in words)
+
+    def code(self) -> str:
+        """An identifier such as ``INV-2041``, ``ab_77`` or ``x9k``."""
+        rng = self.rng
+        letters = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.choice((1, 2, 3))))
+        mark = rng.choice(("-", "_", ""))
+        letters = letters.upper() if self.chance(0.6) else letters
+        return f"{letters}{mark}{rng.randrange(10, 10000)}"
+
+    def date(self) -> str:
+        """A day, in one of three notations."""
+        rng = self.rng
+        months = "January March April May June July August October November December".split()
+        day, month = rng.randrange(1, 29), rng.choice(months)
+        iso = f"20{rng.randrange(10, 40)}-{rng.randrange(1, 13):02}-{day:02}"
+        week = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday tomorrow today".split()
+        return rng.choice((iso, f"{month} {day}", rng.choice(week)))
+
+    def time(self) -> str:
+        """A time of day."""
+        rng = self.rng
+        hour = rng.randrange(1, 13)
+        half = rng.choice(("am", "pm"))
+        return rng.choice((f"{hour} {half}", f"{rng.randrange(24)}:{rng.randrange(60):02}"))
+
+    def address(self) -> str:
+        """An e-mail address."""
+        user = self.pick(NAMES).lower()
+        return f"{user}@{self.pseudo()}.{self.choice('com', 'org', 'net')}"
+
+    def path(self) -> str:
+        """A file name or path."""
+        name = f"{self.noun()}.{self.choice('txt', 'csv', 'py', 'md', 'json')}"
+        draw = self.rng.random()
+        if draw < 0.5:
+            return name
+        return f"/{self.choice('home', 'data', 'tmp')}/{self.noun()}/{name}"

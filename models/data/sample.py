@@ -1,0 +1,62 @@
+"""One conversation of the training text, or one prompt of the evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Message = dict[str, Any]
+
+
+@dataclass
+class Sample:
+    """A conversation that ends with the answer to learn, or to expect.
+
+    Attributes:
+        skill: the row of the evaluation's table.
+        messages: as in the OpenAI API, except that arguments of calls are objects.
+        tools: as in the OpenAI API.
+        thinking: the template's switch.
+        request: further fields for the request of the evaluation.
+        contains: what the answer must contain; empty: it must be exactly the last message.
+    """
+
+    skill: str
+    messages: list[Message]
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    thinking: bool = True
+    request: dict[str, Any] = field(default_factory=dict)
+    contains: str = ""
+
+
+def system(text: str) -> Message:
+    """A system message."""
+    return {"role": "system", "content": text}
+
+
+def user(text: str) -> Message:
+    """A user's message."""
+    return {"role": "user", "content": text}
+
+
+def says(text: str, thought: str = "", learn: bool = True) -> Message:
+    """An answer in words."""
+    message: Message = {"role": "assistant", "content": text, "learn": learn}
+    if thought:
+        message["reasoning_content"] = thought
+    return message
+
+
+def calls(*pairs: tuple[str, dict[str, Any]]) -> Message:
+    """An answer that calls tools: pairs of name and arguments."""
+    functions = [{"name": name, "arguments": arguments} for name, arguments in pairs]
+    return {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"type": "function", "function": f} for f in functions],
+    }
+
+
+def result(text: str) -> Message:
+    """What a tool returned."""
+    return {"role": "tool", "content": text}

@@ -1,0 +1,315 @@
+"""Conversations with tools: one call, several, none, results, one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from models.data import small_talk
+from models.data.catalog import Arguments, Tool, catalog, function_tool, random_tool
+from models.data.pools import Pools
+from models.data.sample import Message, Sample, calls, result, says, system, user
+
+NO_TOOL = "I have no tool for that, and I am only a tiny demo model."
+
+_POLITE = ("please ", "can you ", "could you please ", "hey, ", "I need your help: ")
+_LEAD_INS = (
+    "I am planning a trip. ",
+    "My boss wants to know: ",
+    "I have a question: ",
+    "Quick one: ",
+    "I am in a hurry, ",
+    "We talked about it yesterday, now ",
+    "One more thing: ",
+    "Next: ",
+    "My friend asked me, ",
+    "For my work, ",
+    "It is late already. ",
+    "Sorry to bother you, ",
+    "As I said, ",
+    "I forgot something, ",
+)
+_ENDS = (
+    ", thanks",
+    " please",
+    ", it is important",
+    ". I need it soon",
+    ", if you can",
+    " for me",
+    " right now",
+    ". Thank you",
+    ", would you",
+)
+
+
+def _tool(pools: Pools) -> Tool:
+    draw = pools.rng.random()
+    if draw < 0.5:
+        return pools.rng.choice(catalog())
+    return random_tool(pools) if draw < 0.88 else function_tool(pools)
+
+
+def _offer(pools: Pools, wanted: list[Tool], others: int) -> list[dict[str, Any]]:
+    """The tools on offer: the wanted ones among others, in any order."""
+    tools = {tool.name: tool for tool in wanted}
+    while len(tools) < len(wanted) + others:
+        tool = _tool(pools)
+        tools.setdefault(tool.name, tool)
+    offered = [tool.schema() for tool in tools.values()]
+    pools.rng.shuffle(offered)
+    return offered
+
+
+def _task(pools: Pools, tool: Tool) -> tuple[str, Arguments]:
+    text, arguments = tool.ask(pools)
+    if text[0].islower() and pools.chance(0.1):
+        text = pools.rng.choice(_POLITE) + text
+    if pools.chance(0.12):
+        text = pools.rng.choice(_LEAD_INS) + text
+    if pools.chance(0.1):
+        mark = "?" if text.endswith("?") else ""
+        text = text.rstrip("?.") + pools.rng.choice(_ENDS) + mark
+    if pools.chance(0.5):
+        text = text[0].upper() + text[1:]
+    if text[-1].isalnum() and pools.chance(0.3):
+        text += "."
+    return text, arguments
+
+
+def returned(pools: Pools) -> str:
+    """What a tool may return."""
+    rng = pools.rng
+    draw = rng.random()
+    if draw < 0.25:
+        return str(pools.number() if pools.chance(0.7) else pools.decimal())
+    if draw < 0.45:
+        sky = pools.choice("sunny", "cloudy", "rainy", "windy", "clear", pools.pseudo())
+        return rng.choice((f"{sky}, {pools.number()} degrees", f"It is {sky}.", sky))
+    if draw < 0.6:
+        word = pools.choice(
+            "Done", "OK", "Sent", "Saved", "done.", "not found", "error: no such id"
+        )
+        return word if pools.chance(0.5) else f"{word}: {pools.phrase()}"
+    if draw < 0.75:
+        pairs = (
+            f'"{rng.choice(("id", "name", "status", "value", "city"))}": "{pools.noun()}"',
+            f'"{rng.choice(("count", "price", "total", "temp"))}": {pools.number()}',
+        )
+        return "{" + ", ".join(pairs[: rng.choice((1, 2))]) + "}"
+    if draw < 0.85:
+        return f"{pools.name()} {pools.choice('lives in', 'comes from', 'is in')} {pools.city()}."
+    return rng.choice((pools.title, pools.phrase, pools.foreign, pools.date, pools.path))()
+
+
+def report(*results: str) -> Message:
+    """The answer after the results of tools: they are handed on word for word."""
+    if len(results) == 1:
+        return says(f"Here is the result: {results[0]}")
+    return says(f"Here are the results: {'; '.join(results)}")
+
+
+def _opening(pools: Pools) -> list[Message]:
+    if pools.chance(0.2):
+        return [
+            system(
+                pools.choice(
+                    "You are a helpful assistant.",
+                    "Use the tools.",
+                    "You can use tools.",
+                    "You are an agent with tools.",
+                )
+            )
+        ]
+    return []
+
+
+def _skill(tool: Tool, arguments: Arguments, offered: int) -> str:
+    values = " ".join(str(value) for value in arguments.values())
+    if not values.isascii():
+        return "tool call, unicode value"
+    if offered > 2:
+        return "tool call, 3-5 tools"
+    if offered == 2:
+        return "tool call, 2 tools"
+    if any(" " in str(value) for value in arguments.values()):
+        return "tool call, multi-word value"
+    return f"tool call, {'0-1 arguments' if len(arguments) < 2 else '2-3 arguments'}"
+
+
+def one_call(pools: Pools, others: int | None = None) -> Sample:
+    """A request that one tool fits; some earlier turns may lead to it."""
+    tool = _tool(pools)
+    others = pools.rng.choice((0, 0, 0, 1, 1, 2, 3, 4)) if others is None else others
+    offered = _offer(pools, [tool], others)
+    messages = _opening(pools)
+    for _ in range(pools.rng.choice((0, 0, 1))):
+        text, arguments = _task(pools, tool)
+        value = returned(pools)
+        messages += [user(text), calls((tool.name, arguments)), result(value), report(value)]
+    if pools.chance(0.06):
+        messages += [user("Hello"), says(small_talk.HELLO, learn=False)]
+    text, arguments = _task(pools, tool)
+    messages += [user(text), calls((tool.name, arguments))]
+    skill = _skill(tool, arguments, len(offered))
+    return Sample(skill, messages, offered, thinking=pools.chance(0.7))
+
+
+def after_result(pools: Pools) -> Sample:
+    """The tool has answered: say so and end."""
+    tool = _tool(pools)
+    offered = _offer(pools, [tool], pools.rng.choice((0, 0, 1, 2)))
+    text, arguments = _task(pools, tool)
+    value = returned(pools)
+    call = calls((tool.name, arguments))
+    messages = [*_opening(pools), user(text), call, result(value), report(value)]
+    return Sample("answer after a result", messages, offered, thinking=pools.chance(0.7))
+
+
+def parallel(pools: Pools) -> Sample:
+    """Two requests in one sentence: two calls at once."""
+    first = _tool(pools)
+    while not first.arguments:
+        first = _tool(pools)
+    second = first if pools.chance(0.5) else _tool(pools)
+    one, left = first.ask(pools)
+    two, right = second.ask(pools)
+    if first is second and pools.chance(0.5) and len(first.arguments) == 1:
+        text, left, right = _both(pools, first)
+    else:
+        joint = pools.choice(" and ", " and also ", " and ", ". Also, ", ", and ")
+        text = one.rstrip("?.") + joint + two
+    offered = _offer(pools, [first, second], pools.rng.choice((0, 0, 1, 2)))
+    both = calls((first.name, left), (second.name, right))
+    messages = [*_opening(pools), user(text[0].upper() + text[1:]), both]
+    if pools.chance(0.3) and not pools.evaluation:
+        values = returned(pools), returned(pools)
+        messages += [result(values[0]), result(values[1]), report(*values)]
+    return Sample("parallel calls", messages, offered, thinking=pools.chance(0.7))
+
+
+def _both(pools: Pools, tool: Tool) -> tuple[str, Arguments, Arguments]:
+    """One sentence with two values: the weather in Paris and Rome."""
+    text, left = tool.ask(pools)
+    _, right = tool.ask(pools)
+    (name,) = left or {"": None}
+    if not name or isinstance(left[name], bool) or left == right:
+        _, right = tool.ask(pools)
+    if name and str(left[name]) in text and name in right:
+        text = text.replace(str(left[name]), f"{left[name]} and {right[name]}", 1)
+    return text, left, right
+
+
+def chain(pools: Pools) -> Sample:
+    """First one thing, then another: the second call follows the first result."""
+    first, second = _tool(pools), _tool(pools)
+    one, left = first.ask(pools)
+    two, right = second.ask(pools)
+    frame = pools.choice(
+        "first {}, then {}",
+        "{}, then {}",
+        "{} and then {}",
+        "{}. After that, {}",
+        "first {}. Then {}",
+    )
+    text = frame.format(one.rstrip("?."), two)
+    offered = _offer(pools, [first, second], pools.rng.choice((0, 0, 1, 2)))
+    value = returned(pools)
+    messages = [
+        *_opening(pools),
+        user(text[0].upper() + text[1:]),
+        calls((first.name, left)),
+        result(value),
+        calls((second.name, right)),
+    ]
+    if pools.chance(0.4) and not pools.evaluation:
+        last = returned(pools)
+        messages += [result(last), report(last)]
+    return Sample("two calls in a row", messages, offered, thinking=pools.chance(0.7))
+
+
+def hand_over(pools: Pools) -> Sample:
+    """The result of the first call is an argument of the second."""
+    find = Tool(
+        f"{pools.choice('get', 'find', 'lookup')}_{pools.noun()}_id",
+        "Find an id",
+        {"name": "name"},
+        asks=("find the id of {name}",) * 2,
+    )
+    act = Tool(
+        f"{pools.choice('delete', 'show', 'open', 'lock', 'print')}_{pools.noun()}",
+        "",
+        {pools.choice("id", "user_id", "key"): "integer"},
+    )
+    argument = next(iter(act.arguments))
+    ask, left = find.ask(pools)
+    number = pools.number()
+    verb = act.name.replace("_", " ")
+    text = pools.choice(
+        f"{ask} and {verb} with it",
+        f"{ask}, then {verb} with that id",
+        f"{verb} of the id that you get for {left['name']}",
+    )
+    offered = _offer(pools, [find, act], pools.rng.choice((0, 0, 1)))
+    messages = [
+        user(text),
+        calls((find.name, left)),
+        result(str(number)),
+        calls((act.name, {argument: number})),
+    ]
+    return Sample("two calls in a row", messages, offered, thinking=pools.chance(0.7))
+
+
+def no_fit(pools: Pools) -> Sample:
+    """Tools are there, but none fits."""
+    offered = _offer(pools, [], pools.rng.choice((1, 1, 2, 3)))
+    draw = pools.rng.random()
+    if draw < 0.35:
+        said, answer = small_talk.phrase(pools)
+        return Sample(
+            "tools, but none fits",
+            [*_opening(pools), user(said), says(answer)],
+            offered,
+            thinking=pools.chance(0.7),
+        )
+    text = small_talk.beyond(pools)
+    if draw > 0.55:  # a request for a tool that is not on offer
+        tool = _tool(pools)
+        names = {o["function"]["name"].split("_")[0] for o in offered}
+        while tool.name.split("_")[0] in names or tool.name[0].isupper():
+            tool = _tool(pools)
+        text, _ = _task(pools, replace(tool))
+    elif any(word in offered[0]["function"]["name"] for word in text.split()):
+        text = "What is the meaning of life?"
+    messages = [*_opening(pools), user(text), says(NO_TOOL)]
+    return Sample("tools, but none fits", messages, offered, thinking=pools.chance(0.7))
+
+
+def forced(pools: Pools) -> Sample:
+    """A call is required although words came first, or nothing fits: only the call is learned."""
+    tool = _tool(pools)
+    text, arguments = _task(pools, tool)
+    if pools.chance(0.4):
+        topic = pools.phrase()
+        text = pools.choice(
+            "Tell me about {}", "Tell me a joke about {}", "What about {}?", "{}", "Write about {}"
+        ).format(topic)
+        numbers = ("integer", "number")
+        arguments = {
+            n: 0 if k in numbers else k == "x" if k == "boolean" else topic
+            for n, k in tool.arguments.items()
+        }
+        for name, choices in tool.schema()["function"]["parameters"]["properties"].items():
+            if "enum" in choices:
+                arguments[name] = choices["enum"][0]
+    from models.chat_format import tool_call  # here, for chat_format knows nothing of samples
+
+    words = pools.choice("", "", NO_TOOL + "\n", small_talk.HELLO + "\n", small_talk.BEYOND + "\n")
+    body = tool_call(tool.name, arguments)
+    pieces = [
+        (words, False),
+        ("<tool_call>", bool(words) and pools.chance(0.15)),
+        (body.removeprefix("<tool_call>"), True),
+    ]
+    messages = [user(text), {"role": "assistant", "pieces": pieces}]
+    offered = _offer(pools, [tool], pools.rng.choice((0, 0, 0, 1)))
+    return Sample("required call", messages, offered, thinking=pools.chance(0.7))

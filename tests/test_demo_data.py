@@ -1,0 +1,74 @@
+"""The text that the demo model learns from, and the twin of its chat template."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+
+from models.chat_format import NO_THOUGHT, answer_text, prompt, render, signature
+from models.data import facts, mix
+from models.data.sample import Sample
+from models.evaluate import HANDWRITTEN, called, right
+
+
+def test_training_is_reproducible() -> None:
+    first, second = (list(islice(mix.training(seed=3), 300)) for _ in range(2))
+    assert first == second
+    assert first != list(islice(mix.training(seed=4), 300))
+
+
+def test_held_out_prompts_are_never_learned() -> None:
+    held = {fact.questions[-1] for fact in facts.all_facts()}
+    learned = {q for fact in facts.all_facts() for q in fact.questions[:-1]}
+    assert len(held) == len(facts.all_facts()) >= 100
+    assert not held & learned
+
+    def asked(sample: Sample) -> str:
+        return prompt(sample.messages[:-1], sample.tools, sample.thinking)
+
+    calls = {asked(s) for s in mix.held_out(30) if s.skill.startswith(("tool", "answer", "two"))}
+    assert not calls & {asked(s) for s in islice(mix.training(seed=1), 3000)}
+
+
+def test_every_skill_has_its_prompts() -> None:
+    samples = mix.held_out(20)
+    assert {sum(s.skill == skill for s in samples) for skill in {s.skill for s in samples}} == {20}
+
+
+def test_expected_answers_count_as_right() -> None:
+    for sample in mix.held_out(5):
+        wanted = sample.messages[-1]
+        answer = {**wanted, "finish_reason": "stop"}
+        assert right(sample, answer), sample
+        assert called(answer) == called(json.loads(json.dumps(wanted)))
+
+
+def test_only_the_answer_is_learned() -> None:
+    for sample in islice(mix.training(seed=5), 500):
+        pieces = render(sample.messages, sample.tools, sample.thinking)
+        learned = "".join(text for text, learn in pieces if learn)
+        assert learned.endswith("<|im_end|>")
+        assert "<|im_start|>" not in learned
+        assert NO_THOUGHT not in learned
+        if "pieces" not in sample.messages[-1]:
+            assert answer_text(sample.messages[-1]) + "<|im_end|>" in learned
+
+
+def test_signature_of_a_tool() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "string"}, "b": {"enum": ["x", "y"]}, "c": {}},
+        "required": ["a"],
+    }
+    function = {"name": "f", "description": "Does f", "parameters": schema}
+    tool = {"type": "function", "function": function}
+    assert signature(tool) == "f(a: string, b?: x|y, c?: any) - Does f"
+    assert signature({"function": {"name": "g"}}) == "g()"
+
+
+def test_handwritten_prompts_can_be_passed() -> None:
+    book = json.loads(HANDWRITTEN.read_text(encoding="utf-8"))
+    assert len(book["prompts"]) == 60
+    for entry in book["prompts"]:
+        assert set(entry.get("tools", ())) <= set(book["tools"])
+        assert {"calls", "json", "any"} & set(entry["check"])
