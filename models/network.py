@@ -6,15 +6,17 @@
 A structured start
 ==================
 Copying is the main thing such a model must do, and gradient descent finds it late.  The circuit
-for it is known (an *induction head*: "this token stood there before; what came after it?"), so
-we write a rough one into the fresh weights and let training refine it, like everything else:
+for it is known (an *induction head*: "this stood there before; what came after it?"), so we write
+a rough one into the fresh weights and let training refine it, like everything else.  One token of
+context is not enough: as spaces are tokens of their own, half of all tokens are followed by a
+space, and what comes after the space depends on the word before it.  So two tokens are compared:
 
-* A third of the width holds what the token is, a third what the previous token was, a third the
-  token to copy.
-* Layer 0, head 0 looks one position back: its query and key are constants, and the rotary
-  encoding makes their product largest at distance one.  It writes the previous token's identity.
-* Layer 1, head 0 compares "what I am" with "what stood before you" and copies the token where
-  both agree; the output head starts out reading that third.
+* The width is divided into what the token is, what the one before it was, what the one before
+  that was, and the token to copy.
+* Layer 0, heads 0 and 1 look one and two positions back: their queries and keys are constants, and
+  the rotary encoding makes their product largest at that distance.  They write identities.
+* Layer 1, head 0 compares "what I am, what stood before me" with "what stood before you, and
+  before that", and copies the token where both agree; the output head starts out reading it.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class Shape:
     vocabulary: int = 1536
     width: int = 192
     layers: int = 5
-    heads: int = 4
+    heads: int = 3
     hidden: int = 512
     context: int = 4096
     rope_base: float = 1e7
@@ -139,76 +141,80 @@ def fresh(shape: Shape, seed: int) -> Network:
             scale = deep if name.endswith(("o.weight", "down.weight")) else 1.0
             weight.normal_(0, 0.5 * scale / math.sqrt(weight.shape[1]))
     _start_embedding(network)
-    _start_previous_token(network)
+    _start_looking_back(network)
     _start_induction(network)
     return network
 
 
-def _thirds(shape: Shape) -> tuple[slice, slice, slice]:
-    """Dimensions for: what I am (0 is the constant), what stood before me, what to copy."""
-    size = shape.head_width
-    return slice(1, shape.width - 2 * size), slice(-2 * size, -size), slice(-size, None)
+_PART = 40
+"""Dimensions for each of: the token before, the one before that, the token to copy."""
+
+_IDENTITY = slice(1, -3 * _PART)  # dimension 0 is the constant
+_BEFORE = (slice(-3 * _PART, -2 * _PART), slice(-2 * _PART, -_PART))
+_TO_COPY = slice(-_PART, None)
 
 
-def _project(shape: Shape) -> Tensor:
-    """A fixed way to squeeze an identity into the width of one head."""
-    identity, _, _ = _thirds(shape)
-    generator = torch.Generator().manual_seed(7)
-    columns = (identity.stop % shape.width) - identity.start
-    matrix = torch.randn(shape.head_width, columns, generator=generator)
-    rows: Tensor = torch.linalg.qr(matrix.T).Q.T
-    return rows
+def _orthogonal_rows(rows: int, columns: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    found: Tensor = torch.linalg.qr(torch.randn(columns, rows, generator=generator)).Q.T
+    return found
+
+
+def _project(network: Network) -> Tensor:
+    """A fixed way to squeeze an identity into a part."""
+    columns = network.embedding.weight[:, _IDENTITY].shape[1]
+    return _orthogonal_rows(_PART, columns, seed=7)
 
 
 def _start_embedding(network: Network) -> None:
     weight = network.embedding.weight
-    identity, _, _ = _thirds(network.shape)
     weight.mul_(0.05)
-    rows = torch.randn_like(weight[:, identity])
+    rows = torch.randn_like(weight[:, _IDENTITY])
     # Rows of one length: otherwise the constant below would differ after the norm.
-    weight[:, identity] = math.sqrt(rows.shape[1]) * functional.normalize(rows, dim=1)
+    weight[:, _IDENTITY] = math.sqrt(rows.shape[1]) * functional.normalize(rows, dim=1)
     weight[:, 0] = 1.0
 
 
-def _start_previous_token(network: Network) -> None:
-    shape, attention = network.shape, network.attention(0)
-    _identity, previous, _ = _thirds(shape)
-    size = shape.head_width
-    pairs = min(8, size // 2)
-    strength = math.sqrt(15 * math.sqrt(size))
-    attention.q.weight[:size] = 0
-    attention.k.weight[:size] = 0
-    for pair in range(pairs):
-        # One step of rotation ahead of the query: key and query agree at distance one.
-        angle = float(network.get_buffer("speeds")[pair])
-        attention.q.weight[2 * pair, 0] = strength
-        attention.k.weight[2 * pair, 0] = strength * math.cos(angle)
-        attention.k.weight[2 * pair + 1, 0] = strength * math.sin(angle)
-    _copy_head(network, 0, previous, _project(shape))
+def _start_looking_back(network: Network) -> None:
+    size, attention = network.shape.head_width, network.attention(0)
+    strength = math.sqrt(12 * math.sqrt(size))
+    for head, target in enumerate(_BEFORE):
+        first = head * size
+        attention.q.weight[first : first + size] = 0
+        attention.k.weight[first : first + size] = 0
+        for pair in range(10):
+            # The key is turned ahead: it agrees with a query that stands head + 1 further on.
+            angle = float(network.get_buffer("speeds")[pair]) * (head + 1)
+            row = first + 2 * pair
+            attention.q.weight[row, 0] = strength
+            attention.k.weight[row, 0] = strength * math.cos(angle)
+            attention.k.weight[row + 1, 0] = strength * math.sin(angle)
+        _copy_head(network, 0, head, target)
 
 
 def _start_induction(network: Network) -> None:
-    shape, attention = network.shape, network.attention(1)
-    identity, previous, to_copy = _thirds(shape)
-    size = shape.head_width
-    slow = size // 3  # rows that rotate fast would blur the comparison
-    strength = 1.6
-    project = _project(shape)
+    size, attention = network.shape.head_width, network.attention(1)
+    slow = slice(size - _PART, size)  # rows that turn fast would blur the comparison
+    strength, share = 1.8, 0.8
+    project = _project(network)
+    mix = share * _orthogonal_rows(_PART, _PART, seed=8)
     attention.q.weight[:size] = 0
     attention.k.weight[:size] = 0
-    attention.q.weight[slow:size, identity] = strength * project[slow:]
-    attention.k.weight[slow:size, previous] = strength * torch.eye(size)[slow:]
-    _copy_head(network, 1, to_copy, project)
-    embedding = network.embedding.weight[:, identity]
-    network.head.weight[:, to_copy] = 0.25 * embedding @ project.T
+    attention.q.weight[slow, _IDENTITY] = strength * project
+    attention.q.weight[slow, _BEFORE[0]] = strength * mix
+    attention.k.weight[slow, _BEFORE[0]] = strength * torch.eye(_PART)
+    attention.k.weight[slow, _BEFORE[1]] = strength * mix
+    _copy_head(network, 1, 0, _TO_COPY)
+    identity = network.embedding.weight[:, _IDENTITY]
+    network.head.weight[:, _TO_COPY] = 0.25 * identity @ project.T
 
 
-def _copy_head(network: Network, layer: int, target: slice, project: Tensor) -> None:
-    """Let head 0 of ``layer`` write the squeezed identity of what it looks at to ``target``."""
-    shape, attention = network.shape, network.attention(layer)
-    identity, _, _ = _thirds(shape)
-    size = shape.head_width
-    attention.v.weight[:size] = 0
-    attention.v.weight[:size, identity] = project
-    attention.o.weight[:, :size] = 0
-    attention.o.weight[target, :size] = torch.eye(size)
+def _copy_head(network: Network, layer: int, head: int, target: slice) -> None:
+    """Let a head write the squeezed identity of what it looks at to ``target``."""
+    size, attention = network.shape.head_width, network.attention(layer)
+    first = head * size
+    rows = slice(first, first + size)
+    attention.v.weight[rows] = 0
+    attention.v.weight[first : first + _PART, _IDENTITY] = _project(network)
+    attention.o.weight[:, rows] = 0
+    attention.o.weight[target, first : first + _PART] = torch.eye(_PART)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class Plan:
     steps: int = 2200
     tokens: int = 4096
     seed: int = 1
-    rate: float = 3e-3
+    rate: float = 2e-3
     warmup: int = 60
     decay: float = 0.5
     save_every: int = 100
@@ -93,6 +93,7 @@ def prepare_tokenizer(folder: Path) -> Path:
 def save(path: Path, network: Network, steppers: Sequence[Any], step: int) -> None:
     """Write a checkpoint, whole or not at all."""
     state = {
+        "shape": asdict(network.shape),
         "network": network.state_dict(),
         "steppers": [s.state_dict() for s in steppers],
         "step": step,
@@ -113,6 +114,8 @@ def train(folder: Path, plan: Plan) -> Network:
     first = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
+        if state.get("shape") != asdict(network.shape):
+            raise SystemExit(f"{checkpoint} is of another shape of network: move it away")
         network.load_state_dict(state["network"])
         for stepper, kept in zip(steppers, state["steppers"], strict=True):
             stepper.load_state_dict(kept)
