@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
-
-FinishReason = Literal["stop", "length", "tool_calls"]
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
