@@ -55,8 +55,8 @@ def _answer(connection: socket.socket, taken: memoryview) -> None:
     with connection, contextlib.suppress(OSError, _Gone):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _, mode, chunks, route = _read_path(connection).split("/", 3)
-        if route in ("props", "health"):
-            body = script.capture(route)
+        if route in ("props", "health", "v1/models"):
+            body = script.capture(route.replace("/", "_"))
             length = b"Content-Length: %d\r\nConnection: close" % len(body)
             connection.sendall(_HEAD % (b"application/json", length) + body)
             return

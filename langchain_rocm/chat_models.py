@@ -1,6 +1,8 @@
 """The chat model.
 
-    messages ─messages.py─▶ request ─TextModel.chat_events─▶ events ─chunks.py─▶ chunks
+    messages, options ─requests.py─▶ ChatRequest ─TextModel.chat_events─▶ events
+                                        ├─chunks.py────▶ chunks    stream, invoke, batch
+                                        └─protocol.py──▶ events    stream_events, LangGraph
 
 ``invoke`` streams as well and adds the chunks up, so that cancelling it, or Ctrl-C, frees the
 server's slot at once. Sync and async differ only in the loop over the events.
@@ -8,27 +10,48 @@ server's slot at once. Sync and async differ only in the loop over the events.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
+from functools import partial
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import generate_from_stream
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from pydantic import model_validator
-from typing_extensions import Self
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import Field, model_validator
+from typing_extensions import Self, override
 
+import langchain_rocm.blocks  # registers our content blocks  # noqa: F401
 from langchain_rocm.chunks import ChatChunks
 from langchain_rocm.errors import model_errors
-from langchain_rocm.messages import request_messages
-from langchain_rocm.options import VERSION, LangChainOptions, abegin, begin
-from rocm_core import GenerateConfig
+from langchain_rocm.interrupts import interruptible
+from langchain_rocm.opening import aopened, opened
+from langchain_rocm.options import VERSION
+from langchain_rocm.profile import ProfiledModel
+from langchain_rocm.protocol import Event, ProtocolEvents
+from langchain_rocm.requests import ChatRequest, chat_request
+from langchain_rocm.structured import (
+    METHODS,
+    Method,
+    StructuredParser,
+    format_of,
+    named,
+    structured,
+)
+from rocm_core.tools import CallReader, tool_request
+
+Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
+_OF_CHAT = ("reasoning", "reasoning_budget", "replay_reasoning", "logprobs", "top_logprobs")
 
 
-class ChatRocm(LangChainOptions, BaseChatModel):
+class ChatRocm(ProfiledModel):
     """A chat model on llama.cpp: your AMD card, your CPU, or a running server.
 
         chat = ChatRocm(model="path/to/model.gguf", temperature=0.7)
@@ -37,14 +60,14 @@ class ChatRocm(LangChainOptions, BaseChatModel):
     Options are those of ``rocm_core.LoadConfig`` (how to load) and ``GenerateConfig`` (how to
     generate), flat; what is not given is not sent, so the server's and the model's own defaults
     apply. Options of one call go over them, and any other keyword becomes a field of
-    llama-server's request: ``chat.invoke(…, top_k=1, chat_template_kwargs={…})``.
+    llama-server's request: ``chat.invoke(…, top_k=1, lora=[{"id": 0, "scale": 0.5}])``.
 
     The server starts at first use; instances with the same model and load options share one.
     ``close()`` lets go of it.
 
     Every answer has ``usage_metadata``, and in ``response_metadata`` ``model_name``,
-    ``model_provider`` (``"rocm"``), ``finish_reason`` and llama-server's ``timings``
-    (milliseconds and tokens per second).
+    ``model_provider`` (``"rocm"``), ``finish_reason`` and ``timings``: llama-server's own
+    (milliseconds, tokens per second, cached tokens) and ``first_token_ms``.
 
     Raises:
         pydantic.ValidationError: an option is unknown or does not fit.
@@ -55,10 +78,27 @@ class ChatRocm(LangChainOptions, BaseChatModel):
     """``True``: ``invoke`` reports its tokens to callbacks. ``False``, when given: ``stream``
     yields the whole answer at once."""
 
+    reasoning: bool | str | None = None
+    """Whether the model thinks before it answers, or how much, if its template knows efforts
+    (``"low"``, ``"medium"``, ``"high"``). What it thinks arrives as reasoning blocks."""
+    reasoning_budget: int | None = None
+    """Most tokens to think; 0 for none, -1 for no limit."""
+    replay_reasoning: bool | None = None
+    """Whether earlier thoughts are sent back. ``None``: those of the running tool loop, and all
+    of them if the template wants to keep them."""
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Variables of the chat template."""
+    logprobs: bool | None = None
+    """Put log probabilities into ``response_metadata["logprobs"]``."""
+    top_logprobs: int | None = None
+    """How many alternatives per token."""
+
     @model_validator(mode="after")
     def _set_rocm_version(self) -> Self:
         self._add_version("llama-rocm", VERSION)
         return self
+
+    # -- identity ---------------------------------------------------------------------------
 
     @property
     def _llm_type(self) -> str:
@@ -67,13 +107,138 @@ class ChatRocm(LangChainOptions, BaseChatModel):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return self._tracing_params("chat", stop, kwargs)
 
-    def _prepare(
+    # -- counting ---------------------------------------------------------------------------
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Token ids of ``text``, from the model's own tokenizer; no special tokens are added."""
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        with model_errors():
+            return self.text_model.tokenize(text)
+
+    def get_num_tokens_from_messages(
+        self,
+        messages: list[BaseMessage],
+        tools: Sequence[Tool] | None = None,
+    ) -> int:
+        """Tokens of the prompt that these messages make, exactly: the server's own template and
+        tokenizer count. Counts are remembered.
+        """
+        with model_errors():
+            request = self._asked(messages, None, {"tools": list(tools or ())})
+            model = self.text_model
+            sent = model.template.fit(request.messages(model.connection.ready()))
+            counted = {k: v for k, v in request.fields.items() if k in _COUNTED}
+            return model.template.count(sent, **counted)
+
+    # -- tools and structured output --------------------------------------------------------
+
+    @override
+    def bind_tools(
+        self,
+        tools: Sequence[Tool],
+        *,
+        tool_choice: Any = None,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """This model with tools.
+
+        Args:
+            tools: functions, ``BaseTool``s, pydantic classes, or dicts in OpenAI's form.
+            tool_choice: ``"auto"``; ``"none"``; ``"any"``, ``"required"`` or ``True``: at least
+                one call; a tool's name, or a dict with it: a call of this tool and nothing else.
+            strict: accepted; llama.cpp holds arguments to their schema in any case.
+            kwargs: further options of the calls (``parallel_tool_calls``, ``response_format``…).
+
+        Raises:
+            ConfigError: ``tool_choice`` names none of the tools.
+        """
+        formatted = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        if tool_choice is not None:
+            with model_errors():
+                tool_request(formatted, tool_choice)
+            kwargs["tool_choice"] = tool_choice
+        if formatted:
+            kwargs["tools"] = formatted
+        return self.bind(**kwargs)
+
+    @override
+    def with_structured_output(
+        self,
+        schema: Any = None,
+        *,
+        method: Method = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """This model, answering with values of ``schema``.
+
+        Args:
+            schema: a pydantic class (v1 or v2; answers are instances), a ``TypedDict``, a JSON
+                schema or a function spec (answers are dicts). ``None``, with ``"json_mode"``
+                only: any JSON object.
+            method: what the model sees. ``"json_schema"`` and ``"json_mode"``: the conversation
+                alone; ``"function_calling"``: the schema as a tool. The schema is enforced as a
+                grammar, and the answer validated, with each.
+            include_raw: answer with ``{"raw": …, "parsed": …, "parsing_error": …}``.
+            strict: as in OpenAI's schemas; no other properties than those named.
+            kwargs: further options of the calls. The model does not think first, unless
+                ``reasoning`` is given here or was given to the model.
+
+        Raises:
+            ValueError: the method is unknown, or there is no schema.
+        """
+        if method not in METHODS:
+            raise ValueError(f"method is one of {', '.join(METHODS)}, not {method!r}")
+        if schema is None and method != "json_mode":
+            raise ValueError(f"method {method!r} needs a schema")
+        if self.reasoning is None:
+            kwargs.setdefault("reasoning", False)
+        kwargs["ls_structured_output_format"] = {
+            "kwargs": {"method": method, "strict": strict},
+            "schema": schema if schema is None else convert_to_openai_tool(named(schema)),
+        }
+        parser = StructuredParser(target=schema, from_call=method == "function_calling")
+        if method == "function_calling":
+            tool = convert_to_openai_tool(named(schema), strict=strict)
+            name = tool["function"]["name"]
+            llm = self.bind_tools([tool], tool_choice=name, **kwargs)
+        else:
+            llm = self.bind(response_format=format_of(schema, strict), **kwargs)
+        return structured(llm, parser, include_raw)
+
+    # -- one request ------------------------------------------------------------------------
+
+    def _asked(
         self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
-    ) -> tuple[list[dict[str, Any]], GenerateConfig, dict[str, Any], ChatChunks]:
-        """The request's messages, how to generate, further fields, and the reader of chunks."""
+    ) -> ChatRequest:
+        """The request, checked as far as it can be without the server."""
         config, fields = self._settings(stop, options)
-        reader = ChatChunks(self.loaded_name(), logprobs=bool(fields.get("logprobs")))
-        return request_messages(messages), config, fields, reader
+        own = {name: getattr(self, name) for name in _OF_CHAT}
+        variables = {
+            **self.chat_template_kwargs,
+            **(fields.pop("chat_template_kwargs", None) or {}),
+        }
+        return chat_request(messages, config, {**own, **fields, "chat_template_kwargs": variables})
+
+    def _chunk_reader(self, request: ChatRequest) -> ChatChunks:
+        return ChatChunks(
+            self.loaded_name(),
+            calls=CallReader(request.tools) if request.tools.fields else None,
+            logprobs=bool(request.fields.get("logprobs")),
+            blocks=self.output_version == "v1",
+        )
+
+    def _event_reader(self, request: ChatRequest, run_manager: Any) -> ProtocolEvents:
+        return ProtocolEvents(
+            self.loaded_name(),
+            f"lc_run--{run_manager.run_id}" if run_manager else "",
+            calls=CallReader(request.tools) if request.tools.fields else None,
+        )
+
+    # -- chunks -----------------------------------------------------------------------------
 
     def _stream(
         self,
@@ -83,16 +248,17 @@ class ChatRocm(LangChainOptions, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         # LangChain itself tells the callbacks of every chunk: run_manager is not needed.
+        began = time.perf_counter()
         with model_errors():
-            request, config, fields, reader = self._prepare(messages, stop, kwargs)
-            event, events = begin(
-                lambda: self.text_model.chat_events(request, config, **fields), self.max_retries
-            )
+            request = self._asked(messages, stop, kwargs)
+            event, events = opened(self.text_model, request, self.max_retries)
+            reader = self._chunk_reader(request)
+            reader.ending.first_token_ms = 1000 * (time.perf_counter() - began)
             with closing(events):
                 yield from reader.read(event)
                 for event in events:
                     yield from reader.read(event)
-        yield reader.last()
+            yield reader.last()
 
     async def _astream(
         self,
@@ -101,18 +267,19 @@ class ChatRocm(LangChainOptions, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        began = time.perf_counter()
         with model_errors():
-            request, config, fields, reader = self._prepare(messages, stop, kwargs)
-            event, events = await abegin(
-                lambda: self.text_model.achat_events(request, config, **fields), self.max_retries
-            )
+            request = self._asked(messages, stop, kwargs)
+            event, events = await aopened(self.text_model, request, self.max_retries)
+            reader = self._chunk_reader(request)
+            reader.ending.first_token_ms = 1000 * (time.perf_counter() - began)
             async with aclosing(events):
                 for chunk in reader.read(event):
                     yield chunk
                 async for event in events:
                     for chunk in reader.read(event):
                         yield chunk
-        yield reader.last()
+            yield reader.last()
 
     def _generate(
         self,
@@ -132,3 +299,68 @@ class ChatRocm(LangChainOptions, BaseChatModel):
     ) -> ChatResult:
         chunks = [chunk async for chunk in self._astream(messages, stop, **kwargs)]
         return generate_from_stream(iter(chunks))
+
+    @override
+    def batch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: Any = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """An answer for each input, as many at once as the server has slots or ``config`` says.
+
+        Ctrl-C breaks all of them off.
+        """
+        run = partial(super().batch, return_exceptions=return_exceptions, **kwargs)
+        return interruptible(run, inputs, config)
+
+    # -- protocol events --------------------------------------------------------------------
+
+    def _stream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[Event]:
+        began = time.perf_counter()
+        with model_errors():
+            request = self._asked(messages, stop, kwargs)
+            event, events = opened(self.text_model, request, self.max_retries)
+            reader = self._event_reader(request, run_manager)
+            reader.ending.first_token_ms = 1000 * (time.perf_counter() - began)
+            with closing(events):
+                yield reader.start()
+                yield from reader.read(event)
+                for event in events:
+                    yield from reader.read(event)
+            yield from reader.last()
+
+    async def _astream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[Event]:
+        began = time.perf_counter()
+        with model_errors():
+            request = self._asked(messages, stop, kwargs)
+            event, events = await aopened(self.text_model, request, self.max_retries)
+            reader = self._event_reader(request, run_manager)
+            reader.ending.first_token_ms = 1000 * (time.perf_counter() - began)
+            async with aclosing(events):
+                yield reader.start()
+                for made in reader.read(event):
+                    yield made
+                async for event in events:
+                    for made in reader.read(event):
+                        yield made
+            for made in reader.last():
+                yield made
+
+
+# Request fields that the chat template sees.
+_COUNTED = frozenset({"tools", "tool_choice", "chat_template_kwargs", "reasoning_effort"})

@@ -22,6 +22,7 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 
 from rocm_core import StreamEvent, Timings, ToolCallDelta, Usage
+from rocm_core.tools import CallReader
 
 PROVIDER = "rocm"
 
@@ -31,6 +32,7 @@ class Ending:
 
     def __init__(self, model_name: str) -> None:
         """``model_name``: used where the stream names no model."""
+        self.first_token_ms: float | None = None
         self._model = model_name
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
@@ -44,12 +46,18 @@ class Ending:
         self._timings = event.timings or self._timings
 
     def metadata(self) -> dict[str, Any]:
-        """``model_name``, ``model_provider``, and ``finish_reason`` and ``timings`` if told."""
+        """``model_name``, ``model_provider``, and ``finish_reason`` and ``timings`` if told.
+
+        ``timings`` are llama-server's, and ``first_token_ms``, as we saw it from here: from the
+        call to the first event, starting, queueing and prefill included.
+        """
         facts: dict[str, Any] = {"model_name": self._model, "model_provider": PROVIDER}
         if self._finish_reason:
             facts["finish_reason"] = self._finish_reason
         if self._timings:
             facts["timings"] = self._timings.as_dict()
+            if self.first_token_ms is not None:
+                facts["timings"]["first_token_ms"] = self.first_token_ms
         return facts
 
     def usage(self) -> UsageMetadata | None:
@@ -67,20 +75,37 @@ class Ending:
 class ChatChunks:
     """The chunks of one chat answer."""
 
-    def __init__(self, model_name: str, *, logprobs: bool = False) -> None:
-        """``logprobs``: whether they were asked for and belong into the chunks."""
-        self._ending = Ending(model_name)
+    def __init__(
+        self,
+        model_name: str,
+        *,
+        calls: CallReader | None = None,
+        logprobs: bool = False,
+        blocks: bool = False,
+    ) -> None:
+        """Args:
+        calls: reads the tool calls, if the request has tools.
+        logprobs: whether they were asked for and belong into the chunks.
+        blocks: LangChain will ask each chunk for its content blocks (``output_version``
+            v1): let it know whose they are.
+        """
+        self.ending = Ending(model_name)
+        self._calls = calls
         self._logprobs = logprobs
+        self._blocks = blocks
+        self._rare = logprobs or blocks or calls is not None
 
     def read(self, event: StreamEvent) -> Sequence[ChatGenerationChunk]:
         """The chunks of one event: most often one."""
         if event.finish_reason or event.usage or event.timings:
-            self._ending.note(event)
-        if event.reasoning or event.tool_calls or self._logprobs:
+            self.ending.note(event)
+        if event.reasoning or event.tool_calls or self._rare:
             return self._read_rare(event)
         return (_chunk(event.text, {}),) if event.text else ()
 
     def _read_rare(self, event: StreamEvent) -> list[ChatGenerationChunk]:
+        if self._calls is not None:
+            self.ending.note(event := self._calls.read(event))
         chunks = []
         if event.reasoning:
             chunks.append(_chunk("", {"reasoning_content": event.reasoning}))
@@ -93,14 +118,23 @@ class ChatChunks:
         if self._logprobs and event.logprobs:
             chunks = chunks or [_chunk("", {})]
             chunks[-1].generation_info = {"logprobs": {"content": event.logprobs}}
+        if self._blocks:
+            for chunk in chunks:
+                chunk.message.response_metadata["model_provider"] = PROVIDER
         return chunks
 
     def last(self) -> ChatGenerationChunk:
-        """The last chunk: empty content, all metadata, marked with ``chunk_position``."""
-        metadata = self._ending.metadata()
+        """The last chunk: empty content, all metadata, marked with ``chunk_position``.
+
+        Raises:
+            InvalidAnswer: a tool call that the request requires is missing or cut off.
+        """
+        if self._calls is not None:
+            self._calls.verify()
+        metadata = self.ending.metadata()
         message = AIMessageChunk(
             content="",
-            usage_metadata=self._ending.usage(),
+            usage_metadata=self.ending.usage(),
             response_metadata=metadata,
             chunk_position="last",
         )
@@ -114,18 +148,18 @@ class TextChunks:
     """The chunks of one raw completion."""
 
     def __init__(self, model_name: str) -> None:
-        self._ending = Ending(model_name)
+        self.ending = Ending(model_name)
 
     def read(self, event: StreamEvent) -> Sequence[GenerationChunk]:
         """The chunk of one event, if it has text."""
         if event.finish_reason or event.usage or event.timings:
-            self._ending.note(event)
+            self.ending.note(event)
         return (GenerationChunk(text=event.text),) if event.text else ()
 
     def last(self) -> GenerationChunk:
         """The last chunk: no text; metadata and ``usage`` in ``generation_info``."""
-        usage = self._ending.usage()
-        info = self._ending.metadata() | ({"usage": usage} if usage else {})
+        usage = self.ending.usage()
+        info = self.ending.metadata() | ({"usage": usage} if usage else {})
         return GenerationChunk(text="", generation_info=info)
 
 

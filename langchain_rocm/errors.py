@@ -43,6 +43,19 @@ class BackendUnavailable(rocm.BackendUnavailable, langchain.ModelError):
     """The chosen backend cannot run on this machine."""
 
 
+class InvalidAnswer(rocm.InvalidAnswer, langchain.ModelError, langchain.OutputParserException):
+    """The answer is not what the request demands; sampled again, it may be."""
+
+    is_retryable = True
+    observation = None
+    send_to_llm = False
+
+    @property
+    def llm_output(self) -> str:  # type: ignore[override]
+        """The answer, under the name that LangChain's output parsers give it."""
+        return self.text
+
+
 class ServerError(rocm.ServerError, langchain.ModelError):
     """Something happened to the supervised process."""
 
@@ -53,6 +66,10 @@ class ServerStartError(rocm.ServerStartError, langchain.ModelError):
 
 class PortInUse(rocm.PortInUse, langchain.ModelError):
     """Somebody else holds the TCP port."""
+
+
+class GpuNotUsed(rocm.GpuNotUsed, langchain.ModelError):
+    """A GPU was required, and nothing of the model is on one."""
 
 
 class ServerStalled(rocm.ServerStalled, langchain.ModelTimeoutError):
@@ -77,6 +94,10 @@ class ServerUnreachable(rocm.ServerUnreachable, langchain.ModelConnectionError):
 
 class RequestTimeout(rocm.RequestTimeout, langchain.ModelTimeoutError):
     """A time limit passed."""
+
+
+class RequestCancelled(rocm.RequestCancelled, langchain.ModelError):
+    """The request was not sent: its ``cancel_scope`` was cancelled before."""
 
 
 class ProtocolError(rocm.ProtocolError, langchain.ModelAPIError):

@@ -20,7 +20,14 @@ from typing_extensions import Self
 
 from langchain_rocm.chunks import TextChunks
 from langchain_rocm.errors import model_errors
-from langchain_rocm.options import VERSION, LangChainOptions, abegin, begin
+from langchain_rocm.options import (
+    VERSION,
+    AsyncEvents,
+    Events,
+    LangChainOptions,
+    abegin,
+    begin,
+)
 from rocm_core import GenerateConfig
 
 # llama-server's own default; other servers do not tell their number.
@@ -31,6 +38,10 @@ class RocmLLM(LangChainOptions, BaseLLM):
     """Raw text completion on llama.cpp.
 
         RocmLLM(model="path/to/model.gguf", max_tokens=64).invoke("Once upon a time")
+
+    With ``suffix=…`` it writes what belongs between the prompt and the suffix, for models that
+    know how (llama-server's ``/infill``); ``input_extra=[{"filename", "text"}, …]`` are other
+    files of the project.
 
     Options, sharing and errors are those of ``ChatRocm``. ``generation_info`` of an answer has
     ``finish_reason``, ``model_name``, ``model_provider``, ``timings`` (milliseconds and tokens
@@ -49,6 +60,13 @@ class RocmLLM(LangChainOptions, BaseLLM):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return self._tracing_params("llm", stop, kwargs)
 
+    def get_token_ids(self, text: str) -> list[int]:
+        """Token ids of ``text``, from the model's own tokenizer; no special tokens are added."""
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        with model_errors():
+            return self.text_model.tokenize(text)
+
     # -- streams ----------------------------------------------------------------------------
 
     def _prepare(
@@ -57,6 +75,18 @@ class RocmLLM(LangChainOptions, BaseLLM):
         config, fields = self._settings(stop, options)
         config = replace(config, extra={**config.extra, **fields})
         return config, TextChunks(self.loaded_name())
+
+    def _opened(self, prompt: str, config: GenerateConfig) -> Events:
+        suffix, config = _infilling(config)
+        if suffix is None:
+            return self.text_model.completion_events(prompt, config)
+        return self.text_model.infill_events(prompt, suffix, config)
+
+    async def _aopened(self, prompt: str, config: GenerateConfig) -> AsyncEvents:
+        suffix, config = _infilling(config)
+        if suffix is None:
+            return self.text_model.acompletion_events(prompt, config)
+        return self.text_model.ainfill_events(prompt, suffix, config)
 
     def _stream(
         self,
@@ -67,9 +97,7 @@ class RocmLLM(LangChainOptions, BaseLLM):
     ) -> Iterator[GenerationChunk]:
         with model_errors():
             config, reader = self._prepare(stop, kwargs)
-            event, events = begin(
-                lambda: self.text_model.completion_events(prompt, config), self.max_retries
-            )
+            event, events = begin(lambda: self._opened(prompt, config), self.max_retries)
             with closing(events):
                 yield from _tell(run_manager, reader.read(event))
                 for event in events:
@@ -85,9 +113,7 @@ class RocmLLM(LangChainOptions, BaseLLM):
     ) -> AsyncIterator[GenerationChunk]:
         with model_errors():
             config, reader = self._prepare(stop, kwargs)
-            event, events = await abegin(
-                lambda: self.text_model.acompletion_events(prompt, config), self.max_retries
-            )
+            event, events = await abegin(lambda: self._aopened(prompt, config), self.max_retries)
             async with aclosing(events):
                 for chunk in await _atell(run_manager, reader.read(event)):
                     yield chunk
@@ -152,6 +178,14 @@ class RocmLLM(LangChainOptions, BaseLLM):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
+
+
+def _infilling(config: GenerateConfig) -> tuple[str | None, GenerateConfig]:
+    """The text after the gap, if there is one, and the rest of the options."""
+    if "suffix" not in config.extra:
+        return None, config
+    rest = dict(config.extra)
+    return rest.pop("suffix"), replace(config, extra=rest)
 
 
 def _tell(

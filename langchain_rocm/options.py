@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -12,20 +12,25 @@ from langchain_core.language_models.base import LangSmithParams
 from pydantic import Field
 
 from langchain_rocm.chunks import PROVIDER
-from rocm_core import GenerateConfig, StreamEvent
-from rocm_core.adapter import GenerationOptions
+from rocm_core import GenerateConfig, LoadConfig, StreamEvent
+from rocm_core.adapter import GenerationOptions, RocmOptions
+from rocm_core.config import override
 from rocm_core.errors import ConfigError, ServerBusy, ServerLoading, ServerUnreachable
 
 Events = Generator[StreamEvent, None, None]
 AsyncEvents = AsyncGenerator[StreamEvent, None]
 
+API_KEY_VARIABLE = "LLAMA_ROCM_API_KEY"
+
 # Errors of a request that no slot has taken yet: it may be sent again.
 _RETRYABLE = (ServerBusy, ServerLoading, ServerUnreachable)
 _LONGEST_PAUSE = 8.0
+_READ_AT_ONCE = 2048
 # Options that say how to reach the server, not what it answers.
 _NOT_IDENTIFYING = frozenset(
-    {"api_key", "timeout", "connect_timeout", "first_token_timeout", "idle_timeout"}
-    | {"stall_timeout", "port"}
+    {"api_key", "headers", "ca_file", "client_cert", "client_key", "verify_tls"}
+    | {"timeout", "connect_timeout", "first_token_timeout", "idle_timeout", "queue_timeout"}
+    | {"max_in_flight", "max_queue", "stall_timeout", "port"}
 )
 _IDENTIFYING = {
     name: field.get_default(call_default_factory=True)
@@ -38,12 +43,37 @@ except PackageNotFoundError:  # imported from a source tree that is not installe
     VERSION = "unknown"
 
 
-class LangChainOptions(GenerationOptions):
+class ServedOptions(RocmOptions):
+    """Options of everything here that a server stands behind."""
+
+    def changed_config(self, **options: Any) -> LoadConfig:
+        """The load options of a server in another mode.
+
+        It reads texts in one piece, and llama-server's own 512 tokens would refuse a page.
+        """
+        if self.ubatch_size is None and not self.is_remote:
+            options["ubatch_size"] = _READ_AT_ONCE
+        return override(self.load_options(), options)
+
+
+class LangChainOptions(ServedOptions, GenerationOptions):
     """Every option of the model and of generation, and those that LangChain adds."""
 
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Further request fields of llama-server, sent as they are; those of a call over them."""
     max_retries: int = Field(default=2, ge=0)
     """How often a request is sent again when no slot had taken it yet: the server was busy,
     loading or not to be reached. An answer that has begun is never repeated."""
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Yes; the key is left out (``lc_secrets``)."""
+        return True
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """The environment variable that LangChain's ``load`` takes the key from."""
+        return {"api_key": API_KEY_VARIABLE}
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
@@ -92,9 +122,10 @@ class LangChainOptions(GenerationOptions):
         given = {name: value for name, value in options.items() if name != "stream"}
         if stop is not None:
             given["stop"] = stop
-        if given.get("n") not in (None, 1):
+        if given.pop("n", None) not in (None, 1):
             raise ConfigError("n: one answer per call; use batch() for several")
-        return self.generate_config(given)
+        body = {**self.extra_body, **(given.pop("extra_body", None) or {})}
+        return self.generate_config({**body, **given})
 
 
 # ---------------------------------------------------------------------------
@@ -111,8 +142,8 @@ def begin(open_stream: Callable[[], Events], max_retries: int) -> tuple[StreamEv
     """
     pauses = _pauses(max_retries)
     while True:
-        events = open_stream()
         try:
+            events = open_stream()
             return next(events, StreamEvent()), events
         except _RETRYABLE:
             if (pause := next(pauses, None)) is None:
@@ -121,13 +152,13 @@ def begin(open_stream: Callable[[], Events], max_retries: int) -> tuple[StreamEv
 
 
 async def abegin(
-    open_stream: Callable[[], AsyncEvents], max_retries: int
+    open_stream: Callable[[], Awaitable[AsyncEvents]], max_retries: int
 ) -> tuple[StreamEvent, AsyncEvents]:
     """``begin`` for asyncio."""
     pauses = _pauses(max_retries)
     while True:
-        events = open_stream()
         try:
+            events = await open_stream()
             return await anext(events, StreamEvent()), events
         except _RETRYABLE:
             if (pause := next(pauses, None)) is None:

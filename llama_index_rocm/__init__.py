@@ -11,6 +11,9 @@ Importing this package starts nothing and opens nothing.
 
 from __future__ import annotations
 
+from llama_index_rocm.embedding import RocmEmbedding
 from llama_index_rocm.llm import RocmLLM
+from llama_index_rocm.rerank import RocmRerank
+from llama_index_rocm.tokenizer import RocmTokenizer
 
-__all__ = ["RocmLLM"]
+__all__ = ["RocmEmbedding", "RocmLLM", "RocmRerank", "RocmTokenizer"]

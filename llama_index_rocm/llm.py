@@ -7,15 +7,17 @@
                                           ▼
                         responses.py (pure) inside the loops of streams.py
 
+    chat_with_tools(tools, …)       → tool_calls.py ─▶ chat(tools=…), and calls from the answer
+    structured_predict(cls, …)      → structured.py ─▶ chat(response_format=…)
+
 All eight methods are native: none falls back on another, and the async ones never block the
 event loop.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,9 +35,11 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW, DEFAULT_NUM_OUTPUTS
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.custom import CustomLLM
-from llama_index.core.llms.llm import default_completion_to_prompt
+from llama_index.core.llms.llm import ToolSelection, default_completion_to_prompt
+from llama_index.core.tools import BaseTool
 from pydantic import PrivateAttr
 
+from llama_index_rocm.component import RocmComponent
 from llama_index_rocm.messages import to_request
 from llama_index_rocm.responses import ChatAnswer, CompletionAnswer
 from llama_index_rocm.streams import (
@@ -48,8 +52,13 @@ from llama_index_rocm.streams import (
     observed,
     responses,
 )
+from llama_index_rocm.structured import StructuredOutputLLM
+from llama_index_rocm.tool_calls import conversation, offer, only_first_call, selections
 from rocm_core import GenerateConfig, TextModel, read_gguf, resolve_ref
 from rocm_core.adapter import GenerationOptions
+from rocm_core.errors import ConfigError
+from rocm_core.schema import normalized_format, schema_of
+from rocm_core.tools import CallReader, ToolRequest, tool_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +68,49 @@ class _Request:
     input: str | list[dict[str, Any]]
     config: GenerateConfig
     fields: Mapping[str, Any]
+    tools: ToolRequest | None = None
+
+    def answer(self) -> ChatAnswer:
+        """What reads the events as those of a chat."""
+        return ChatAnswer(CallReader(self.tools) if self.tools else None)
 
     def events(self, model: TextModel) -> Events:
         if isinstance(self.input, str):
             return model.completion_events(self.input, self._all_in_config())
-        return model.chat_events(self.input, self.config, **self.fields)
+        return self._chat_events(model, self.input)
 
     def aevents(self, model: TextModel) -> AsyncEvents:
         if isinstance(self.input, str):
             return model.acompletion_events(self.input, self._all_in_config())
-        return model.achat_events(self.input, self.config, **self.fields)
+        return self._achat_events(model, self.input)
+
+    # Generators, because the order of roles is fitted to the template when the stream is read.
+
+    def _chat_events(self, model: TextModel, messages: list[dict[str, Any]]) -> Events:
+        fitted = model.template.fit(messages)
+        with contextlib.closing(model.chat_events(fitted, self.config, **self.fields)) as events:
+            yield from events
+
+    async def _achat_events(self, model: TextModel, messages: list[dict[str, Any]]) -> AsyncEvents:
+        fitted = await model.template.afit(messages)
+        stream = model.achat_events(fitted, self.config, **self.fields)
+        async with contextlib.aclosing(stream) as events:
+            async for event in events:
+                yield event
 
     def _all_in_config(self) -> GenerateConfig:
         return replace(self.config, extra={**self.config.extra, **self.fields})
 
 
-class RocmLLM(GenerationOptions, CustomLLM):
+def _format(config: GenerateConfig, given: Any) -> dict[str, Any] | None:
+    """A ``response_format`` as the server enforces it."""
+    wanted = normalized_format(given)
+    if wanted and (config.grammar or config.json_schema):
+        raise ConfigError("give response_format (or an output class), or grammar, not both")
+    return wanted
+
+
+class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
     """A GGUF model on llama.cpp, or a running llama-server, as a LlamaIndex LLM.
 
         llm = RocmLLM(model="path/to/model.gguf", context_len=8192, temperature=0.7)
@@ -92,67 +128,72 @@ class RocmLLM(GenerationOptions, CustomLLM):
     ``completion_to_prompt`` of yours replaces it: what it returns is sent as it is, and so is
     the prompt of ``complete(prompt, formatted=True)``.
 
+    Tools (``chat_with_tools`` and the agents) need a model whose chat template knows tools; a
+    named ``tool_choice`` forces that tool. ``structured_predict`` and ``as_structured_llm`` work
+    with every model.
+
     Errors are those of ``rocm_core.errors``; streams raise the server's from the iterator.
 
     ``api_key`` is left out of ``to_dict()``: give it to ``from_dict(data, api_key=…)`` again.
     """
 
-    # Context length that the GGUF header tells: None unread, 0 unknown.
-    _trained: int | None = PrivateAttr(default=None)
+    # Context length and tools of the chat template, as the GGUF header tells: None unread.
+    _header: tuple[int | None, bool | None] | None = PrivateAttr(default=None)
 
     @classmethod
     def class_name(cls) -> str:
         """The name in serialized form."""
         return "rocm_llm"
 
-    def __getstate__(self) -> dict[Any, Any]:
-        # LlamaIndex's own removes what cannot be pickled from the object itself: lend it a copy.
-        return super(RocmLLM, copy(self)).__getstate__()
-
     # -- facts ------------------------------------------------------------------------------
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What LlamaIndex sizes prompts and memories by; it never asks the server.
+        """What LlamaIndex sizes prompts and chooses agents by; it never asks the server.
 
-        ``context_window`` (tokens) is that of one slot of the server once it has been used.
-        Before, it is what the GGUF header (read once) and ``context_len`` allow, and for a
-        server elsewhere or a download ``context_len``, or else LlamaIndex's default of 3900;
+        Of the server, once it has been used: ``context_window`` (tokens of one slot) and
+        ``is_function_calling_model`` (whether its chat template knows tools). Before, what the
+        GGUF header (read once), ``context_len`` and ``chat_template`` tell; for a server
+        elsewhere or a download ``context_len``, or else LlamaIndex's default of 3900, and tools.
         ``text_model.load()`` makes it exact. ``num_output`` is ``max_tokens``, or else 256.
         """
-        return self._metadata(self._served_context() or self._expected_context())
+        if self._header is None:
+            ref = resolve_ref(self.base_url or self.model)
+            info = read_gguf(ref.value) if ref.kind == "file" else None
+            template = info.chat_template or "" if info else None
+            knows = None if template is None else "tools" in template
+            self._header = (info.context_length if info else None, knows)
+        return self._metadata()
 
     def to_payload(self) -> dict[str, Any]:
         """What events and traces may show: no secrets. No I/O."""
-        window = self._served_context() or self.context_len or DEFAULT_CONTEXT_WINDOW
         return {
             "class_name": self.class_name(),
             "model": self.loaded_name(),
             "temperature": self.temperature,
-            **self._metadata(window).model_dump(),
+            **self._metadata().model_dump(),
         }
 
-    def _metadata(self, context_window: int) -> LLMMetadata:
+    def _metadata(self) -> LLMMetadata:
         limit = self.max_tokens
+        trained, template_knows_tools = self._header or (None, None)
+        if self.chat_template is not None:
+            template_knows_tools = "tools" in self.chat_template
+        # The server never opens more context than the model was trained for.
+        lengths = [length for length in (self.context_len, trained) if length]
+        window, tools = min(lengths, default=DEFAULT_CONTEXT_WINDOW), template_knows_tools
+        props = self._text_model.props if self._text_model else None
+        if props:
+            window = props.n_ctx or window
+            caps = props.chat_template_caps
+            tools = caps.get("supports_tool_calls", caps.get("supports_tools", tools))
         return LLMMetadata(
-            context_window=context_window,
+            context_window=window,
             num_output=DEFAULT_NUM_OUTPUTS if limit is None or limit < 0 else limit,
             is_chat_model=True,
+            is_function_calling_model=tools is not False,
             model_name=self.loaded_name(),
         )
-
-    def _served_context(self) -> int:
-        props = self._text_model.props if self._text_model else None
-        return props.n_ctx if props else 0
-
-    def _expected_context(self) -> int:
-        if self._trained is None:
-            ref = resolve_ref(self.base_url or self.model)
-            header = read_gguf(ref.value) if ref.kind == "file" else None
-            self._trained = (header.context_length if header else None) or 0
-        # The server never opens more context than the model was trained for.
-        known = [length for length in (self.context_len, self._trained) if length]
-        return min(known, default=DEFAULT_CONTEXT_WINDOW)
 
     # -- chat -------------------------------------------------------------------------------
 
@@ -166,28 +207,30 @@ class RocmLLM(GenerationOptions, CustomLLM):
 
         Raises:
             ConfigError: an option is out of range, or a block is of a kind the server lacks.
+            InvalidAnswer: a tool call that was asked for is missing, or was cut off.
             RocmError: any class below it.
         """
-        return gather(self._chat_request(messages, kwargs).events(self.text_model), ChatAnswer())
+        request = self._chat_request(messages, kwargs)
+        return gather(request.events(self.text_model), request.answer())
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """``chat``, piece by piece; closing the iterator frees the server's slot."""
-        events = self._chat_request(messages, kwargs).events(self.text_model)
-        source = responses(events, ChatAnswer())
+        request = self._chat_request(messages, kwargs)
+        source = responses(request.events(self.text_model), request.answer())
         return observed(llm_chat_callback, self, messages, kwargs, source)
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """``chat`` for asyncio; cancelling it frees the server's slot."""
         request = self._chat_request(messages, kwargs)
-        return await agather(request.aevents(await self._amodel()), ChatAnswer())
+        return await agather(request.aevents(await self._amodel()), request.answer())
 
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """``stream_chat`` for asyncio."""
         request = self._chat_request(messages, kwargs)
-        source = aresponses(request.aevents(await self._amodel()), ChatAnswer())
+        source = aresponses(request.aevents(await self._amodel()), request.answer())
         return await aobserved(llm_chat_callback, self, messages, kwargs, source)
 
     # -- completion -------------------------------------------------------------------------
@@ -228,28 +271,84 @@ class RocmLLM(GenerationOptions, CustomLLM):
         source = aresponses(request.aevents(await self._amodel()), CompletionAnswer())
         return await aobserved(llm_completion_callback, self, prompt, kwargs, source)
 
+    # -- tools ------------------------------------------------------------------------------
+
+    def _prepare_chat_with_tools(  # noqa: PLR0917 (the signature is LlamaIndex's)
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        tool_choice: Any = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        offered = offer(
+            tools, tool_choice, required=tool_required, parallel=allow_parallel_tool_calls
+        )
+        return {"messages": conversation(chat_history, user_msg), **offered, **kwargs}
+
+    def _validate_chat_with_tools_response(
+        self,
+        response: ChatResponse,
+        tools: Sequence[BaseTool],
+        allow_parallel_tool_calls: bool = False,
+        **kwargs: Any,
+    ) -> ChatResponse:
+        return response if allow_parallel_tool_calls else only_first_call(response)
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """The calls of a response; while one is streamed, with the arguments so far.
+
+        Raises:
+            ValueError: there is none, and ``error_on_no_tool_call``.
+            InvalidAnswer: the arguments of a call are no JSON object.
+        """
+        return selections(response, some=error_on_no_tool_call)
+
     # -- requests ---------------------------------------------------------------------------
 
     def _chat_request(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
     ) -> _Request:
-        config, fields = self.generate_config(options)
         to_prompt = self.messages_to_prompt
         if to_prompt is not None and to_prompt is not generic_prompt:
-            return _Request(to_prompt(messages), config, fields)
-        return _Request(to_request(messages), config, fields)
+            return self._raw_request(to_prompt(messages), options)
+        return self._template_request(to_request(messages), options)
 
     def _prompt_request(self, prompt: str, formatted: bool, options: Mapping[str, Any]) -> _Request:
-        config, fields = self.generate_config(options)
+        if options.get("tools"):
+            raise ConfigError("complete() returns text alone: give tools to chat(), or to an agent")
         to_prompt = self.completion_to_prompt
         if formatted:
-            return _Request(prompt, config, fields)
+            return self._raw_request(prompt, options)
         if to_prompt is not None and to_prompt is not default_completion_to_prompt:
-            return _Request(to_prompt(prompt), config, fields)
-        return _Request([{"role": "user", "content": prompt}], config, fields)
+            return self._raw_request(to_prompt(prompt), options)
+        return self._template_request([{"role": "user", "content": prompt}], options)
 
-    async def _amodel(self) -> TextModel:
-        # Looking for the model's file, a backend and an engine reads the disk.
-        if self._text_model is None:
-            await asyncio.to_thread(lambda: self.text_model)
-        return self.text_model
+    def _template_request(
+        self, messages: list[dict[str, Any]], options: Mapping[str, Any]
+    ) -> _Request:
+        config, fields = self.generate_config(options)
+        if "response_format" in fields:
+            fields["response_format"] = _format(config, fields["response_format"])
+        tools = tool_request(fields.pop("tools", None) or (), fields.pop("tool_choice", None))
+        if not tools.fields:
+            fields.pop("parallel_tool_calls", None)
+            return _Request(messages, config, fields)
+        return _Request(messages, config, {**fields, **tools.fields}, tools)
+
+    def _raw_request(self, prompt: str, options: Mapping[str, Any]) -> _Request:
+        config, fields = self.generate_config(options)
+        if fields.pop("tools", None):
+            raise ConfigError(
+                "tools are part of the model's own chat template; your messages_to_prompt "
+                "replaces it. Leave it out."
+            )
+        wanted = _format(config, fields.pop("response_format", None))
+        if wanted:
+            config = replace(config, json_schema=schema_of(wanted))
+        return _Request(prompt, config, fields)

@@ -3,7 +3,8 @@
     text                 → a string, blocks joined by a line break as ``ChatMessage.content`` does
     text, image, audio   → content parts, in order
     tool call            → ``tool_calls`` of the message
-    thinking             → nothing: chat templates drop the reasoning of earlier turns themselves
+    thinking             → ``reasoning_content`` beside tool calls, whose turn is not over yet;
+                           else nothing: chat templates drop the reasoning of earlier turns
     cache point          → nothing: llama-server caches every prefix without being told
     anything else        → ``ConfigError`` that says what to do instead
 
@@ -62,10 +63,16 @@ def _message(message: ChatMessage) -> dict[str, Any]:
     calls = [_tool_call(block) for block in message.blocks if isinstance(block, ToolCallBlock)]
     if calls:
         out["tool_calls"] = calls
+        if thoughts := _thoughts(message.blocks):
+            out["reasoning_content"] = thoughts
     for name in _EXTRA_FIELDS:
         if name in message.additional_kwargs:
             out[name] = message.additional_kwargs[name]
     return out
+
+
+def _thoughts(blocks: Sequence[ContentBlock]) -> str:
+    return "".join(block.content or "" for block in blocks if isinstance(block, ThinkingBlock))
 
 
 def _content(blocks: Sequence[ContentBlock]) -> str | list[dict[str, Any]]:

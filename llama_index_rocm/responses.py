@@ -6,7 +6,8 @@
                   Answer.whole() → the same for a call that does not stream
 
 Reasoning is never part of ``delta``: it comes as ``additional_kwargs["thinking_delta"]``, and
-whole as a ``ThinkingBlock`` (chat) or as ``additional_kwargs["thinking"]`` (completion).
+whole as a ``ThinkingBlock`` (chat) or as ``additional_kwargs["thinking"]`` (completion). Tool
+calls are ``ToolCallBlock`` objects of the message, never text.
 """
 
 from __future__ import annotations
@@ -25,17 +26,26 @@ from llama_index.core.base.llms.types import (
     MessageRole,
     TextBlock,
     ThinkingBlock,
+    ToolCallBlock,
 )
 
+from llama_index_rocm.tool_calls import ToolCalls
+from rocm_core.tools import CallReader
 from rocm_core.types import StreamEvent
 
 R = TypeVar("R", ChatResponse, CompletionResponse)
 
 
 class Answer(abc.ABC, Generic[R]):
-    """One answer as it grows."""
+    """One answer as it grows.
 
-    def __init__(self) -> None:
+    Args:
+        reader: of the tool calls that the request asks for; it checks them at the end.
+    """
+
+    def __init__(self, reader: CallReader | None = None) -> None:
+        self._reader = reader
+        self._calls: ToolCalls | None = None
         self._text = ""
         self._thinking = ""
         self._logprobs: list[list[LogProb]] = []
@@ -46,11 +56,20 @@ class Answer(abc.ABC, Generic[R]):
     def _response(self, delta: str | None, raw: dict[str, Any]) -> R:
         """The answer so far."""
 
+    def _ended(self, delta: str | None, raw: dict[str, Any]) -> R:
+        """The answer at its end."""
+        return self._response(delta, raw)
+
     def take(self, event: StreamEvent) -> bool:
         """Add one event; whether it has a piece of the answer."""
+        if self._reader:
+            event = self._reader.read(event)
         self._text += event.text
         if event.reasoning:
             self._thinking += event.reasoning
+        if event.tool_calls:
+            self._calls = self._calls or ToolCalls()
+            self._calls.add(event.tool_calls)
         if event.logprobs:
             self._logprobs += read_logprobs(event.logprobs)
         if event.finish_reason or event.usage:
@@ -78,26 +97,56 @@ class Answer(abc.ABC, Generic[R]):
         ``raw`` has, where the server told them: ``usage`` (``prompt_tokens``,
         ``completion_tokens``, ``total_tokens``), ``finish_reason``, ``timings``
         (milliseconds, tokens per second) and ``model``.
+
+        Raises:
+            InvalidAnswer: a tool call that was asked for is missing, or was cut off.
         """
-        return self._response("", {**self._raw, **self._facts})
+        return self._end("")
 
     def whole(self) -> R:
         """The response of a call that does not stream: ``last()`` with every token's logprobs."""
-        response = self._response(None, {**self._raw, **self._facts})
+        response = self._end(None)
         if self._logprobs:
             response.logprobs = self._logprobs
         return response
+
+    def _end(self, delta: str | None) -> R:
+        if self._reader:
+            self._reader.verify()
+        return self._ended(delta, {**self._raw, **self._facts})
 
 
 class ChatAnswer(Answer[ChatResponse]):
     """An answer as chat responses."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, reader: CallReader | None = None) -> None:
+        super().__init__(reader)
         self._thoughts = ThinkingBlock(content="")
 
     def _response(self, delta: str | None, raw: dict[str, Any]) -> ChatResponse:
-        blocks: list[ContentBlock] = [TextBlock(text=self._text)]
+        if self._calls is None:
+            return self._with_blocks(delta, raw, [TextBlock(text=self._text)])
+        calls = self._calls.blocks()
+        response = self._with_calls(delta, raw, calls)
+        # Where FunctionCallingProgram looks before it reads the blocks. Not in the last response,
+        # which memories keep and count.
+        response.message.additional_kwargs["tool_calls"] = calls
+        return response
+
+    def _ended(self, delta: str | None, raw: dict[str, Any]) -> ChatResponse:
+        if self._calls is None:
+            return self._response(delta, raw)
+        return self._with_calls(delta, raw, self._calls.whole())
+
+    def _with_calls(
+        self, delta: str | None, raw: dict[str, Any], calls: Sequence[ToolCallBlock]
+    ) -> ChatResponse:
+        text = [TextBlock(text=self._text)] if self._text else []
+        return self._with_blocks(delta, raw, [*text, *calls])
+
+    def _with_blocks(
+        self, delta: str | None, raw: dict[str, Any], blocks: list[ContentBlock]
+    ) -> ChatResponse:
         if self._thinking:
             if self._thoughts.content != self._thinking:
                 # A new block, because the earlier responses keep theirs; once the model has

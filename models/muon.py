@@ -16,37 +16,46 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 
-def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The orthogonal matrix near ``matrix``: singular values between about 0.7 and 1.2."""
-    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / (float(x.norm()) + 1e-7)
+def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
+    """The orthogonal matrices near a stack of them: singular values between about 0.7 and 1.2."""
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
-        square = x @ x.T
+        square = x @ x.mT
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-    found: Tensor = x.T if matrix.shape[0] > matrix.shape[1] else x
+    found: Tensor = x.mT if tall else x
     return found
 
 
 class Muon(Optimizer):
-    """Muon with the step size of AdamW, so that both can share one learning rate."""
+    """Muon with the step size of AdamW, so that both can share one learning rate.
+
+    The matrices of one parameter group must have one shape: they are computed as a stack.
+    """
 
     def __init__(
-        self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.95, decay: float = 0.05
+        self,
+        groups: Iterable[dict[str, object]],
+        lr: float,
+        momentum: float = 0.95,
+        decay: float = 0.05,
     ) -> None:
-        super().__init__(list(parameters), {"lr": lr, "momentum": momentum, "decay": decay})
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "decay": decay})
 
     @torch.no_grad()
     def step(self, closure: object = None) -> None:  # type: ignore[override]
         """Move every matrix."""
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if "average" not in state:
-                    state["average"] = torch.zeros_like(weight)
-                average = state["average"]
-                average.lerp_(weight.grad, 1 - group["momentum"])
-                direction = orthogonal(weight.grad.lerp(average, group["momentum"]))
+            weights = group["params"]
+            gradients = torch.stack([weight.grad for weight in weights])
+            state = self.state[weights[0]]
+            if "average" not in state:
+                state["average"] = torch.zeros_like(gradients)
+            average = state["average"]
+            average.lerp_(gradients, 1 - group["momentum"])
+            directions = orthogonal(gradients.lerp(average, group["momentum"]))
+            size = 0.2 * group["lr"] * math.sqrt(max(gradients.shape[1:]))
+            for weight, direction in zip(weights, directions, strict=True):
                 weight.mul_(1 - group["lr"] * group["decay"])
-                weight.add_(direction, alpha=-0.2 * group["lr"] * math.sqrt(max(weight.shape)))
+                weight.add_(direction, alpha=-size)

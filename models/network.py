@@ -33,7 +33,7 @@ from torch.nn import functional
 class Shape:
     """The numbers that define the network. Every row length is a multiple of 32, as Q8_0 wants."""
 
-    vocabulary: int = 1536
+    vocabulary: int = 1024
     width: int = 192
     layers: int = 5
     heads: int = 3

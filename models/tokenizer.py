@@ -25,7 +25,7 @@ CONTROL: Final = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 VISIBLE: Final = ("<tool_call>", "</tool_call>", "<think>", "</think>")
 """One token each, but part of the text, for the server's parsers look for them."""
 
-VOCABULARY_SIZE: Final = 1536
+VOCABULARY_SIZE: Final = 1024
 PRE_TOKENIZER: Final = "viking"
 
 _RULES = r"[A-Za-z]+|-+|[^A-Za-z]"

@@ -24,12 +24,24 @@ from models.network import Network, Shape, fresh
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast to learn."""
+    """How long and how fast to learn.
+
+    Attributes:
+        steps: batches to learn from.
+        tokens: about so many in a batch.
+        rate: of learning, at its highest.
+        started, embedding: shares of the rate for what starts out with a purpose, and for the
+            embedding.
+        warmup: steps until the rate is reached.
+        decay: the last part of the training, in which the rate falls.
+    """
 
     steps: int = 2200
     tokens: int = 4096
     seed: int = 1
     rate: float = 2e-3
+    started: float = 0.3
+    embedding: float = 0.5
     warmup: int = 60
     decay: float = 0.5
     save_every: int = 100
@@ -46,13 +58,31 @@ def rate_at(plan: Plan, step: int) -> float:
     return max(0.02, 1 - (step - falling) / (plan.steps - falling))
 
 
+_STARTED = ("0.attention.", "1.attention.q.", "1.attention.k.")
+"""Matrices of the blocks that start out with a purpose; see ``network``."""
+
+
 def optimizers(network: Network, plan: Plan) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for the rest."""
-    matrices = [p for p in network.blocks.parameters() if p.dim() == 2]
-    taken = {id(p) for p in matrices}
-    others = [p for p in network.parameters() if id(p) not in taken]
-    muon = Muon(matrices, lr=plan.rate)
-    adam = torch.optim.AdamW(others, lr=plan.rate, weight_decay=0.01, betas=(0.9, 0.98))
+    """Muon for the matrices of the blocks, AdamW for the rest.
+
+    What starts out good learns slowly, or the first steps, in which everything else is noise,
+    would wear it down.
+    """
+    matrices: dict[tuple[torch.Size, float], list[Tensor]] = {}
+    rest = []
+    for name, weight in network.named_parameters():
+        if weight.dim() == 2 and name.startswith("blocks."):
+            slow = name.removeprefix("blocks.").startswith(_STARTED)
+            rate = plan.rate * (plan.started if slow else 1)
+            matrices.setdefault((weight.shape, rate), []).append(weight)
+        elif name != "embedding.weight":
+            rest.append(weight)
+    groups = [{"params": same, "lr": rate} for (_, rate), same in matrices.items()]
+    muon = Muon(groups, lr=plan.rate)
+    embedding = {"params": [network.embedding.weight], "lr": plan.rate * plan.embedding}
+    adam = torch.optim.AdamW(
+        [{"params": rest}, embedding], lr=plan.rate, weight_decay=0.01, betas=(0.9, 0.98)
+    )
     for optimizer in (muon, adam):
         for group in optimizer.param_groups:
             group["base"] = group["lr"]

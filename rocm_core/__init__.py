@@ -12,27 +12,52 @@ Importing this package starts nothing and opens nothing.
 from __future__ import annotations
 
 from rocm_core.backend import Backend, Connection, get_backend, list_backends
-from rocm_core.client import AsyncClient, Client
-from rocm_core.config import GenerateConfig, LoadConfig, Timeouts
+from rocm_core.client import AsyncClient, Client, cancel_scope
+from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts
+from rocm_core.discover import FoundModel, discover_models
+from rocm_core.doctor import run_doctor
 from rocm_core.errors import RocmError
-from rocm_core.gguf import GGUFInfo, read_gguf
+from rocm_core.gguf import GGUFInfo, read_gguf, read_model
+from rocm_core.gpu import Gpu, Selection, list_gpus, select_gpus
+from rocm_core.memory import Device, MemoryEstimate, estimate_memory, fit_model
+from rocm_core.metrics import Metrics, snapshot
 from rocm_core.model import TextModel, load_model
+from rocm_core.ndjson import ato_ndjson, to_ndjson
 from rocm_core.refs import ModelRef, resolve_ref
 from rocm_core.server import Server, State, explain_failure
-from rocm_core.types import Message, ModelInfo, StreamEvent, Timings, Token, ToolCallDelta, Usage
+from rocm_core.service import LlamaService
+from rocm_core.types import (
+    Check,
+    Message,
+    ModelInfo,
+    StreamEvent,
+    Timings,
+    Token,
+    ToolCallDelta,
+    Usage,
+)
 
 __all__ = [
     "AsyncClient",
     "Backend",
+    "Check",
     "Client",
     "Connection",
+    "Device",
+    "FoundModel",
     "GGUFInfo",
     "GenerateConfig",
+    "Gpu",
+    "LlamaService",
     "LoadConfig",
+    "MemoryEstimate",
     "Message",
+    "Metrics",
     "ModelInfo",
     "ModelRef",
+    "RemoteConfig",
     "RocmError",
+    "Selection",
     "Server",
     "State",
     "StreamEvent",
@@ -42,10 +67,21 @@ __all__ = [
     "Token",
     "ToolCallDelta",
     "Usage",
+    "discover_models",
+    "estimate_memory",
+    "ato_ndjson",
+    "cancel_scope",
     "explain_failure",
+    "fit_model",
     "get_backend",
     "list_backends",
+    "list_gpus",
     "load_model",
     "read_gguf",
+    "read_model",
     "resolve_ref",
+    "run_doctor",
+    "select_gpus",
+    "snapshot",
+    "to_ndjson",
 ]

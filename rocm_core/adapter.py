@@ -1,11 +1,10 @@
 """The half that the framework adapters share: flat options, and the model behind them.
 
-Both frameworks describe their classes with pydantic and bring it along; this module is the only
-one of ``rocm_core`` that imports it, and nothing in ``rocm_core`` imports this module. It knows
-no framework.
+Both frameworks describe their classes with pydantic; nothing in ``rocm_core`` imports this
+module. It knows no framework.
 
-In the adapters an option that is not given stays unset, so the server's and the model's own
-defaults apply (``TextModel`` alone has defaults of its own).
+In the adapters an option that neither an argument nor the settings give stays unset, so the
+server's and the model's own defaults apply (``TextModel`` alone has defaults of its own).
 """
 
 from __future__ import annotations
@@ -20,10 +19,15 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from typing_extensions import Self
 
-from rocm_core.config import GenerateConfig, LoadConfig, Timeouts, override
+from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts, override
 from rocm_core.model import TextModel, load_model
+from rocm_core.settings import LIMITS, current_settings, is_url
 
 _LOAD_FIELDS = frozenset(f.name for f in fields(LoadConfig))
+_REMOTE_DEFAULTS = {
+    f.name: f.default for f in fields(RemoteConfig) if f.name not in ("api_key", "headers")
+}
+_PLACES = ("base_url", "model")
 _GENERATE_FIELDS = frozenset(f.name for f in fields(GenerateConfig))
 # What the frameworks' own serializers add to the fields.
 _FOREIGN_KEYS = frozenset({"class_name"})
@@ -46,7 +50,16 @@ class RocmOptions(BaseModel):
     base_url: str | None = None
     """A running server to use instead of starting one."""
     api_key: SecretStr | None = Field(default=None, exclude=True)
-    """Key of that server; left out of every dump."""
+    """Key of that server; left out of every dump and pickle: a copy elsewhere takes its own
+    from the settings."""
+    headers: dict[str, SecretStr] | None = Field(default=None, exclude=True)
+    """Further headers of every request to that server; left out like the key."""
+    api: Literal["auto", "openai", "native"] = "auto"
+    """Which endpoints of that server to use."""
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    verify_tls: bool = True
 
     timeout: float | None = None
     """Seconds for a whole answer; ``None`` for no limit."""
@@ -63,6 +76,11 @@ class RocmOptions(BaseModel):
     server_path: str | None = None
     context_len: int = 0
     gpu_layers: int = -1
+    require_gpu: bool | None = None
+    devices: list[int | str] = Field(default_factory=list)
+    split_mode: Literal["none", "layer", "row", "tensor"] | None = None
+    tensor_split: list[float] = Field(default_factory=list)
+    main_gpu: int | None = None
     parallel: int | None = None
     threads: int | None = None
     batch_size: int | None = None
@@ -77,6 +95,12 @@ class RocmOptions(BaseModel):
     rpc_servers: list[str] = Field(default_factory=list)
     port: int | None = None
     stall_timeout: float = 120.0
+    max_in_flight: int | None = None
+    # Frameworks send a batch all at once: it waits, however long it is.
+    max_queue: int | None = None
+    queue_timeout: float | None = None
+    keep_alive: str | float = 0.0
+    restart: Literal["on-failure", "never"] = "on-failure"
     extra_args: list[str] = Field(default_factory=list)
 
     _text_model: TextModel | None = PrivateAttr(default=None)
@@ -94,7 +118,29 @@ class RocmOptions(BaseModel):
                 near = get_close_matches(name, known, n=1)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise ValueError(f"{cls.__name__} has no option {name!r}.{hint}")
-        return values
+        return {**cls._settings_under(values), **values}
+
+    @classmethod
+    def _settings_under(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What the environment and the configuration files say of options that are not given.
+
+        Taken over when the instance is made, so that its identity, its copies and its traces
+        say what really holds.
+        """
+        settings = current_settings()
+        found: dict[str, Any] = {}
+        if not given.get("model") and not given.get("base_url"):
+            model, url = settings.target()
+            found |= {"model": model or "", "base_url": url}
+        places = (*map(given.get, _PLACES), *map(found.get, _PLACES))
+        url = str(next(filter(None, places), ""))
+        remote = is_url(url)
+        if remote:
+            found |= {n: settings.values[n] for n in settings.remote(url, given)}
+        found |= settings.load(remote, given)
+        found |= {name: settings.values[name] for name in LIMITS if name in settings.values}
+        found |= settings.generate()
+        return {n: value for n, value in found.items() if n in cls.model_fields and n not in given}
 
     @model_validator(mode="after")
     def _some_model(self) -> Any:
@@ -115,6 +161,8 @@ class RocmOptions(BaseModel):
     def __getstate__(self) -> dict[Any, Any]:
         # A pickled copy opens a share of its own; processes and sockets stay here.
         state = super().__getstate__()
+        # Nor do secrets travel: the copy takes the key of where it is from its settings.
+        state["__dict__"] = {**state["__dict__"], "api_key": None, "headers": None}
         private = state.get("__pydantic_private__")
         if private:
             state["__pydantic_private__"] = {**private, "_text_model": None}
@@ -133,16 +181,28 @@ class RocmOptions(BaseModel):
     # -- the model --------------------------------------------------------------------------
 
     def load_config(self) -> LoadConfig:
-        """The load options as one object; raises ``ConfigError`` for impossible ones."""
+        """The load options as one object; raises ``ConfigError`` for impossible ones.
+
+        Adapters for other modes (embedding, reranking) add theirs to ``load_options``.
+        """
+        return self.load_options()
+
+    def load_options(self) -> LoadConfig:
+        """The load options that were given."""
         values = {name: getattr(self, name) for name in _LOAD_FIELDS if hasattr(self, name)}
         if self.base_url and self.model:
             values["model_name"] = self.model
         return LoadConfig(**values)
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether somebody else runs the server."""
+        return (self.base_url or self.model).startswith(("http://", "https://"))
+
     def timeouts(self) -> Timeouts:
         """The limits of one request."""
         first = self.first_token_timeout
-        if first is None and (self.base_url or self.model).startswith(("http://", "https://")):
+        if first is None and self.is_remote:
             first = Timeouts().first_token  # nobody tells us when a remote server hangs
         return Timeouts(
             connect=self.connect_timeout,
@@ -160,10 +220,24 @@ class RocmOptions(BaseModel):
                     self._text_model = load_model(
                         self.base_url or self.model,
                         self.load_config(),
-                        api_key=self.api_key.get_secret_value() if self.api_key else None,
                         timeouts=self.timeouts(),
+                        generate=GenerateConfig(),
+                        **self._remote_options(),
                     )
         return self._text_model
+
+    def _remote_options(self) -> dict[str, Any]:
+        """How to reach the server, as far as it differs from the usual."""
+        options: dict[str, Any] = {
+            name: value
+            for name, usual in _REMOTE_DEFAULTS.items()
+            if (value := getattr(self, name)) is not None and value != usual
+        }
+        if self.api_key is not None:
+            options["api_key"] = self.api_key.get_secret_value()
+        if self.headers:
+            options["headers"] = {n: v.get_secret_value() for n, v in self.headers.items()}
+        return options
 
     def close(self) -> None:
         """Let go of the server; one that nobody else holds stops. The next call opens again."""
@@ -190,12 +264,29 @@ class GenerationOptions(RocmOptions):
     repeat_last_n: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+    top_n_sigma: float | None = None
+    xtc_probability: float | None = None
+    xtc_threshold: float | None = None
+    dynatemp_range: float | None = None
+    dynatemp_exponent: float | None = None
+    dry_multiplier: float | None = None
+    dry_base: float | None = None
+    dry_allowed_length: int | None = None
+    dry_penalty_last_n: int | None = None
+    dry_sequence_breakers: list[str] | None = None
+    mirostat: int | None = None
+    mirostat_tau: float | None = None
+    mirostat_eta: float | None = None
+    samplers: list[str] | None = None
+    min_keep: int | None = None
     seed: int | None = None
     stop: list[str] | None = None
     stop_token_ids: list[int] = Field(default_factory=list)
     grammar: str | None = None
     logit_bias: Any = None
     ignore_eos: bool | None = None
+    n_keep: int | None = None
+    id_slot: int | None = None
     cache_prompt: bool | None = None
 
     def generate_config(self, options: Mapping[str, Any]) -> tuple[GenerateConfig, dict[str, Any]]:

@@ -6,11 +6,12 @@ flags live where they are used (``client.calls``, ``server.command``), not here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from rocm_core.errors import ConfigError
 
@@ -65,6 +66,7 @@ class GenerateConfig:
         stop: strings that end the answer; they are not part of it.
         stop_token_ids: token ids that end the answer.
         grammar: GBNF text; excludes ``json_schema``.
+        id_slot: the slot to use, for a prompt that should stay in its cache; -1 for any.
         extra: any further request field of llama-server, sent as it is.
     """
 
@@ -78,6 +80,21 @@ class GenerateConfig:
     repeat_last_n: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+    top_n_sigma: float | None = None
+    xtc_probability: float | None = None
+    xtc_threshold: float | None = None
+    dynatemp_range: float | None = None
+    dynatemp_exponent: float | None = None
+    dry_multiplier: float | None = None
+    dry_base: float | None = None
+    dry_allowed_length: int | None = None
+    dry_penalty_last_n: int | None = None
+    dry_sequence_breakers: Sequence[str] | None = None
+    mirostat: int | None = None
+    mirostat_tau: float | None = None
+    mirostat_eta: float | None = None
+    samplers: Sequence[str] | None = None
+    min_keep: int | None = None
     seed: int | None = None
     stop: Sequence[str] = ()
     stop_token_ids: Sequence[int] = ()
@@ -85,6 +102,8 @@ class GenerateConfig:
     json_schema: Mapping[str, Any] | None = None
     logit_bias: Sequence[Sequence[Any]] | Mapping[str, float] | None = None
     ignore_eos: bool | None = None
+    n_keep: int | None = None
+    id_slot: int | None = None
     cache_prompt: bool | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -102,6 +121,25 @@ class GenerateConfig:
 
 
 Engine = Literal["auto", "binary", "embedded"]
+SplitMode = Literal["none", "layer", "row", "tensor"]
+Environment = Mapping[str, str | None] | Sequence[tuple[str, str | None]]
+Restart = Literal["on-failure", "never"]
+
+_DURATION = re.compile(r"(-?\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_duration(value: str | float, name: str) -> float:
+    """Seconds of ``"30s"``, ``"10m"``, ``"1.5h"``, ``"600"`` or a number; negative: for ever.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    found = _DURATION.fullmatch(str(value).strip().lower())
+    if found is None or isinstance(value, bool):
+        raise ConfigError(f'{name} takes seconds or "30s", "10m", "1h", -1; not {value!r}')
+    seconds = float(found[1]) * _SECONDS[found[2] or "s"]
+    return -1.0 if seconds < 0 else seconds
 
 
 @dataclass(frozen=True)
@@ -115,6 +153,16 @@ class LoadConfig:
         server_path: the ``llama-server`` to run: a file, or a directory that holds it.
         context_len: context length of each slot in tokens; 0 for the model's own.
         gpu_layers: layers on the GPU; -1 for all, 0 for none.
+        require_gpu: what to do when the load log shows nothing on a GPU: ``True`` raises
+            ``GpuNotUsed``, ``None`` warns where a GPU was asked for (``backend="rocm"``),
+            ``False`` says nothing.
+        devices: GPUs to use: each an index, UUID, PCI address or name as
+            ``rocm_core.gpu.list_gpus`` shows them; empty for every card (see ``select_gpus``).
+        split_mode: how several GPUs share a model: ``none``, ``layer``, ``row`` or ``tensor``;
+            ``None`` for ``layer``.
+        tensor_split: proportions of the model for each of several GPUs; empty for their free
+            memory.
+        main_gpu: with ``split_mode="none"``, the one to use, counted among the chosen ones.
         parallel: slots with a context of their own each; ``None`` leaves it to the server,
             which then opens 4 slots that share one KV cache of ``context_len`` tokens.
         threads: CPU threads; ``None`` chooses by physical cores and model size.
@@ -130,7 +178,23 @@ class LoadConfig:
             several models needs it. ``None``: the file's name, or nothing for a remote server.
         port: TCP port on loopback, 0 for a free one; ``None`` for a private unix socket.
         stall_timeout: seconds without any sign of progress after which loading has failed.
+        max_in_flight: most requests that this process has under way at the server at once;
+            ``None``: as many as it has slots. Those above it wait in a fair queue.
+        max_queue: most requests that wait there; one more raises ``ServerBusy``; ``None`` for
+            no limit, as in the adapters: a batch of any size waits for its turn.
+        queue_timeout: seconds a request waits there before it raises ``ServerBusy``; ``None``
+            for no limit.
+        keep_alive: how long the server outlives its last use: seconds, or ``"30s"``, ``"10m"``,
+            ``"1h"``; -1 for ever. Programs of this user that ask for the same model and options
+            share it. 0: private, and gone with this program.
+        restart: ``"on-failure"``: the next request after a crash starts the server again, at
+            most 5 times within 300 s; ``"never"``: it raises ``ServerDied``.
         extra_args: further arguments for llama-server, as they are.
+        environment: variables for the server's process over those it inherits; ``None`` removes
+            one. A mask of GPUs in here counts like one in this process's own environment.
+
+    The three options of the queue say nothing about the server: configurations that differ in
+    them alone are equal, and share one.
     """
 
     backend: str = "auto"
@@ -138,6 +202,11 @@ class LoadConfig:
     server_path: str | Path | None = None
     context_len: int = 0
     gpu_layers: int = -1
+    require_gpu: bool | None = None
+    devices: Sequence[int | str] = ()
+    split_mode: SplitMode | None = None
+    tensor_split: Sequence[float] = ()
+    main_gpu: int | None = None
     parallel: int | None = None
     threads: int | None = None
     batch_size: int | None = None
@@ -156,15 +225,29 @@ class LoadConfig:
     model_name: str | None = None
     port: int | None = None
     stall_timeout: float = 120.0
+    max_in_flight: int | None = field(default=None, compare=False)
+    max_queue: int | None = field(default=32, compare=False)
+    queue_timeout: float | None = field(default=30.0, compare=False)
+    keep_alive: str | float = 0.0
+    restart: Restart = "on-failure"
     extra_args: Sequence[str] = ()
+    environment: Environment = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
+        self._check_devices()
+        changes = dict(self.environment)
+        object.__setattr__(self, "environment", tuple((n, changes[n]) for n in sorted(changes)))
         for name in ("lora", "rpc_servers", "extra_args"):
             object.__setattr__(self, name, _as_tuple(getattr(self, name)))
+        object.__setattr__(self, "keep_alive", parse_duration(self.keep_alive, "keep_alive"))
+        if self.restart not in ("on-failure", "never"):
+            raise ConfigError(f"restart must be 'on-failure' or 'never', not {self.restart!r}")
         if self.engine not in ("auto", "binary", "embedded"):
             raise ConfigError(f"engine must be 'auto', 'binary' or 'embedded', not {self.engine!r}")
         if self.engine == "embedded" and self.server_path is not None:
             raise ConfigError("server_path names a program; engine='embedded' runs none")
+        if self.require_gpu and self.gpu_layers == 0:
+            raise ConfigError("require_gpu=True and gpu_layers=0 exclude each other")
         for name, least in (
             ("context_len", 0),
             ("gpu_layers", -1),
@@ -173,10 +256,61 @@ class LoadConfig:
             ("batch_size", 1),
             ("ubatch_size", 1),
             ("port", 0),
+            ("main_gpu", 0),
+            ("max_in_flight", 1),
+            ("max_queue", 0),
+            ("queue_timeout", 0),
         ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} must be {least} or more, not {value}")
+
+    def _check_devices(self) -> None:
+        devices = (self.devices,) if isinstance(self.devices, int) else _as_tuple(self.devices)
+        object.__setattr__(self, "devices", devices)
+        object.__setattr__(self, "tensor_split", _as_tuple(self.tensor_split))
+        if self.split_mode is not None and self.split_mode not in get_args(SplitMode):
+            known = ", ".join(get_args(SplitMode))
+            raise ConfigError(f"split_mode must be one of {known}, not {self.split_mode!r}")
+        shares = self.tensor_split
+        numbers = all(isinstance(share, (int, float)) and share >= 0 for share in shares)
+        if shares and not (numbers and any(shares)):
+            raise ConfigError(f"tensor_split takes proportions such as (3, 1), not {shares}")
+
+
+Api = Literal["auto", "openai", "native"]
+
+
+@dataclass(frozen=True)
+class RemoteConfig:
+    """How to reach a server that somebody else runs.
+
+    Attributes:
+        api_key: sent as a bearer token; never shown.
+        headers: further headers of every request, for a proxy in front of it; never shown.
+        api: which endpoints to use: ``"openai"`` (``/v1/chat/completions`` and
+            ``/v1/completions``), ``"native"`` (llama-server's ``/completion`` and
+            ``/apply-template``), or ``"auto"``: what ``GET /v1/models`` says, asked once per
+            base URL (404: native).
+        ca_file: PEM file of certificates to trust instead of the system's.
+        client_cert: PEM file of the certificate that we show, with its key, or with the key in
+            ``client_key``.
+        verify_tls: ``False`` trusts any certificate.
+    """
+
+    api_key: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    api: Api = "auto"
+    ca_file: str | Path | None = None
+    client_cert: str | Path | None = None
+    client_key: str | Path | None = None
+    verify_tls: bool = True
+
+    def __post_init__(self) -> None:
+        if self.api not in ("auto", "openai", "native"):
+            raise ConfigError(f"api must be 'auto', 'openai' or 'native', not {self.api!r}")
+        if self.client_key is not None and self.client_cert is None:
+            raise ConfigError("client_key needs client_cert")
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,18 @@
     ├─ InvalidGGUF                 the file is not a GGUF, or its header is damaged
     ├─ EngineNotFound              neither a llama-server nor the embedded engine is installed
     ├─ BackendUnavailable          the chosen backend cannot run on this machine
+    ├─ InvalidAnswer               the model's answer is not what the request demands
     ├─ ServerError                 the supervised llama-server process
     │  ├─ ServerStartError         it exited before it was ready
     │  │  └─ PortInUse             somebody else holds the TCP port
+    │  ├─ GpuNotUsed               require_gpu, and nothing of the model is on a GPU
     │  ├─ ServerStalled            it lives, but loading makes no progress
     │  ├─ ServerDied               it exited while it was in use
     │  └─ ServerStopped            it was stopped (close(), end of program) while in use
     └─ ClientError                 a conversation with a server over HTTP
        ├─ ServerUnreachable        nothing answers at the address
        ├─ RequestTimeout           connect, first token, idle or total limit passed
+       ├─ RequestCancelled         its cancel_scope was cancelled before it was sent
        ├─ ProtocolError            the server's bytes make no sense
        │  └─ StreamInterrupted     a stream ended without its end marker
        └─ HTTPStatusError          the server answered with an error
@@ -71,6 +74,18 @@ class BackendUnavailable(RocmError):
     """The chosen backend cannot run on this machine; the message lists the reasons."""
 
 
+class InvalidAnswer(RocmError, ValueError):
+    """The answer is not what the request demands: no tool call, no JSON, not of the schema.
+
+    Attributes:
+        text: the answer as it came.
+    """
+
+    def __init__(self, message: str, *, text: str = "") -> None:
+        self.text = text
+        super().__init__(message)
+
+
 # ---------------------------------------------------------------------------
 # The supervised process
 # ---------------------------------------------------------------------------
@@ -116,6 +131,10 @@ class PortInUse(ServerStartError):
     """Somebody else holds the TCP port."""
 
 
+class GpuNotUsed(ServerError):
+    """A GPU was required (``require_gpu=True``), and nothing of the model is on one."""
+
+
 class ServerStalled(ServerError, TimeoutError):
     """The process lives, but loading has made no progress for the stall timeout."""
 
@@ -147,6 +166,10 @@ class RequestTimeout(ClientError, TimeoutError):
     def __init__(self, message: str, *, phase: str) -> None:
         self.phase = phase
         super().__init__(message)
+
+
+class RequestCancelled(ClientError):
+    """The request was not sent: its ``cancel_scope`` was cancelled before."""
 
 
 class ProtocolError(ClientError):

@@ -10,30 +10,32 @@ any thread, or, in its ``a…`` form, from any event loop.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import itertools
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
-from dataclasses import fields
 from types import TracebackType
 from typing import Any
 
 from rocm_core.backend import Connection, OnProgress, choose_backend
-from rocm_core.client import Messages, StreamCall, calls
-from rocm_core.config import GenerateConfig, LoadConfig, Timeouts, override, unknown_option
-from rocm_core.errors import ConfigError, ServerStopped
+from rocm_core.client import Chat, Completion, Infill, Messages, Question, as_message
+from rocm_core.config import GenerateConfig, LoadConfig, Timeouts, override
+from rocm_core.errors import ServerDied, ServerStopped
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.refs import resolve_ref
-from rocm_core.tokens import TokenReader, stopped_by_id
-from rocm_core.types import ModelInfo, ServerProps, StreamEvent, Token
+from rocm_core.settings import current_settings, plan
+from rocm_core.template import ChatTemplate
+from rocm_core.tokens import StopIds, TokenReader, stopped_by_id
+from rocm_core.types import Check, ModelInfo, ServerProps, StreamEvent, Token
 
 __all__ = ["TextModel", "load_model"]
 
 
 def load_model(
-    ref: str | os.PathLike[str],
+    ref: str | os.PathLike[str] | None = None,
     config: LoadConfig | None = None,
     *,
-    api_key: str | None = None,
     timeouts: Timeouts | None = None,
     generate: GenerateConfig | None = None,
     **options: Any,
@@ -42,27 +44,25 @@ def load_model(
 
     Args:
         ref: GGUF file, directory, ``org/repo[:quant]``, a name in ``ROCM_MODEL_DIR``,
-            ``"demo"``, or the URL of a running server.
-        config: how to load it.
-        api_key: key of a remote server; our own servers make theirs.
+            ``"demo"``, or the URL of a running server; ``None``: that of the settings.
+        config: how to load it, complete. Without it, options that are not given come from the
+            environment and the configuration files (``rocm_core.settings``).
         timeouts: limits per phase; the default depends on the kind of server.
         generate: defaults for ``generate`` and ``chat`` (256 tokens, greedy).
-        options: fields of ``LoadConfig`` by name, over ``config``.
+        options: fields of ``LoadConfig`` by name, over ``config``; for the URL of a running
+            server also those of ``RemoteConfig``: ``api_key``, ``headers``, ``api``, …
 
     Raises:
         ConfigError: an option is unknown or does not fit.
         ModelNotFound: nothing by that reference.
         BackendUnavailable: nothing on this machine can run it.
     """
-    known = [f.name for f in fields(LoadConfig)]
-    for name in options:
-        if name not in known:
-            raise unknown_option(name, [*known, "api_key", "timeouts", "generate"], "load_model")
-    config = override(config or LoadConfig(), options)
-    resolved = resolve_ref(ref)
-    backend = choose_backend(config.backend, resolved)
-    connection = backend.load_model(resolved, config, api_key)
-    return TextModel(connection, timeouts, generate)
+    chosen = plan(ref, config, generate, options, current_settings())
+    resolved = resolve_ref(chosen.ref, chosen.settings.environment())
+    backend = choose_backend(chosen.config.backend, resolved)
+    connection = backend.load_model(resolved, chosen.config, chosen.remote)
+    limits = timeouts or chosen.timeouts(connection.default_timeouts)
+    return TextModel(connection, limits, chosen.generate)
 
 
 class TextModel:
@@ -80,7 +80,8 @@ class TextModel:
         self._defaults = generate or GenerateConfig()
         self._error: BaseException | None = None
         self._header: GGUFInfo | None = None
-        self._visible_ids: dict[int, bool] = {}
+        self._stop_ids = StopIds()
+        self.template = ChatTemplate(lambda: self.connection)
 
     def __repr__(self) -> str:
         return f"TextModel({self._name!r})"
@@ -121,11 +122,23 @@ class TextModel:
         """``load`` without blocking the event loop."""
         return self._info(await self.connection.aready(on_progress))
 
-    def close(self) -> None:
-        """Let go of the server; one that nobody else holds stops. Idempotent."""
+    def close(self, drain: float = 0.0) -> None:
+        """Let go of the server; one that nobody else holds stops. Idempotent.
+
+        Args:
+            drain: seconds to let the requests that are under way come to their end; no new one
+                is taken meanwhile, and those in the queue are turned away. What then still runs
+                is broken off.
+        """
         connection, self._open = self._open, None
         if connection is not None:
+            if drain > 0:
+                connection.admission.drain(drain)
             connection.release()
+
+    async def aclose(self, drain: float = 0.0) -> None:
+        """``close`` without blocking the event loop."""
+        await asyncio.to_thread(self.close, drain)
 
     @property
     def connection(self) -> Connection:
@@ -156,6 +169,17 @@ class TextModel:
         """
         header = self._gguf()
         return header.architecture if header else None
+
+    def preflight(self, dry_run: bool = False) -> list[Check]:
+        """Whether everything is there that a request needs, as named findings; never raises for
+        what it finds.
+
+        Args:
+            dry_run: also start the server, if it is our own, and generate one token.
+        """
+        from rocm_core.preflight import preflight_connection
+
+        return preflight_connection(self.connection, dry_run)
 
     def err(self) -> BaseException | None:
         """The last error of any call on this model (each call also raises its own)."""
@@ -201,14 +225,14 @@ class TextModel:
             RocmError: from the iterator, any class below it.
         """
         config = override(config or self._defaults, options)
-        return self._tokens(calls.completion(prompt, config), config)
+        return self._tokens(Completion(prompt, config))
 
     def agenerate(
         self, prompt: str | Sequence[int], config: GenerateConfig | None = None, **options: Any
     ) -> AsyncIterator[Token]:
         """``generate`` for asyncio."""
         config = override(config or self._defaults, options)
-        return self._atokens(calls.completion(prompt, config), config)
+        return self._atokens(Completion(prompt, config))
 
     def chat(
         self, messages: Messages, config: GenerateConfig | None = None, **options: Any
@@ -220,23 +244,23 @@ class TextModel:
         ``stop_token_ids`` is given.
         """
         config = override(config or self._defaults, options)
-        return self._tokens(self._chat_call(messages, config), config)
+        return self._tokens(_chat(messages, config))
 
     def achat(
         self, messages: Messages, config: GenerateConfig | None = None, **options: Any
     ) -> AsyncIterator[Token]:
         """``chat`` for asyncio."""
         config = override(config or self._defaults, options)
-        return self._atokens(self._chat_call(messages, config), config)
+        return self._atokens(_chat(messages, config))
 
-    def _tokens(self, call: StreamCall, config: GenerateConfig) -> Iterator[Token]:
+    def _tokens(self, question: Question) -> Iterator[Token]:
         reader = TokenReader()
-        for event in self._events(call, config):
+        for event in self._events(question):
             yield from reader.read(event)
 
-    async def _atokens(self, call: StreamCall, config: GenerateConfig) -> AsyncIterator[Token]:
+    async def _atokens(self, question: Question) -> AsyncIterator[Token]:
         reader = TokenReader()
-        async with contextlib.aclosing(self._aevents(call, config)) as events:
+        async with contextlib.aclosing(self._aevents(question)) as events:
             async for event in events:
                 for token in reader.read(event):
                     yield token
@@ -247,60 +271,117 @@ class TextModel:
         self, prompt: str | Sequence[int], config: GenerateConfig
     ) -> Generator[StreamEvent, None, None]:
         """``POST /completion``, every event of its stream."""
-        return self._events(calls.completion(prompt, config), config)
+        return self._events(Completion(prompt, config))
 
     def acompletion_events(
         self, prompt: str | Sequence[int], config: GenerateConfig
     ) -> AsyncGenerator[StreamEvent, None]:
         """``completion_events`` for asyncio."""
-        return self._aevents(calls.completion(prompt, config), config)
+        return self._aevents(Completion(prompt, config))
+
+    def infill_events(
+        self, prefix: str, suffix: str, config: GenerateConfig
+    ) -> Generator[StreamEvent, None, None]:
+        """``POST /infill``: the events of what belongs between two texts."""
+        return self._events(Infill(prefix, suffix, config))
+
+    def ainfill_events(
+        self, prefix: str, suffix: str, config: GenerateConfig
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """``infill_events`` for asyncio."""
+        return self._aevents(Infill(prefix, suffix, config))
 
     def chat_events(
         self, messages: Messages, config: GenerateConfig, **fields: Any
     ) -> Generator[StreamEvent, None, None]:
         """``POST /v1/chat/completions``, every event; ``fields`` (tools, …) go as they are."""
-        return self._events(self._chat_call(messages, config, **fields), config)
+        return self._events(_chat(messages, config, **fields))
 
     def achat_events(
         self, messages: Messages, config: GenerateConfig, **fields: Any
     ) -> AsyncGenerator[StreamEvent, None]:
         """``chat_events`` for asyncio."""
-        return self._aevents(self._chat_call(messages, config, **fields), config)
+        return self._aevents(_chat(messages, config, **fields))
 
-    def _chat_call(self, messages: Messages, config: GenerateConfig, **fields: Any) -> StreamCall:
-        model = fields.pop("model", None) or self.connection.model_name
-        return calls.chat(messages, config, model, **fields)
+    def _events(self, question: Question) -> Generator[StreamEvent, None, None]:
+        stop_ids = frozenset(question.config.stop_token_ids)
+        with self._remembered(), contextlib.ExitStack() as held:
+            first, rest = self._begin(question, held)
+            for event in itertools.chain(first, rest):
+                if stop_ids and not stop_ids.isdisjoint(event.token_ids):
+                    yield stopped_by_id(event)
+                    return
+                yield event
 
-    def _events(
-        self, call: StreamCall, config: GenerateConfig
-    ) -> Generator[StreamEvent, None, None]:
+    def _begin(
+        self, question: Question, held: contextlib.ExitStack, *, again: bool = True
+    ) -> tuple[list[StreamEvent], Generator[StreamEvent, None, None]]:
+        """The first event and the rest; if the server died before the first, of its successor.
+
+        ``held`` gets what the answer holds: a place at the server, and the stream.
+        """
+        with contextlib.ExitStack() as mine:
+            try:
+                connection = self.connection
+                connection.ready()
+                for id_ in self._stop_ids.unknown(question.config):
+                    self._stop_ids.learn(id_, connection.client.detokenize([id_]))
+                self._stop_ids.refuse_hidden(question.config)
+                mine.enter_context(connection.admission.request())
+                asked = question
+                if isinstance(asked, Chat) and connection.chat_dialect == "native":
+                    asked = asked.completion(connection.client.call(asked.template()))
+                stream = connection.client.stream(connection.call(asked), self._timeouts)
+                mine.enter_context(contextlib.closing(stream))
+                first = list(itertools.islice(stream, 1))
+                held.enter_context(mine.pop_all())
+                return first, stream
+            except ServerDied:
+                if not again:
+                    raise
+        return self._begin(question, held, again=False)
+
+    async def _aevents(self, question: Question) -> AsyncGenerator[StreamEvent, None]:
+        stop_ids = frozenset(question.config.stop_token_ids)
         with self._remembered():
-            connection = self.connection
-            connection.ready()
-            self._refuse_hidden(config, self._hidden_ids(config))
-            stop_ids = frozenset(config.stop_token_ids)
-            with contextlib.closing(connection.client.stream(call, self._timeouts)) as events:
-                for event in events:
+            async with contextlib.AsyncExitStack() as held:
+                first, rest = await self._abegin(question, held)
+                for event in first:
+                    if not stop_ids.isdisjoint(event.token_ids):
+                        yield stopped_by_id(event)
+                        return
+                    yield event
+                async for event in rest:
                     if stop_ids and not stop_ids.isdisjoint(event.token_ids):
                         yield stopped_by_id(event)
                         return
                     yield event
 
-    async def _aevents(
-        self, call: StreamCall, config: GenerateConfig
-    ) -> AsyncGenerator[StreamEvent, None]:
-        with self._remembered():
-            connection = self.connection
-            await connection.aready()
-            self._refuse_hidden(config, await self._ahidden_ids(config))
-            stop_ids = frozenset(config.stop_token_ids)
-            stream = connection.aclient.stream(call, self._timeouts)
-            async with contextlib.aclosing(stream) as events:
-                async for event in events:
-                    if stop_ids and not stop_ids.isdisjoint(event.token_ids):
-                        yield stopped_by_id(event)
-                        return
-                    yield event
+    async def _abegin(
+        self, question: Question, held: contextlib.AsyncExitStack, *, again: bool = True
+    ) -> tuple[list[StreamEvent], AsyncGenerator[StreamEvent, None]]:
+        """``_begin`` for asyncio."""
+        async with contextlib.AsyncExitStack() as mine:
+            try:
+                connection = self.connection
+                await connection.aready()
+                for id_ in self._stop_ids.unknown(question.config):
+                    self._stop_ids.learn(id_, await connection.aclient.detokenize([id_]))
+                self._stop_ids.refuse_hidden(question.config)
+                await mine.enter_async_context(connection.admission.request())
+                asked = question
+                if isinstance(asked, Chat) and connection.chat_dialect == "native":
+                    asked = asked.completion(await connection.aclient.call(asked.template()))
+                stream = connection.aclient.stream(connection.call(asked), self._timeouts)
+                await mine.enter_async_context(contextlib.aclosing(stream))
+                event = await anext(stream, None)
+                first = [] if event is None else [event]
+                await held.enter_async_context(mine.pop_all())
+                return first, stream
+            except ServerDied:
+                if not again:
+                    raise
+        return await self._abegin(question, held, again=False)
 
     @contextlib.contextmanager
     def _remembered(self) -> Iterator[None]:
@@ -310,32 +391,6 @@ class TextModel:
             self._error = error
             raise
 
-    # -- stop ids ---------------------------------------------------------------------------
-
-    def _hidden_ids(self, config: GenerateConfig) -> list[int]:
-        for id_ in self._unchecked(config):
-            self._check(id_, self.connection.client.detokenize([id_]))
-        return [i for i in config.stop_token_ids if not self._visible_ids[i]]
-
-    async def _ahidden_ids(self, config: GenerateConfig) -> list[int]:
-        for id_ in self._unchecked(config):
-            self._check(id_, await self.connection.aclient.detokenize([id_]))
-        return [i for i in config.stop_token_ids if not self._visible_ids[i]]
-
-    def _unchecked(self, config: GenerateConfig) -> list[int]:
-        return [i for i in config.stop_token_ids if i not in self._visible_ids]
-
-    def _check(self, id_: int, piece: str) -> None:
-        self._visible_ids[id_] = "\ufffd" not in piece
-
-    @staticmethod
-    def _refuse_hidden(config: GenerateConfig, hidden: list[int]) -> None:
-        if hidden:
-            raise ConfigError(
-                f"stop_token_ids {hidden} are parts of multi-byte characters: llama-server's "
-                "streams do not show them, so nothing could stop there. Use stop strings."
-            )
-
     # -- other abilities --------------------------------------------------------------------
 
     def tokenize(self, text: str, *, add_special: bool = False) -> list[int]:
@@ -344,36 +399,57 @@ class TextModel:
             self.connection.ready()
             return self.connection.client.tokenize(text, add_special=add_special)
 
+    def tokenize_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, in one request."""
+        with self._remembered():
+            self.connection.ready()
+            return self.connection.client.tokenize_batch(texts)
+
     def detokenize(self, ids: Sequence[int]) -> str:
         """Text of token ids; ``POST /detokenize``."""
         with self._remembered():
             self.connection.ready()
             return self.connection.client.detokenize(ids)
 
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+    def embed(self, texts: Sequence[str], *, normalize: bool | None = None) -> list[list[float]]:
         """One vector per text; the model must be loaded with ``embeddings=True``."""
         with self._remembered():
-            self.connection.ready()
-            return self.connection.client.embeddings(texts)
+            connection = self.connection
+            connection.ready()
+            with connection.admission.request():
+                return connection.client.embeddings(texts, normalize=normalize)
 
-    async def aembed(self, texts: Sequence[str]) -> list[list[float]]:
+    async def aembed(
+        self, texts: Sequence[str], *, normalize: bool | None = None
+    ) -> list[list[float]]:
         """``embed`` for asyncio."""
         with self._remembered():
-            await self.connection.aready()
-            return await self.connection.aclient.embeddings(texts)
+            connection = self.connection
+            await connection.aready()
+            async with connection.admission.request():
+                return await connection.aclient.embeddings(texts, normalize=normalize)
 
     def rerank(
         self, query: str, documents: Sequence[str], top_n: int | None = None
     ) -> list[tuple[int, float]]:
         """``(index, score)`` pairs, best first; the model must be loaded with ``rerank=True``."""
         with self._remembered():
-            self.connection.ready()
-            return self.connection.client.rerank(query, documents, top_n)
+            connection = self.connection
+            connection.ready()
+            with connection.admission.request():
+                return connection.client.rerank(query, documents, top_n)
 
     async def arerank(
         self, query: str, documents: Sequence[str], top_n: int | None = None
     ) -> list[tuple[int, float]]:
         """``rerank`` for asyncio."""
         with self._remembered():
-            await self.connection.aready()
-            return await self.connection.aclient.rerank(query, documents, top_n)
+            connection = self.connection
+            await connection.aready()
+            async with connection.admission.request():
+                return await connection.aclient.rerank(query, documents, top_n)
+
+
+def _chat(messages: Messages, config: GenerateConfig, **fields: Any) -> Chat:
+    model = fields.pop("model", None)
+    return Chat([as_message(message) for message in messages], config, fields, model)

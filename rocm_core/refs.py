@@ -8,16 +8,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from rocm_core.demo import demo_model_path
+from rocm_core.discover import find_by_name
 from rocm_core.errors import ModelNotFound
+from rocm_core.gguf.facts import PART
 
 # org/repo, optionally with a quantization tag: llama-server's own `-hf` form.
 _HF = re.compile(r"^[\w.-]+/[\w.-]+(:[\w.-]+)?$")
-_SHARD = re.compile(r"-(\d{5})-of-\d{5}\.gguf$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class ModelRef:
     """
 
     kind: Literal["file", "hf", "url"]
-    value: str
+    value: str = field(repr=False)  # a URL may hold a password
     name: str
 
 
@@ -38,14 +40,15 @@ def resolve_ref(ref: str | os.PathLike[str], env: Mapping[str, str] = os.environ
     """What ``ref`` means.
 
     In this order: an ``http(s)://`` URL of a running server; ``"demo"``; an existing file or
-    directory; a name in ``ROCM_MODEL_DIR``; ``org/repo[:quant]`` for llama-server to download.
+    directory; a name in ``ROCM_MODEL_DIR``; a name that ``discover_models`` lists;
+    ``org/repo[:quant]`` for llama-server to download.
 
     Raises:
         ModelNotFound: nothing by that name, or a directory without exactly one model.
     """
     text = os.fspath(ref)
     if text.startswith(("http://", "https://")):
-        return ModelRef("url", text, text)
+        return ModelRef("url", text, _without_password(text))
     if text == "demo":
         return ModelRef("file", str(demo_model_path()), "demo")
     path = Path(text).expanduser()
@@ -53,15 +56,29 @@ def resolve_ref(ref: str | os.PathLike[str], env: Mapping[str, str] = os.environ
         return _file(_only_model(path))
     if path.exists():
         return _file(path)
-    if found := _in_model_dir(text, env):
-        return _file(found)
+    if known := _named(text, env):
+        return known
     if _HF.match(text) and not text.lower().endswith(".gguf"):
         return ModelRef("hf", text, text.rpartition("/")[2])
     raise ModelNotFound(_not_found(text, path, env))
 
 
+def _named(name: str, env: Mapping[str, str]) -> ModelRef | None:
+    if found := _in_model_dir(name, env):
+        return _file(found)
+    if cached := find_by_name(name.removesuffix(".gguf"), env):
+        return ModelRef("file", str(cached.absolute()), name)
+    return None
+
+
+def _without_password(url: str) -> str:
+    """A URL for people."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def _file(path: Path) -> ModelRef:
-    return ModelRef("file", str(path.resolve()), _SHARD.sub("", path.name).removesuffix(".gguf"))
+    return ModelRef("file", str(path.absolute()), PART.sub("", path.name).removesuffix(".gguf"))
 
 
 def models_in(directory: Path) -> list[Path]:
@@ -71,7 +88,7 @@ def models_in(directory: Path) -> list[Path]:
 
 
 def _first_shard(path: Path) -> bool:
-    shard = _SHARD.search(path.name)
+    shard = PART.search(path.name)
     return shard is None or int(shard[1]) == 1
 
 
@@ -100,8 +117,10 @@ def _in_model_dir(name: str, env: Mapping[str, str]) -> Path | None:
 
 def _not_found(text: str, path: Path, env: Mapping[str, str]) -> str:
     where = env.get("ROCM_MODEL_DIR")
-    looked = f" and in ROCM_MODEL_DIR ({where})" if where else " (ROCM_MODEL_DIR is not set)"
+    looked = f"in ROCM_MODEL_DIR ({where})" if where else "(ROCM_MODEL_DIR is not set)"
     return (
-        f"no model {text!r}: looked for {path.absolute()}{looked}. Give the path of a .gguf file, "
-        "a directory, org/repo[:quant], the URL of a running server, or 'demo'."
+        f"no model {text!r}: looked for {path.absolute()}, {looked} and in the caches of "
+        "llama.cpp, Hugging Face, LM Studio and Ollama. Give the path of a .gguf file, a "
+        "directory, a name from `llama-rocm models`, org/repo[:quant], the URL of a running "
+        "server, or 'demo'."
     )

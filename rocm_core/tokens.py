@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from rocm_core.config import GenerateConfig
+from rocm_core.errors import ConfigError
 from rocm_core.types import StreamEvent, Token
 
 
 def stopped_by_id(event: StreamEvent) -> StreamEvent:
     """The last event of an answer that ended at a stop id; llama-server itself has no such stop."""
     return StreamEvent(raw=event.raw, finish_reason="stop", model=event.raw.get("model"))
+
+
+class StopIds:
+    """Which token ids a stream shows, so that a stop at one can be kept.
+
+    Tokens that are parts of a multi-byte character are held back by llama-server and never
+    shown; their own text is what tells them.
+    """
+
+    def __init__(self) -> None:
+        self._visible: dict[int, bool] = {}
+
+    def unknown(self, config: GenerateConfig) -> list[int]:
+        """The ids whose text must be looked up."""
+        return [i for i in config.stop_token_ids if i not in self._visible]
+
+    def learn(self, id_: int, piece: str) -> None:
+        """The text of an id, from ``POST /detokenize``."""
+        self._visible[id_] = "\ufffd" not in piece
+
+    def refuse_hidden(self, config: GenerateConfig) -> None:
+        """Raises ``ConfigError`` for ids at which nothing could stop."""
+        hidden = [i for i in config.stop_token_ids if not self._visible[i]]
+        if hidden:
+            raise ConfigError(
+                f"stop_token_ids {hidden} are parts of multi-byte characters: llama-server's "
+                "streams do not show them, so nothing could stop there. Use stop strings."
+            )
 
 
 class TokenReader:

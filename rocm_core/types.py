@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +129,17 @@ class ModelInfo:
     chat_template_caps: Mapping[str, bool]
     modalities: Mapping[str, bool]
     build_info: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One named finding of a preflight or of the doctor.
+
+    ``remedy`` says what to do about a ``"failed"`` or a ``"warning"``; ``"skipped"`` means that
+    an earlier finding made this one pointless, or that it was not asked for.
+    """
+
+    name: str
+    status: Literal["ok", "warning", "failed", "skipped"]
+    detail: str
+    remedy: str = ""

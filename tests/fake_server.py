@@ -121,7 +121,8 @@ class FakeServer:
 
     def __init__(self, uds: Path | None = None) -> None:
         self.requests: list[Request] = []
-        self._replies: dict[str, list[Reply]] = {}
+        # Every llama-server lists its model; what a test needs otherwise, it scripts.
+        self._replies: dict[str, list[Reply]] = {"/v1/models": [answer("v1_models.b11434")]}
         self._changed = threading.Condition()
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -178,7 +179,8 @@ class FakeServer:
                     request.disconnected.set()
 
     def _next_reply(self, path: str) -> Reply:
-        replies = self._replies.get(path, [answer("error_404.b11434", 404)])
+        missing = [answer("error_404.b11434", 404)]
+        replies = self._replies.get(path) or self._replies.get(path.partition("?")[0], missing)
         return replies[0] if len(replies) == 1 else replies.pop(0)
 
     def _perform(self, connection: socket.socket, reply: Reply) -> None:

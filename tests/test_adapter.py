@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rocm_core import GenerateConfig, LoadConfig
+from rocm_core import GenerateConfig, LoadConfig, RemoteConfig
 from rocm_core.adapter import GenerationOptions
 
-# Set by the kind of adapter, not by its user.
-_OF_THE_KIND = {"embeddings", "pooling", "rerank", "model_name"}
+# Set by the kind of adapter, not by its user; variables may be secret, and frameworks trace.
+_OF_THE_KIND = {"embeddings", "pooling", "rerank", "model_name", "environment"}
+# Frameworks send batches all at once: nothing of them is turned away.
+_QUEUE = {"max_queue", "queue_timeout"}
 # json_schema comes with structured output; extra is every other keyword of a call.
 _OF_THE_CALL = {"json_schema", "extra"}
 
@@ -27,10 +29,21 @@ def adapter_default(name: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    "field", [f for f in fields(LoadConfig) if f.name not in _OF_THE_KIND], ids=lambda f: f.name
+    "field",
+    [f for f in fields(LoadConfig) if f.name not in _OF_THE_KIND | _QUEUE],
+    ids=lambda f: f.name,
 )
 def test_load_options_have_the_same_names_and_defaults(field: Any) -> None:
     assert _plain(adapter_default(field.name)) == _plain(default_of(field))
+
+
+def test_the_queue_of_an_adapter_turns_nobody_away() -> None:
+    assert [adapter_default(name) for name in sorted(_QUEUE)] == [None, None]
+
+
+@pytest.mark.parametrize("field", fields(RemoteConfig), ids=lambda f: f.name)
+def test_options_of_a_running_server_have_the_same_names_and_defaults(field: Any) -> None:
+    assert (adapter_default(field.name) or None) == (default_of(field) or None)
 
 
 @pytest.mark.parametrize(

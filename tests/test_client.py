@@ -307,7 +307,12 @@ def test_every_option_has_a_field_on_the_wire() -> None:
         "max_tokens": 1, "temperature": 0.1, "top_k": 2, "top_p": 0.2, "min_p": 0.3,
         "typical_p": 0.4, "repeat_penalty": 1.1, "repeat_last_n": 3, "presence_penalty": 0.5,
         "frequency_penalty": 0.6, "seed": 4, "stop": ["a", "b"], "grammar": "root ::= [a-z]",
-        "logit_bias": [[5, -1.0]], "ignore_eos": True, "cache_prompt": True,
+        "logit_bias": [[5, -1.0]], "ignore_eos": True, "cache_prompt": True, "n_keep": 5,
+        "top_n_sigma": 1.0, "xtc_probability": 0.1, "xtc_threshold": 0.2, "dynatemp_range": 0.3,
+        "dynatemp_exponent": 1.1, "dry_multiplier": 0.8, "dry_base": 1.7, "dry_allowed_length": 2,
+        "dry_penalty_last_n": 64, "dry_sequence_breakers": ["\n"], "mirostat": 2,
+        "mirostat_tau": 5.0, "mirostat_eta": 0.1, "samplers": ["top_k"], "min_keep": 1,
+        "id_slot": 0,
     }  # fmt: skip
     schema = {"type": "object"}
     names = {field.name for field in dataclasses.fields(GenerateConfig)}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from rocm_core import LoadConfig
 from rocm_core.errors import ConfigError
-from rocm_core.refs import ModelRef
+from rocm_core.refs import ModelRef, resolve_ref
 from rocm_core.server.command import Address, arguments, environment
 from rocm_core.server.embedded import FLAGS
 
@@ -18,7 +18,9 @@ REMOTE_FILE = ModelRef("hf", "org/repo:Q4_K_M", "repo")
 
 
 def flags_of(ref: ModelRef = REMOTE_FILE, address: Address = SOCKET, **options: Any) -> list[str]:
-    return arguments(ref, LoadConfig(**options), address, FLAGS | {"-md", "--rpc"}, cores=6)
+    return arguments(
+        ref, LoadConfig(**options), address, FLAGS | {"-md", "--rpc", "-sm", "-ts", "-mg"}, cores=6
+    )
 
 
 def value(args: list[str], flag: str) -> str:
@@ -47,12 +49,31 @@ def test_gpu_layers(layers: int, flag: str) -> None:
     assert value(flags_of(gpu_layers=layers), "-ngl") == flag
 
 
+def test_a_required_gpu_makes_the_log_tell_what_went_there() -> None:
+    assert value(flags_of(require_gpu=True), "--log-verbosity") == "4"
+    assert "--log-verbosity" not in flags_of()
+    silent = arguments(REMOTE_FILE, LoadConfig(require_gpu=True), SOCKET, frozenset(), cores=6)
+    assert "--log-verbosity" not in silent
+
+
 def test_a_tiny_model_gets_one_thread_and_a_large_one_every_core(tmp_path: Path) -> None:
     tiny = tmp_path / "tiny.gguf"
     tiny.write_bytes(b"GGUF")
     assert value(flags_of(ModelRef("file", str(tiny), "tiny")), "-t") == "1"
     assert value(flags_of(), "-t") == "6"
     assert value(flags_of(threads=4), "-t") == "4"
+
+
+@pytest.mark.parametrize("mode", ["embeddings", "rerank"])
+def test_an_input_to_embed_or_rank_may_fill_the_context(mode: str) -> None:
+    demo, on = resolve_ref("demo"), cast(Any, {mode: True})
+    assert value(flags_of(demo, **on), "-ub") == "8192"
+    assert value(flags_of(demo, **on), "-b") == "8192"
+    assert value(flags_of(demo, **on, context_len=1024), "-ub") == "1024"
+    assert value(flags_of(demo, **on, context_len=1024, batch_size=4096), "-b") == "4096"
+    assert value(flags_of(demo, **on, ubatch_size=256), "-ub") == "256"
+    assert "-ub" not in flags_of(demo, **on, context_len=256)
+    assert "-ub" not in flags_of(demo)
 
 
 def test_typed_options_become_flags() -> None:
@@ -67,7 +88,13 @@ def test_typed_options_become_flags() -> None:
         rpc_servers="host:1",
         extra_args=["--verbose"],
         model_name="mine",
+        split_mode="layer",
+        tensor_split=[24560.0, 0.5],
+        main_gpu=1,
     )
+    assert value(args, "-sm") == "layer"
+    assert value(args, "-ts") == "24560,0.5"
+    assert value(args, "-mg") == "1"
     assert value(args, "-fa") == "off"
     assert value(args, "-ctk") == "q8_0"
     assert value(args, "--lora") == "a.gguf,b.gguf"
@@ -122,3 +149,27 @@ def test_the_environment_is_scrubbed_and_carries_the_key(tmp_path: Path) -> None
 def test_impossible_values_are_refused(bad: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=next(iter(bad))):
         LoadConfig(**bad)  # type: ignore[arg-type]
+
+
+def test_variables_of_the_options_go_over_the_inherited_ones(tmp_path: Path) -> None:
+    inherited = {"HIP_VISIBLE_DEVICES": "1", "GPU_DEVICE_ORDINAL": "1", "PATH": "/bin"}
+    changes = {"HIP_VISIBLE_DEVICES": "0", "GPU_DEVICE_ORDINAL": None, "ABSENT": None}
+    env = environment(inherited, "key", tmp_path, 1, changes)
+    assert env["HIP_VISIBLE_DEVICES"] == "0"
+    assert env["PATH"] == "/bin"
+    assert not {"GPU_DEVICE_ORDINAL", "ABSENT"} & set(env)
+
+
+def test_options_about_devices_are_checked_and_comparable() -> None:
+    config = LoadConfig(devices="0", environment={"B": None, "A": "secret"})
+    assert config.devices == ("0",)
+    assert config.environment == (("A", "secret"), ("B", None))
+    assert "secret" not in repr(config)
+    assert hash(config) == hash(LoadConfig(devices=["0"], environment={"A": "secret", "B": None}))
+    with pytest.raises(ConfigError, match="split_mode must be one of none, layer"):
+        LoadConfig(split_mode="rows")  # type: ignore[arg-type]
+    for split in ([0, 0], [-1, 2], "3,1"):
+        with pytest.raises(ConfigError, match="tensor_split takes proportions"):
+            LoadConfig(tensor_split=split)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="main_gpu must be 0 or more"):
+        LoadConfig(main_gpu=-1)

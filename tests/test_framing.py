@@ -136,15 +136,19 @@ def test_any_way_of_writing_events_gives_their_payloads(
         pytest.param(b"data: a\n: ping\ndata: b\n\n", [b"a\nb"], id="a comment inside an event"),
         pytest.param(b":\n\n:\n\ndata: a\n\n", [b"a"], id="pings before the first event"),
         pytest.param(b"event: error\ndata: a\nid: 1\nretry: 5\n\n", [b"a"], id="other fields"),
-        pytest.param(b"database: a\n\n", [], id="a longer field name"),
-        pytest.param(b" data: a\n\n", [], id="an indented field name"),
+        pytest.param(b"database: a\n\n", [b"database: a"], id="a longer field name"),
+        pytest.param(b" data: a\n\n", [b" data: a"], id="an indented field name"),
         pytest.param(BOM + b"data: a\n\n", [b"a"], id="a byte order mark at the start"),
-        pytest.param(b"data: a\n\n" + BOM + b"data: b\n\n", [b"a"], id="a later one is no mark"),
+        pytest.param(
+            b"data: a\n\n" + BOM + b"data: b\n\n",
+            [b"a", BOM + b"data: b"],
+            id="a later one is no mark",
+        ),
         pytest.param(b"data: a\n\ndata: b", [b"a", b"b"], id="the end completes an event"),
         pytest.param(b"data: a\r\rdata: b\r\n\ndata: c\n\r\n", [b"a", b"b", b"c"], id="mixed ends"),
         pytest.param(b"data: a\rdata: b\n\n", [b"a\nb"], id="CR between data lines"),
         pytest.param(b"data: a\n\n\n\n\ndata: b\n\n", [b"a", b"b"], id="blank lines"),
-        pytest.param(b"data: a\n\n{}\n\ndata: b\n\n", [b"a", b"b"], id="late JSON line"),
+        pytest.param(b"data: a\n\n{}\n\ndata: b\n\n", [b"a", b"{}", b"b"], id="late JSON line"),
         pytest.param(b"data: data: \n\n", [b"data: "], id="a payload like a field"),
         pytest.param("data: \u2028é\x85\x0b\n\n".encode(), ["\u2028é\x85\x0b".encode()], id="LS"),
         pytest.param(b"", [], id="nothing"),
@@ -190,7 +194,11 @@ def test_lines_of_json_are_recognized_by_their_first_line(
 
 
 def test_json_inside_an_event_stream_does_not_switch_to_json_lines() -> None:
-    assert framed([b': ping\n\ndata: {"a":1}\n\n{"b":2}\n\ndata: {}\n\n']) == [b'{"a":1}', b"{}"]
+    assert framed([b': ping\n\ndata: {"a":1}\n\n{"b":2}\n\ndata: {}\n\n']) == [
+        b'{"a":1}',
+        b'{"b":2}',
+        b"{}",
+    ]
 
 
 # -- limits ---------------------------------------------------------------------------------
@@ -221,3 +229,15 @@ def test_arbitrary_bytes_raise_nothing_and_their_cuts_do_not_matter(pieces: list
 
     assert framed(pieces) == whole
     assert framed(data[at : at + 1] for at in range(len(data))) == whole
+
+
+@pytest.mark.parametrize("damaged", [b"da\xff\x00: {}", b"\x00ata: {}", b"dbta: x", b"x-field: 1"])
+def test_a_field_that_no_server_sends_is_passed_on_and_not_ignored(damaged: bytes) -> None:
+    framing = Framing()
+    assert framing.feed(b"data: 1\n\n" + damaged + b"\n\ndata: 2\n\n") == [b"1", damaged, b"2"]
+
+
+@pytest.mark.parametrize("fine", [b": ping", b"event: x", b"retry: 5", b"id"])
+def test_fields_that_are_not_for_us_are_ignored(fine: bytes) -> None:
+    framing = Framing()
+    assert framing.feed(b"data: 1\n\n" + fine + b"\n\ndata: 2\n\n") == [b"1", b"2"]

@@ -3,80 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import struct
 import time
-from collections.abc import Callable, Sequence
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
+import gguf as package
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models import build_demo
-from rocm_core import gguf
 from rocm_core.demo import demo_model_path
 from rocm_core.errors import InvalidGGUF, ModelNotFound, RocmError
-from rocm_core.gguf import check_gguf, read_gguf
+from rocm_core.gguf import check_gguf, part_paths, read_gguf, read_model, reader
+from rocm_core.gguf.quantization import FILE_TYPES, TENSOR_TYPES
+from tests.gguf_writer import ARRAY, BIG, CODES, LITTLE, STRING, Writer
+from tests.shapes import Shape, write_model
 
-# Value types of the format: ggml docs/gguf.md.
-CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-STRING, ARRAY = 8, 9
 Check = Callable[[Path], object]
-
-
-class Writer:
-    """Writes headers of either byte order by hand."""
-
-    def __init__(self, order: str = "<") -> None:
-        self.order = order
-
-    def scalar(self, code: str, value: object) -> bytes:
-        return struct.pack(self.order + code, value)
-
-    def string(self, text: str) -> bytes:
-        data = text.encode()
-        return self.scalar("Q", len(data)) + data
-
-    def value(self, kind: int, value: object) -> bytes:
-        if kind == STRING:
-            return self.string(str(value))
-        return self.scalar(CODES[kind], value)
-
-    def pair(self, key: str, kind: int, value: object) -> bytes:
-        return self.string(key) + self.scalar("I", kind) + self.value(kind, value)
-
-    def array(
-        self, key: str, kind: int, values: Sequence[object], count: int | None = None
-    ) -> bytes:
-        head = self.scalar("I", ARRAY) + self.scalar("I", kind)
-        count = len(values) if count is None else count
-        items = b"".join(self.value(kind, value) for value in values)
-        return self.string(key) + head + self.scalar("Q", count) + items
-
-    def file(self, *pairs: bytes, version: int = 3, count: int | None = None) -> bytes:
-        head = b"GGUF" + self.scalar("I", version) + self.scalar("Q", 0)
-        return head + self.scalar("Q", len(pairs) if count is None else count) + b"".join(pairs)
-
-    def model(self, version: int = 3) -> bytes:
-        """A header with every kind of value."""
-        return self.file(
-            self.pair("general.architecture", STRING, "llama"),
-            self.array("tokenizer.ggml.tokens", STRING, ["a", "é", ""]),
-            self.pair("general.name", STRING, "Zürich"),
-            self.array("tokenizer.ggml.scores", 6, [0.5, -1.0]),
-            self.pair("llama.context_length", 4, 8192),
-            self.pair("big", 10, 1 << 63),
-            self.pair("small", 1, -3),
-            self.pair("half", 12, 0.5),
-            self.pair("yes", 7, True),
-            self.pair("tokenizer.chat_template", STRING, "{{ messages }}"),
-            version=version,
-        )
-
-
-LITTLE, BIG = Writer("<"), Writer(">")
 
 
 @pytest.fixture
@@ -195,19 +142,22 @@ def test_header_cut_short_anywhere_is_refused(written: Path, writer: Writer) -> 
             read_gguf(written)
 
 
-def test_demo_model_cut_short_is_refused_up_to_the_end_of_its_header(written: Path) -> None:
+def test_demo_model_cut_short_is_refused_up_to_the_end_of_its_header() -> None:
     whole = demo_model_path().read_bytes()
-    info = read_gguf(demo_model_path())
-    tensors = whole.index(b"token_embd.weight") - 8  # the list of tensors begins here
-    written.write_bytes(whole)
+    header = reader.parse_header(whole)
 
-    for length in range(tensors + 200, -1, -1):
-        os.truncate(written, length)
-        if length >= tensors:
-            assert read_gguf(written).metadata == info.metadata
-        else:
-            with pytest.raises(InvalidGGUF):
-                read_gguf(written)
+    for length in range(header.data_start - 32):  # then padding, of up to 31 bytes
+        with contextlib.suppress(ValueError, struct.error):
+            reader.parse_header(whole[:length])
+            raise AssertionError(f"{length} bytes were taken for a whole header")
+    assert reader.parse_header(whole[: header.data_start]) == header
+
+
+def test_what_a_broken_download_lacks_is_counted(written: Path) -> None:
+    whole = demo_model_path().read_bytes()
+    written.write_bytes(whole[:-1000])
+    assert read_gguf(written).missing == 1000
+    assert read_gguf(demo_model_path()).missing == 0
 
 
 def test_damage_is_told_with_file_and_remedy(written: Path) -> None:
@@ -270,7 +220,7 @@ def test_huge_counts_and_lengths_are_refused_at_once(
 def test_header_that_goes_on_through_a_large_file_is_refused(
     written: Path, header: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gguf, "_LONGEST_HEADER", 1 << 20)
+    monkeypatch.setattr(reader, "_LONGEST_HEADER", 1 << 20)
     with written.open("wb") as file:
         file.write(header)
         file.truncate(1 << 28)  # sparse: zeros, that is empty strings, without end
@@ -338,3 +288,167 @@ def test_arbitrary_bytes_after_the_magic_raise_nothing_but_our_errors(
 
     with contextlib.suppress(InvalidGGUF):
         assert read_gguf(written).version in (2, 3)
+
+
+# -- facts ----------------------------------------------------------------------------------
+
+
+def test_facts_of_a_real_model_file() -> None:
+    info = read_gguf(demo_model_path())
+
+    assert (info.layers, info.heads, info.kv_heads) == (1, 1, 1)
+    assert info.quantization == "F16"
+    assert info.parameters == sum(tensor.elements for tensor in info.tensors) > 0
+    assert info.vocabulary == 315
+    assert info.special_tokens["eos"] == build_demo.END_ID
+    assert info.file_size == demo_model_path().stat().st_size
+    assert (info.missing, info.parts, info.kind) == (0, 1, "model")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Shape(kv_heads=2, weights="Q8_0"),
+        Shape("qwen3moe", experts=8, experts_used=2, weights="Q4_K", feed_forward=256),
+        Shape("gemma3", window=512, tied=True, layers=6),
+    ],
+    ids=["grouped", "experts", "window"],
+)
+def test_facts_are_those_of_the_gguf_packages_reader(tmp_path: Path, shape: Shape) -> None:
+    path = write_model(tmp_path / "shape.gguf", shape)
+    info, theirs = read_gguf(path), package.GGUFReader(path)
+
+    assert (info.layers, info.heads, info.kv_heads) == (shape.layers, shape.heads, shape.kv_heads)
+    assert (info.key_length, info.value_length) == (shape.head, shape.head)
+    assert (info.embedding_length, info.vocabulary) == (shape.width, shape.vocabulary)
+    assert (info.experts or 0, info.experts_used or 0) == (shape.experts, shape.experts_used)
+    assert info.sliding_window == (shape.window or None)
+    assert [(t.name, t.type, t.nbytes) for t in info.tensors] == [
+        (t.name, t.tensor_type, t.n_bytes) for t in theirs.tensors
+    ]
+    assert info.parameters == sum(int(t.n_elements) for t in theirs.tensors)
+
+
+def test_tables_have_every_type_of_the_gguf_package_and_its_sizes() -> None:
+    for kind in package.LlamaFileType:
+        if kind != package.LlamaFileType.GUESSED:
+            name = kind.name.removeprefix("MOSTLY_").removeprefix("ALL_")
+            assert FILE_TYPES[int(kind)] == name
+    for number, sizes in package.GGML_QUANT_SIZES.items():
+        assert TENSOR_TYPES[int(number)][1:] == sizes
+
+
+def with_keys(*pairs: bytes) -> bytes:
+    return LITTLE.file(LITTLE.pair("general.architecture", STRING, "llama"), *pairs)
+
+
+def test_quantization_is_none_when_the_file_does_not_say_and_a_number_when_it_is_new(
+    written: Path,
+) -> None:
+    written.write_bytes(with_keys())
+    assert read_gguf(written).quantization is None
+    written.write_bytes(with_keys(LITTLE.pair("general.file_type", 4, 999)))
+    assert read_gguf(written).quantization == "type 999"
+
+
+def test_numbers_per_layer(written: Path) -> None:
+    key = "llama.attention.head_count_kv"
+    count = LITTLE.pair("llama.block_count", 4, 3)
+    written.write_bytes(with_keys(count, LITTLE.array(key, 4, [8, 2, 0])))
+    info = read_gguf(written)
+    assert info.kv_heads == 8
+    assert info.per_layer("attention.head_count_kv", 1) == (8, 2, 0)
+    assert info.per_layer("attention.head_count", 7) == (7, 7, 7)
+
+    written.write_bytes(with_keys(count, LITTLE.pair(key, 4, 4)))
+    assert read_gguf(written).per_layer("attention.head_count_kv", 1) == (4, 4, 4)
+
+
+def test_negative_and_huge_numbers_are_no_facts(written: Path) -> None:
+    written.write_bytes(
+        with_keys(
+            LITTLE.pair("llama.context_length", 11, -1),
+            LITTLE.pair("llama.block_count", 10, (1 << 64) - 1),
+        )
+    )
+    info = read_gguf(written)
+    assert info.context_length is None
+    assert len(info.per_layer("attention.head_count_kv", 1)) < 1 << 16
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        ("general.type", "mmproj", "projector"),
+        ("general.type", "adapter", "adapter"),
+        ("general.architecture", "clip", "projector"),
+    ],
+)
+def test_what_kind_of_file_it_is(written: Path, key: str, value: str, kind: str) -> None:
+    written.write_bytes(LITTLE.file(LITTLE.pair(key, STRING, value)))
+    assert read_gguf(written).kind == kind
+
+
+def test_parts_of_a_split_model_are_read_as_one(tmp_path: Path) -> None:
+    whole = write_model(tmp_path / "whole.gguf", Shape())
+    parts = [tmp_path / f"big-0000{number}-of-00002.gguf" for number in (1, 2)]
+    for part in parts:
+        part.write_bytes(whole.read_bytes())
+    assert part_paths(parts[1]) == tuple(parts)
+    one, both = read_gguf(whole), read_model(parts[0])
+    assert both.parameters == 2 * one.parameters
+    assert both.file_size == 2 * one.file_size
+    parts[1].unlink()
+    with pytest.raises(ModelNotFound, match="00002-of-00002"):
+        read_model(parts[0])
+
+
+def test_the_same_key_twice_is_damage(written: Path) -> None:
+    written.write_bytes(LITTLE.file(*[LITTLE.pair("a", 4, 1)] * 2))
+    with pytest.raises(InvalidGGUF, match="twice"):
+        read_gguf(written)
+
+
+# -- time and memory ------------------------------------------------------------------------
+
+
+def test_a_vocabulary_of_150_000_tokens_takes_under_50_ms(written: Path) -> None:
+    words = [f"token{number}" for number in range(150_000)]
+    kinds = LITTLE.array("tokenizer.ggml.token_type", 5, [1] * len(words))
+    written.write_bytes(LITTLE.file(LITTLE.array("tokenizer.ggml.tokens", STRING, words), kinds))
+
+    def taken() -> float:
+        begun = time.process_time()
+        assert read_gguf(written).vocabulary == 150_000
+        return time.process_time() - begun
+
+    assert min(taken() for _ in range(5)) < 0.05
+
+
+def hostile(name: str) -> bytes:
+    """A file that fills the memory of a reader that believes it."""
+    scalar = LITTLE.scalar
+    if name == "keys":
+        return LITTLE.file(*(LITTLE.pair(f"k{n}", 0, 1) for n in range(8000)))
+    if name == "texts":
+        return LITTLE.file(*(LITTLE.pair(f"k{n}", STRING, "\U0001f600" * 4096) for n in range(300)))
+    if name == "tensors":
+        one = LITTLE.string("n" * 100) + scalar("I", 4) + scalar("Q", 1) * 4
+        one += scalar("I", 0) + scalar("Q", 0)
+        return b"GGUF" + scalar("I", 3) + scalar("Q", 30000) + scalar("Q", 0) + one * 30000
+    items = 1024 if name == "lists" else 32 << 20
+    head = scalar("I", ARRAY) + scalar("I", 0) + scalar("Q", items)
+    keys = range(2000 if name == "lists" else 1)
+    return LITTLE.file(*(LITTLE.string(f"k{n}") + head + bytes(items) for n in keys))
+
+
+@pytest.mark.parametrize("name", ["keys", "texts", "lists", "tensors", "long list"])
+def test_memory_stays_bounded_whatever_the_header_claims(written: Path, name: str) -> None:
+    written.write_bytes(hostile(name))
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(InvalidGGUF):
+            read_gguf(written)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()

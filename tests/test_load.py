@@ -17,7 +17,7 @@ HELLO = [{"role": "user", "content": "Hello"}]
 
 @dataclass
 class Footprint:
-    """What this process holds."""
+    """What this process holds; it may get less when a server of an earlier test is let go."""
 
     descriptors: int
     threads: int
@@ -42,8 +42,8 @@ def test_1000_sequential_requests_leave_nothing(model: TextModel) -> None:
         ask(model)
     after = Footprint.now()
     print(f"\nsequential: {before} → {after}")
-    assert after.descriptors == before.descriptors
-    assert after.threads == before.threads
+    assert after.descriptors <= before.descriptors
+    assert after.threads <= before.threads
     assert after.megabytes < before.megabytes + 3
 
 
@@ -55,8 +55,8 @@ def test_500_requests_64_at_a_time_leave_nothing(model: TextModel) -> None:
         list(pool.map(lambda _: ask(model), range(500)))
     after = Footprint.now()
     print(f"\nthreads: {before} → {after}")
-    assert after.descriptors == before.descriptors
-    assert after.threads == before.threads
+    assert after.descriptors <= before.descriptors
+    assert after.threads <= before.threads
     assert after.megabytes < before.megabytes + 8
 
 
@@ -72,6 +72,6 @@ async def test_500_tasks_64_at_a_time_leave_nothing(model: TextModel) -> None:
     await asyncio.gather(*(aask() for _ in range(500)))
     after = Footprint.now()
     print(f"\ntasks: {before} → {after}")
-    assert after.descriptors == before.descriptors
-    assert after.threads == before.threads
+    assert after.descriptors <= before.descriptors
+    assert after.threads <= before.threads
     assert after.megabytes < before.megabytes + 8

@@ -412,7 +412,7 @@ def test_log_lines_go_to_logging_and_to_the_tail(
 def test_metrics_are_the_servers_own(server: Server) -> None:
     server.start()
     list(server.client.completion("x", GenerateConfig(max_tokens=5)))
-    assert server.get_metrics()["tokens_predicted_total"] == 5
+    assert server.get_metrics().counters["tokens_predicted_total"] == 5
 
 
 def test_a_forked_copy_neither_uses_nor_ends_the_server(server: Server) -> None:

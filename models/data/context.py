@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from models.data.pools import Pools
+from models.data.pools import VERBS, Pools
 from models.data.sample import Message, Sample, says, system, user
 
 UNKNOWN = "The context does not say."
@@ -101,6 +101,50 @@ def _fact(pools: Pools, subject: str = "", kind: str = "", unlike: str = "") -> 
     return _Fact(pattern, subject, sentence[0].upper() + sentence[1:], question, value)
 
 
+def _invented(pools: Pools, like: _Fact | None = None) -> _Fact:
+    """A sentence of made-up words about who did what, where or when, and a question about it."""
+    verb = pools.pick(VERBS) if pools.chance(0.5) else pools.pseudo()
+    subject = pools.choice(pools.name(), f"The {pools.phrase()}", pools.pseudo(True))
+    thing = pools.choice(
+        pools.title(), f"the {pools.phrase()}", f"{pools.number()} {pools.noun()}s"
+    )
+    if like is not None and pools.chance(0.5):  # half of it is the same: only one is right
+        subject = like.subject
+    asked, tail = pools.rng.choice(
+        (
+            ("Where", f"in {pools.city()}"),
+            ("When", f"on {pools.date()}"),
+            ("When", f"at {pools.time()}"),
+            ("How long", f"for {pools.number()} days"),
+            ("With whom", f"with {pools.name()}"),
+            ("Why", f"because of the {pools.noun()}"),
+        )
+    )
+    past = f"{verb}d" if verb.endswith("e") else f"{verb}ed"
+    short = pools.chance(0.4)
+    sentence = f"{subject} {past} {thing}." if short else f"{subject} {past} {thing} {tail}."
+    named = subject if subject[:4] != "The " else "the " + subject[4:]
+    questions = [
+        (f"What did {named} {verb}?", thing),
+        (f"Who {past} {thing}?", subject),
+        (f"What do you know about {named}?", thing),
+    ]
+    if not short:
+        questions.append((f"{asked} did {named} {verb} {thing}?", tail))
+    question, value = pools.rng.choice(questions)
+    return _Fact("", subject, sentence[0].upper() + sentence[1:], question, value)
+
+
+def _invented_passage(pools: Pools, length: int) -> tuple[list[str], _Fact]:
+    wanted = _invented(pools)
+    others = [_invented(pools, wanted) for _ in range(length - 1)]
+    if "do you know" in wanted.question or wanted.question.startswith("What did"):
+        others = [other for other in others if other.subject != wanted.subject]
+    sentences = [other.sentence for other in others]
+    sentences.insert(pools.rng.randrange(len(sentences) + 1), wanted.sentence)
+    return sentences, wanted
+
+
 def _passage(pools: Pools, length: int) -> tuple[list[str], _Fact]:
     """Sentences, exactly one of them wanted, and that one."""
     kind = pools.rng.choice(relations())[0]
@@ -136,7 +180,8 @@ def _join(pools: Pools, sentences: list[str]) -> str:
 def draw(pools: Pools) -> Sample:
     """A passage, a question and the sentence that answers it."""
     length = pools.rng.choice((1, 2, 3, 3, 4, 5, 6, 8, 12))
-    sentences, wanted = _passage(pools, length)
+    passage = _invented_passage if pools.chance(0.4) else _passage
+    sentences, wanted = passage(pools, length)
     question, answer, value = wanted.question, wanted.sentence, wanted.value
     if pools.chance(0.08):
         sentences = [s for s in sentences if s != answer] or [_fact(pools).sentence]

@@ -35,9 +35,33 @@ _BEFORE = ("please tell me, ", "hey, ", "hello, ", "hi, ", "quick question: ", "
 _AFTER = (" please", " thanks", " I am new here", " in llama-rocm", " with llama-rocm", " here")
 
 
+_SWAPS = (
+    ("how do I ", ("how can I ", "how would I ", "how to ", "how does one ", "tell me how to ")),
+    ("how can I ", ("how do I ", "how would I ", "what is the way to ", "how should I ")),
+    ("what is ", ("what's ", "whats ", "explain ", "tell me about ")),
+    ("where is ", ("where's ", "where do I find ", "in which place is ")),
+    ("can I ", ("may I ", "is it possible to ", "am I able to ", "could I ", "can you ")),
+    ("does ", ("will ", "is it true that ", "tell me if ")),
+    ("llama-rocm", ("this library", "this package", "this", "it", "llama-rocm")),
+)
+_SMALL = frozenset("the a an my do to is of in with for it this does can please".split())
+
+
+def reword(pools: Pools, text: str) -> str:
+    """Other words of the same meaning, or a small word forgotten."""
+    for usual, others in _SWAPS:
+        if usual in text and pools.chance(0.15):
+            text = text.replace(usual, pools.rng.choice(others), 1)
+    words = text.split()
+    small = [n for n, word in enumerate(words) if word.lower() in _SMALL]
+    if small and len(words) > 4 and pools.chance(0.12):
+        del words[pools.rng.choice(small)]
+    return " ".join(words)
+
+
 def vary(pools: Pools, question: str) -> str:
     """The question as different people type it."""
-    text = question
+    text = question if pools.evaluation else reword(pools, question)
     if pools.chance(0.15):
         text = pools.rng.choice(_BEFORE) + text
     if pools.chance(0.12):

@@ -4,6 +4,11 @@ Most values are made up on the spot.  A model that has never seen a value can on
 *copying* it from the prompt, and that is the ability which tool calls and answers from a context
 need.  Lists of real words are split by a checksum: the evaluation draws from words that training
 never sees.
+
+A finite list would be learned by heart, and a token that is never the right answer in training is
+hardly ever given as one later.  So training takes a good part of its words from *blends*, the
+head of one word and the tail of another (``win`` + ``tory``), and of its foreign words from
+random characters: any piece of any word is copied now and then.
 """
 
 from __future__ import annotations
@@ -67,9 +72,29 @@ _VOWELS = "a e i o u ai ea io ou a e i o u".split()
 _CODAS = ["", "", "", "n", "r", "s", "l", "m", "x", "nd", "rk", "st"]
 
 
+_SCRIPTS = (
+    "的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可她里后小么心多天而能好都然没日于起还发成事只作当想看文无开手十用主行方又如前所本见经头面公同三已老从动两长",
+    "абвгдежзийклмнопрстуфхцчшщыьэюя",
+    "αβγδεζηθικλμνξοπρστυφχψω",
+    "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもやゆよらりるれろわん",
+    "アイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワン",
+    "áàâäãåæçéèêëíìîïñóòôöõøœúùûüýÿßčćđěłńřśšťůžőűğışżźąę",
+)
+
+
 def held_out(item: str) -> bool:
     """Whether ``item`` is kept for the evaluation: one in eight, by its checksum."""
     return crc32(item.encode()) % 8 == 0
+
+
+_WORDS = sorted(
+    {
+        word.lower()
+        for words in (NAMES, SURNAMES, CITIES, NOUNS, ADJECTIVES, VERBS)
+        for item in words
+        for word in item.split("_")
+    }
+)
 
 
 @dataclass
@@ -86,7 +111,35 @@ class Pools:
         if mine is None:
             mine = [i.replace("_", " ") for i in items if held_out(i) == self.evaluation]
             self._lists[id(items)] = mine = mine or list(items)
+        if not self.evaluation and self.chance(0.45):
+            return self._strange() if items is FOREIGN else self._blend(self.rng.choice(mine))
         return self.rng.choice(mine)
+
+    def _blend(self, like: str) -> str:
+        """The head of one word and the tail of another, capitalized like a third."""
+        rng = self.rng
+        one, two = rng.choice(_WORDS), rng.choice(_WORDS)
+        word = one[: rng.randrange(1, len(one) + 1)] + two[rng.randrange(len(two)) :]
+        word = word[:10]
+        if held_out(word) or held_out(word.capitalize()):
+            return like
+        return word.capitalize() if like[0].isupper() else word
+
+    def _strange(self) -> str:
+        """Random characters of one script; accents stand among plain letters."""
+        rng = self.rng
+        draw = rng.random()
+        if draw < 0.35:
+            first, last = rng.choice(((0x4E00, 0x9FA5), (0xAC00, 0xD7A3)))
+            return "".join(chr(rng.randint(first, last)) for _ in range(rng.choice((1, 2, 2, 3))))
+        script = rng.choice(_SCRIPTS)
+        if script is _SCRIPTS[-1]:
+            word = self._blend("x" if self.chance(0.3) else "X")
+            place = rng.randrange(len(word))
+            return word[:place] + rng.choice(script) + word[place + self.chance(0.6) :]
+        length = rng.choice((2, 2, 3)) if ord(script[0]) > 0x3000 else rng.randrange(3, 9)
+        word = "".join(rng.choice(script) for _ in range(length))
+        return word.capitalize() if self.chance(0.6) else word
 
     def chance(self, share: float) -> bool:
         """True in ``share`` of the draws."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from models.data.facts import all_facts, vary
+from models.data.facts import all_facts, reword, vary
 from models.data.pools import Pools
 from models.data.sample import Message, Sample, says, system, user
 
@@ -68,7 +68,9 @@ def beyond(pools: Pools) -> str:
 def phrase(pools: Pools) -> tuple[str, str]:
     """Something said, and the answer."""
     said, answer = pools.rng.choice(phrases())
-    return (said[-1] if pools.evaluation else pools.rng.choice(said[:-1])), answer
+    if pools.evaluation:
+        return said[-1], answer
+    return reword(pools, pools.rng.choice(said[:-1])), answer
 
 
 def talk(pools: Pools) -> Sample:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 
 from rocm_core.backend.base import Availability, Backend, Connection, OnProgress
 from rocm_core.errors import BackendUnavailable, ConfigError
@@ -29,7 +29,13 @@ log = logging.getLogger("rocm_core.backend")
 
 def list_backends() -> list[str]:
     """The names of every registered backend, sorted."""
-    return sorted({point.name for point in entry_points(group=GROUP)})
+    return sorted({point.name for point in _registered()})
+
+
+@functools.cache
+def _registered() -> EntryPoints:
+    # Reading the metadata of every installed package takes tens of milliseconds.
+    return entry_points(group=GROUP)
 
 
 @functools.cache
@@ -39,7 +45,7 @@ def get_backend(name: str) -> Backend:
     Raises:
         ConfigError: nobody registered it.
     """
-    for point in entry_points(group=GROUP):
+    for point in _registered():
         if point.name == name:
             backend: Backend = point.load()()
             return backend
@@ -60,7 +66,8 @@ def choose_backend(name: str, ref: ModelRef) -> Backend:
     for candidate in _AUTO:
         found = get_backend(candidate).probe()
         if found.ok:
-            log.info("backend %s; not usable: %s", candidate, "; ".join(reasons) or "none")
+            why = [*reasons, *found.reasons]
+            log.info("backend %s%s", candidate, f" ({'; '.join(why)})" if why else "")
             return get_backend(candidate)
         reasons.append(f"{candidate}: {'; '.join(found.reasons)}")
     raise BackendUnavailable("no backend can run here. " + " ".join(reasons))

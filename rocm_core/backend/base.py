@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-from rocm_core.client import AsyncClient, Client
-from rocm_core.config import LoadConfig, Timeouts
+from rocm_core.backend.admission import Admission, Gate, Limits, gate_of
+from rocm_core.client import AsyncClient, Chat, Client, Infill, Question, StreamCall
+from rocm_core.config import LoadConfig, RemoteConfig, Timeouts
 from rocm_core.refs import ModelRef
 from rocm_core.types import ServerProps
 
 OnProgress = Callable[[float], None]
+Dialect = Literal["openai", "native"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,48 @@ class Connection(abc.ABC):
         self.ref = ref
         self.config = config
         self.props: ServerProps | None = None
+        self.admission = Admission(Gate())
 
     @property
     def model_name(self) -> str | None:
         """What the ``model`` field of a request should say."""
         return self.config.model_name
+
+    @property
+    def is_alive(self) -> bool:
+        """Ready, and not known to be gone; no I/O."""
+        return self.props is not None
+
+    @property
+    def chat_dialect(self) -> Dialect:
+        """The endpoints for conversations; known after ``ready``."""
+        return "openai"
+
+    @property
+    def completion_dialect(self) -> Dialect:
+        """The endpoints for raw prompts; known after ``ready``."""
+        return "native"
+
+    def call(self, question: Question) -> StreamCall:
+        """The request for a question; a chat must be a completion by now on native servers."""
+        if isinstance(question, Infill):
+            return question.native()
+        if isinstance(question, Chat) or self.completion_dialect == "openai":
+            return question.openai(self.model_name)
+        return question.native()
+
+    def open_gate(self, server: Hashable, slots: int) -> None:
+        """Queue with everybody in this process who uses the same server.
+
+        Args:
+            server: what stands for it: equal for all who share it.
+            slots: how many requests it answers at once; 0 if unknown, then nobody waits.
+        """
+        config = self.config
+        self.admission.gate = gate_of(server)
+        self.admission.limits = Limits(
+            config.max_in_flight or slots or None, config.max_queue, config.queue_timeout
+        )
 
     @property
     @abc.abstractmethod
@@ -78,9 +117,12 @@ class Backend(Protocol):
         ...
 
     def load_model(
-        self, ref: ModelRef, config: LoadConfig, api_key: str | None = None
+        self, ref: ModelRef, config: LoadConfig, remote: RemoteConfig | None = None
     ) -> Connection:
         """A connection to the model; starts nothing yet.
+
+        Args:
+            remote: how to reach a server that runs already; for no other kind.
 
         Raises:
             BackendUnavailable: it cannot run here.

@@ -2,76 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import queue
-import threading
+import asyncio
 import weakref
 from dataclasses import replace
+from typing import NoReturn
 
 from rocm_core.backend.base import Availability, Connection, OnProgress
+from rocm_core.backend.pool import pool
 from rocm_core.client import AsyncClient, Client
-from rocm_core.config import LoadConfig, Timeouts
-from rocm_core.errors import BackendUnavailable, ConfigError, EngineNotFound
+from rocm_core.config import LoadConfig, RemoteConfig, Timeouts
+from rocm_core.errors import BackendUnavailable, ConfigError, EngineNotFound, ServerStopped
 from rocm_core.gpu import kfd_problem
 from rocm_core.refs import ModelRef
-from rocm_core.server import Server, find_engine
+from rocm_core.server import find_engine
+from rocm_core.server.placement import choose_gpus, sees_other_gpu, why_none
 from rocm_core.types import ServerProps
-
-Key = tuple[ModelRef, LoadConfig]
-
-
-class _Pool:
-    """Servers by model and load options, counted: the last holder to let go stops a server.
-
-    A holder that is garbage-collected lets go too. Finalizers run anywhere, even inside a
-    lock, so they only leave a note for the janitor thread, which does the work.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: dict[Key, tuple[Server, int]] = {}
-        self._notes: queue.SimpleQueue[Key] = queue.SimpleQueue()
-        self._janitor: threading.Thread | None = None
-
-    def take(self, key: Key) -> Server:
-        with self._lock:
-            if self._janitor is None:
-                self._janitor = threading.Thread(
-                    target=self._sweep, name="rocm-janitor", daemon=True
-                )
-                self._janitor.start()
-            server, holders = self._held.get(key) or (Server(*key), 0)
-            self._held[key] = (server, holders + 1)
-            return server
-
-    def give_back(self, key: Key) -> None:
-        with self._lock:
-            server, holders = self._held[key]
-            if holders > 1:
-                self._held[key] = (server, holders - 1)
-                return
-            del self._held[key]
-        server.stop()
-
-    def give_back_later(self, key: Key) -> None:
-        self._notes.put(key)
-
-    def _sweep(self) -> None:
-        while True:
-            self.give_back(self._notes.get())
-
-
-_pool = _Pool()
-
-
-def _forget_pool() -> None:
-    # A forked copy of the program owns none of the servers, and the janitor is not in it.
-    global _pool
-    _pool = _Pool()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
 
 
 class LocalConnection(Connection):
@@ -79,9 +24,8 @@ class LocalConnection(Connection):
 
     def __init__(self, ref: ModelRef, config: LoadConfig) -> None:
         super().__init__(ref, config)
-        self._pool = _pool
-        self.server = _pool.take((ref, config))
-        self._finalizer = weakref.finalize(self, _pool.give_back_later, (ref, config))
+        self.server = pool.take((ref, config))
+        self._finalizer = weakref.finalize(self, pool.give_back_later, (ref, config))
         self._finalizer.atexit = False
         self._pid: int | None = None
 
@@ -96,6 +40,11 @@ class LocalConnection(Connection):
         return self.server.aclient
 
     @property
+    def is_alive(self) -> bool:
+        """Whether its process runs and is ready."""
+        return self.server.is_running
+
+    @property
     def default_timeouts(self) -> Timeouts:
         """No limit on the first token while our own server lives: its death is noticed."""
         return Timeouts(first_token=None)
@@ -103,6 +52,8 @@ class LocalConnection(Connection):
     def ready(self, on_progress: OnProgress | None = None) -> ServerProps:
         """Start the server unless it runs."""
         self.server.start(on_progress)
+        if not self._finalizer.alive:
+            self._released_meanwhile()
         if self.props is None or self._pid != self.server.pid:
             self._keep(self.server.client.props())
         assert self.props is not None
@@ -111,18 +62,25 @@ class LocalConnection(Connection):
     async def aready(self, on_progress: OnProgress | None = None) -> ServerProps:
         """Start the server unless it runs."""
         await self.server.astart(on_progress)
+        if not self._finalizer.alive:
+            await asyncio.to_thread(self._released_meanwhile)
         if self.props is None or self._pid != self.server.pid:
             self._keep(await self.server.aclient.props())
         assert self.props is not None
         return self.props
 
+    def _released_meanwhile(self) -> NoReturn:
+        pool.end_unheld((self.ref, self.config), self.server)
+        raise ServerStopped(f"the model {self.ref.name} was closed while it was asked")
+
     def _keep(self, props: ServerProps) -> None:
+        self.open_gate(self.server, props.total_slots)
         self.props, self._pid = props, self.server.pid
 
     def release(self) -> None:
         """Let go of the server."""
         if self._finalizer.detach():
-            self._pool.give_back((self.ref, self.config))
+            pool.give_back((self.ref, self.config))
 
 
 class _LocalBackend:
@@ -141,10 +99,11 @@ class _LocalBackend:
         raise NotImplementedError
 
     def _adjust(self, config: LoadConfig) -> LoadConfig:
-        return config
+        # What "auto" came to be, for the server's placement.
+        return replace(config, backend=self.name)
 
     def load_model(
-        self, ref: ModelRef, config: LoadConfig, api_key: str | None = None
+        self, ref: ModelRef, config: LoadConfig, remote: RemoteConfig | None = None
     ) -> Connection:
         """A share in a server for ``ref``, started at first use.
 
@@ -152,8 +111,8 @@ class _LocalBackend:
             ConfigError: ``ref`` is a URL.
         """
         if ref.kind == "url":
-            raise ConfigError(f"{ref.value} is a running server: use backend='remote' or 'auto'")
-        if api_key:
+            raise ConfigError(f"{ref.name} is a running server: use backend='remote' or 'auto'")
+        if remote is not None and remote.api_key:
             raise ConfigError(
                 "api_key belongs to a remote server; a server of our own makes its own key"
             )
@@ -161,12 +120,20 @@ class _LocalBackend:
 
 
 class RocmBackend(_LocalBackend):
-    """AMD GPUs through ROCm: a ``llama-server`` built for HIP."""
+    """The GPU: a ``llama-server`` built for HIP, or one for Vulkan or CUDA that sees a GPU."""
 
     name = "rocm"
 
+    def probe(self) -> Availability:
+        """Whether, and the reasons; those of a yes name the GPUs that it would take."""
+        if reasons := self._problems():
+            return Availability(False, tuple(reasons))
+        selection = choose_gpus(LoadConfig())
+        chosen = tuple(f"{gpu.label}: {selection.reason}" for gpu in selection)
+        return Availability(True, (*chosen, *selection.warnings))
+
     def _problems(self) -> list[str]:
-        problems = [problem] if (problem := kfd_problem()) else []
+        problems = [problem] if (problem := _gpu_problem(LoadConfig())) else []
         try:
             find_engine("binary")
         except EngineNotFound as error:
@@ -174,16 +141,27 @@ class RocmBackend(_LocalBackend):
         return problems
 
     def load_model(
-        self, ref: ModelRef, config: LoadConfig, api_key: str | None = None
+        self, ref: ModelRef, config: LoadConfig, remote: RemoteConfig | None = None
     ) -> Connection:
         """A share in a server on the GPU.
 
         Raises:
             BackendUnavailable: there is no usable AMD GPU.
+            ConfigError: ``devices`` names a GPU that is not there.
         """
-        if problem := kfd_problem():
+        if problem := _gpu_problem(config):
             raise BackendUnavailable(f"backend 'rocm' cannot run here: {problem}")
-        return super().load_model(ref, config, api_key)
+        return super().load_model(ref, config, remote)
+
+
+def _gpu_problem(config: LoadConfig) -> str | None:
+    """Why there is no GPU for ``config``, or ``None``."""
+    if sees_other_gpu(config):
+        return None
+    if problem := kfd_problem():
+        return problem
+    selection = choose_gpus(config)
+    return None if selection else why_none(selection)
 
 
 class CpuBackend(_LocalBackend):
@@ -199,4 +177,24 @@ class CpuBackend(_LocalBackend):
         return []
 
     def _adjust(self, config: LoadConfig) -> LoadConfig:
+        config = super()._adjust(config)
+        if config.require_gpu:
+            reason = _gpu_problem(LoadConfig()) or "backend 'cpu' was chosen"
+            raise BackendUnavailable(f"require_gpu=True, and no GPU can be used: {reason}")
         return replace(config, gpu_layers=0) if config.gpu_layers < 0 else config
+
+    def load_model(
+        self, ref: ModelRef, config: LoadConfig, remote: RemoteConfig | None = None
+    ) -> Connection:
+        """A share in a server on the CPU.
+
+        Raises:
+            BackendUnavailable: ``devices`` asks for a GPU.
+        """
+        if config.devices:
+            problem = _gpu_problem(LoadConfig()) or "which can run here"
+            raise BackendUnavailable(
+                f"devices={list(config.devices)} asks for GPUs, and the backend is 'cpu'. Remove "
+                f"devices, or use backend='rocm' ({problem})."
+            )
+        return super().load_model(ref, config, remote)

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
-from rocm_core.backend.base import Availability, Connection, OnProgress
+import httpx
+
+from rocm_core.backend.base import Availability, Connection, Dialect, OnProgress
+from rocm_core.backend.greeting import Greeting, Guest, greet
 from rocm_core.client import AsyncClient, Client
-from rocm_core.config import LoadConfig, Timeouts
-from rocm_core.errors import ConfigError, EndpointNotFound, ServerLoading
+from rocm_core.config import LoadConfig, RemoteConfig, Timeouts
+from rocm_core.errors import ConfigError, RocmError
 from rocm_core.refs import ModelRef
 from rocm_core.types import ServerProps
 
-_USED_HERE = {"backend", "model_name", "stall_timeout"}
-_POLL = 0.25
-# Servers that speak the OpenAI dialect but are no llama-server have no /props.
-_NO_PROPS = ServerProps(0, 0, "", "", "", {}, {}, "", {})
+_USED_HERE = {"backend", "model_name", "stall_timeout", "embeddings", "pooling", "rerank"}
 
 
 class RemoteConnection(Connection):
     """A server somewhere else."""
 
-    def __init__(self, ref: ModelRef, config: LoadConfig, api_key: str | None) -> None:
+    def __init__(self, ref: ModelRef, config: LoadConfig, remote: RemoteConfig) -> None:
         super().__init__(ref, config)
-        limits = self.default_timeouts
-        self._client = Client(ref.value, api_key=api_key, timeouts=limits)
-        self._aclient = AsyncClient(ref.value, api_key=api_key, timeouts=limits)
+        settings: dict[str, Any] = {
+            "api_key": remote.api_key,
+            "headers": remote.headers,
+            "timeouts": self.default_timeouts,
+            "tls": _tls(remote) if ref.value.startswith("https://") else None,
+        }
+        self._client = Client(ref.value, **settings)
+        self._aclient = AsyncClient(ref.value, **settings)
+        self._guest = Guest(
+            self._client.address, config.model_name, remote.api, config.stall_timeout
+        )
+        self._greeting: Greeting | None = None
+        for client in (self._client, self._aclient):
+            client.model = config.model_name
 
     @property
     def client(self) -> Client:
@@ -45,49 +58,77 @@ class RemoteConnection(Connection):
         """With a limit on the first token: nobody tells us when a remote server hangs."""
         return Timeouts()
 
+    @property
+    def model_name(self) -> str | None:
+        """The model's id there, once the server has been asked."""
+        return self._greeting.model if self._greeting else self.config.model_name
+
+    @property
+    def chat_dialect(self) -> Dialect:
+        """What the server was found to have."""
+        return self._greeting.chat if self._greeting else "openai"
+
+    @property
+    def completion_dialect(self) -> Dialect:
+        """What the server was found to have."""
+        return self._greeting.completion if self._greeting else "native"
+
     def ready(self, on_progress: OnProgress | None = None) -> ServerProps:
-        """Wait, at most ``stall_timeout``, until the server has loaded its model.
+        """Ask who it is, waiting at most ``stall_timeout`` until it has loaded its model.
 
         Raises:
             ServerLoading: it is still loading after that.
+            ModelNotFound: it has several models, and not the one asked for.
             ServerUnreachable, AuthenticationError: at once.
         """
-        for pause in self._attempts():
-            try:
-                self.props = self.props or self._client.props()
-            except EndpointNotFound:
-                self.props = _NO_PROPS
-            except ServerLoading:
-                if pause is None:
-                    raise
-                time.sleep(pause)
-                continue
-            break
-        assert self.props is not None
-        return self.props
+        if self.props is not None:
+            return self.props
+        steps = greet(self._guest)
+        answer: Any = None
+        error: RocmError | None = None
+        try:
+            while True:
+                step = steps.throw(error) if error else steps.send(answer)
+                answer = error = None
+                if isinstance(step, float):
+                    time.sleep(step)
+                    continue
+                try:
+                    answer = self._client.call(step)
+                except RocmError as failed:
+                    error = failed
+        except StopIteration as end:
+            return self._meet(end.value)
 
     async def aready(self, on_progress: OnProgress | None = None) -> ServerProps:
         """``ready`` without blocking the event loop."""
-        for pause in self._attempts():
+        if self.props is not None:
+            return self.props
+        steps = greet(self._guest)
+        answer: Any = None
+        error: RocmError | None = None
+        while True:
             try:
-                self.props = self.props or await self._aclient.props()
-            except EndpointNotFound:
-                self.props = _NO_PROPS
-            except ServerLoading:
-                if pause is None:
-                    raise
-                await asyncio.sleep(pause)
+                step = steps.throw(error) if error else steps.send(answer)
+            except StopIteration as end:
+                return self._meet(end.value)
+            answer = error = None
+            if isinstance(step, float):
+                await asyncio.sleep(step)
                 continue
-            break
-        assert self.props is not None
-        return self.props
+            try:
+                answer = await self._aclient.call(step)
+            except RocmError as failed:
+                error = failed
 
-    def _attempts(self) -> Iterator[float | None]:
-        """Pauses between attempts; ``None`` marks the last one."""
-        end = time.monotonic() + self.config.stall_timeout
-        while time.monotonic() < end:
-            yield _POLL
-        yield None
+    def _meet(self, greeting: Greeting) -> ServerProps:
+        for client in (self._client, self._aclient):
+            client.model, client.routed = greeting.model, greeting.routed
+        server = (self._guest.url, greeting.model) if greeting.routed else self._guest.url
+        self.open_gate(server, greeting.props.total_slots)
+        self._greeting = greeting
+        self.props = greeting.props
+        return greeting.props
 
     def release(self) -> None:
         """Break off open streams; the server goes on."""
@@ -109,17 +150,17 @@ class RemoteBackend:
         return Availability(True)
 
     def load_model(
-        self, ref: ModelRef, config: LoadConfig, api_key: str | None = None
+        self, ref: ModelRef, config: LoadConfig, remote: RemoteConfig | None = None
     ) -> Connection:
         """A connection to the server at ``ref``.
 
         Raises:
-            ConfigError: ``ref`` is not a URL.
+            ConfigError: ``ref`` is not a URL, or a certificate cannot be read.
         """
         if ref.kind != "url":
             raise ConfigError(f"backend 'remote' needs an http(s):// URL, not {ref.value!r}")
         _warn_of_unused(config)
-        return RemoteConnection(ref, config, api_key)
+        return RemoteConnection(ref, config, remote or RemoteConfig())
 
 
 def _warn_of_unused(config: LoadConfig) -> None:
@@ -127,7 +168,31 @@ def _warn_of_unused(config: LoadConfig) -> None:
     unused = [
         f.name
         for f in fields(config)
-        if f.name not in _USED_HERE and getattr(config, f.name) != getattr(plain, f.name)
+        if f.compare
+        and f.name not in _USED_HERE
+        and getattr(config, f.name) != getattr(plain, f.name)
     ]
     if unused:
         warnings.warn(f"{', '.join(unused)}: no effect on a server that already runs", stacklevel=4)
+
+
+def _tls(remote: RemoteConfig) -> ssl.SSLContext | None:
+    """How to trust the server; ``None`` for the usual way."""
+    if remote.verify_tls and remote.ca_file is None and remote.client_cert is None:
+        return None
+    try:
+        context = httpx.create_ssl_context(verify=remote.verify_tls)
+        if remote.ca_file is not None and remote.verify_tls:
+            context = ssl.create_default_context(cafile=str(remote.ca_file))
+        if remote.client_cert is not None:
+            context.load_cert_chain(str(remote.client_cert), _text(remote.client_key))
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(
+            f"the certificates for TLS cannot be read ({error}): check ca_file, client_cert and "
+            "client_key"
+        ) from error
+    return context
+
+
+def _text(path: str | Path | None) -> str | None:
+    return None if path is None else str(path)

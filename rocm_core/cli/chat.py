@@ -8,10 +8,11 @@ import time
 from typing import Any
 
 from rocm_core.cli.loading import load_progress
-from rocm_core.cli.options import add_model_options, load_options
+from rocm_core.cli.options import add_model_options, add_remote_options, load_options
 from rocm_core.config import GenerateConfig
 from rocm_core.errors import RocmError
 from rocm_core.model import TextModel, load_model
+from rocm_core.settings import current_settings
 from rocm_core.types import Timings, Usage
 
 _HELP = "/exit ends, /clear forgets the conversation, Ctrl-C stops an answer"
@@ -25,15 +26,22 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--system", help="system prompt")
     parser.add_argument("--max-tokens", type=int, help="most tokens of an answer")
     parser.add_argument("--temperature", type=float, help="0 for greedy")
-    parser.add_argument("--api-key", help="key of a remote server")
+    add_remote_options(parser)
+    parser.add_argument(
+        "--keep-alive",
+        metavar="TIME",
+        help="how long the server outlives its last use: 10m, 1h, -1 for ever",
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Load, then answer the prompt or hold a conversation."""
-    config = GenerateConfig(max_tokens=options.max_tokens, temperature=options.temperature)
-    with load_model(options.model, api_key=options.api_key, **load_options(options)) as model:
-        with load_progress(options.model) as show:
+    given = {n: v for n in ("max_tokens", "temperature") if (v := getattr(options, n)) is not None}
+    unset: dict[str, Any] = {"max_tokens": None, "temperature": None}
+    config = GenerateConfig(**(unset | current_settings().generate() | given))
+    with load_model(options.model, **load_options(options)) as model:
+        with load_progress(model.connection.ref.name) as show:
             model.load(show)
         chat = Chat(model, config, options.system)
         if options.prompt is not None:

@@ -2,16 +2,25 @@
 
 from rocm_core.client.aio import AsyncClient
 from rocm_core.client.base import ClientSettings
-from rocm_core.client.calls import Call, Messages, StreamCall
+from rocm_core.client.calls import Call, Messages, StreamCall, as_message
 from rocm_core.client.events import StreamDecoder
+from rocm_core.client.questions import Chat, Completion, Infill, Question
+from rocm_core.client.scope import CancelScope, cancel_scope
 from rocm_core.client.sync import Client
 
 __all__ = [
     "AsyncClient",
     "Call",
+    "Chat",
+    "CancelScope",
     "Client",
     "ClientSettings",
+    "Completion",
+    "Infill",
     "Messages",
+    "Question",
     "StreamCall",
     "StreamDecoder",
+    "as_message",
+    "cancel_scope",
 ]

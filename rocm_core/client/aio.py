@@ -78,7 +78,7 @@ class AsyncClient(ClientSettings):
     def _own_transport(self) -> httpx.AsyncBaseTransport:
         if self._plain:
             return AsyncPlainTransport(self.uds)
-        return httpx.AsyncHTTPTransport(limits=LIMITS)
+        return httpx.AsyncHTTPTransport(verify=self._verify, limits=LIMITS)
 
     async def call(self, call: Call[T], timeouts: Timeouts | None = None) -> T:
         """Send one request and read its whole answer; errors as in ``Client.call``."""
@@ -98,7 +98,7 @@ class AsyncClient(ClientSettings):
         decoder = StreamDecoder()
         deadline = Deadline(timeouts or self.timeouts)
         async with _Diagnosed(self._diagnose):
-            with self._wire() as wire:
+            with self._wire(scoped=True) as wire:
                 response = await self._open(call, deadline, wire)
                 reader = _Reader(wire)
                 try:
@@ -159,6 +159,10 @@ class AsyncClient(ClientSettings):
         """``POST /tokenize``."""
         return await self.call(calls.tokenize(text, **options))
 
+    async def tokenize_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """``POST /tokenize``, several texts at once."""
+        return await self.call(calls.tokenize_batch(texts))
+
     async def detokenize(self, ids: Sequence[int]) -> str:
         """``POST /detokenize``."""
         return await self.call(calls.detokenize(ids))
@@ -167,9 +171,15 @@ class AsyncClient(ClientSettings):
         """``POST /apply-template``."""
         return await self.call(calls.apply_template(messages, **fields))
 
-    async def embeddings(self, inputs: Sequence[str]) -> list[list[float]]:
+    async def count_tokens(self, messages: Messages, **fields: Any) -> int:
+        """``POST /v1/chat/completions/input_tokens``."""
+        return await self.call(calls.count_tokens(messages, **fields))
+
+    async def embeddings(
+        self, inputs: Sequence[str], *, normalize: bool | None = None
+    ) -> list[list[float]]:
         """``POST /v1/embeddings``."""
-        return await self.call(calls.embeddings(inputs))
+        return await self.call(calls.embeddings(inputs, normalize=normalize))
 
     async def rerank(
         self, query: str, documents: Sequence[str], top_n: int | None = None

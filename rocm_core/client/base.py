@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import httpx
 import orjson
 
 from rocm_core.client.calls import Call
 from rocm_core.client.failures import error_from_response, translated, without_password
+from rocm_core.client.scope import current_scope
 from rocm_core.config import Timeouts
 from rocm_core.errors import (
     ConfigError,
@@ -31,11 +35,19 @@ T = TypeVar("T")
 # without idle connections nothing outlives an event loop.
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 
+# What a llama-server in router mode is asked for one model as ``?model=``
+# (``get_param("model")`` in ``server-models.cpp``).
+PER_MODEL = frozenset({"/props", "/slots", "/metrics", "/lora-adapters"})
+
 Diagnose = Callable[[RocmError], RocmError]
 
 
 class ClientSettings:
-    """Where and how to reach one server, and the pure parts of every request."""
+    """Where and how to reach one server, and the pure parts of every request.
+
+    Attributes:
+        last_used: when the last request ended (``time.monotonic``), 0 before the first.
+    """
 
     def __init__(
         self,
@@ -45,6 +57,7 @@ class ClientSettings:
         api_key: str | None = None,
         timeouts: Timeouts | None = None,
         headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
         diagnose: Diagnose | None = None,
     ) -> None:
         """Args:
@@ -53,6 +66,7 @@ class ClientSettings:
             api_key: sent as a bearer token; never part of ``repr``.
             timeouts: limits per phase.
             headers: further headers for every request.
+            tls: how to trust an ``https`` server; ``None``: by httpx's own.
             diagnose: asked, when a request fails, for a better reason (a server that died).
 
         Raises:
@@ -61,10 +75,13 @@ class ClientSettings:
         url = base_url.rstrip("/")
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"base_url must start with http:// or https://, got {base_url!r}")
-        self.base_url = url.removesuffix("/v1")
-        self._shown_url = _checked_url(self.base_url)
+        checked = _checked_url(url.removesuffix("/v1"))
+        self.base_url = without_password(checked) if checked.userinfo else url.removesuffix("/v1")
         self.uds = str(uds) if uds is not None else None
         self.timeouts = timeouts or Timeouts()
+        # Names the model in every request: routers and proxies with several of them need it.
+        self.model: str | None = None
+        self.routed = False
         self._headers = {
             "accept": "*/*",
             "accept-encoding": "identity",
@@ -73,11 +90,18 @@ class ClientSettings:
             "user-agent": "llama-rocm",
             **(headers or {}),
         }
-        if api_key:
+        if checked.userinfo:
+            # Not left to httpx: it writes the address of every request into its log.
+            self._headers["authorization"] = _basic(checked)
+        if api_key and checked.userinfo:
+            self._headers["x-api-key"] = api_key  # llama-server takes it there, too
+        elif api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
         for name, value in self._headers.items():
             if not (value.isascii() and value.isprintable() and value == value.strip()):
                 raise ConfigError(f"the {name} header holds characters that HTTP does not allow")
+        self._verify = tls or True
+        self.last_used = 0.0
         self._diagnose = diagnose
         self._wires: set[Wire] = set()
 
@@ -87,7 +111,12 @@ class ClientSettings:
     @property
     def address(self) -> str:
         """The URL without a password, or ``unix:`` and the socket's path."""
-        return f"unix:{self.uds}" if self.uds else self._shown_url
+        return f"unix:{self.uds}" if self.uds else self.base_url
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are under way."""
+        return len(self._wires)
 
     def abort_streams(self) -> None:
         """Break off every request that is under way, from any thread.
@@ -97,14 +126,26 @@ class ClientSettings:
         for wire in list(self._wires):
             wire.cut()
 
+    def forget_connections(self) -> None:
+        """In a forked copy of the program: close the copies of the connections.
+
+        The original's requests go on; but a connection is closed only when every copy is.
+        """
+        for wire in list(self._wires):
+            wire.close_copy()
+
     @contextlib.contextmanager
-    def _wire(self) -> Iterator[Wire]:
+    def _wire(self, *, scoped: bool = False) -> Iterator[Wire]:
+        """``scoped``: it ends with its ``cancel_scope``; a server's start does not."""
         wire = Wire()
-        self._wires.add(wire)
-        try:
-            yield wire
-        finally:
-            self._wires.discard(wire)
+        scope = current_scope() if scoped else None
+        with scope.holding(wire) if scope else contextlib.nullcontext():
+            self._wires.add(wire)
+            try:
+                yield wire
+            finally:
+                self.last_used = time.monotonic()
+                self._wires.discard(wire)
 
     @contextlib.contextmanager
     def _sending(
@@ -133,6 +174,13 @@ class ClientSettings:
     def _client_options(self) -> dict[str, Any]:
         return {"base_url": self.base_url, "headers": self._headers, "trust_env": False}
 
+    def _addressed(self, path: str, body: Any) -> tuple[str, Any]:
+        if isinstance(body, dict):
+            return path, {"model": self.model, **body}
+        if self.routed and path in PER_MODEL:
+            return f"{path}?{urlencode({'model': self.model})}", body
+        return path, body
+
     def _content(self, body: Any) -> bytes | None:
         if body is None:
             return None
@@ -149,6 +197,8 @@ class ClientSettings:
         body: Any,
         deadline: Deadline,
     ) -> httpx.Request:
+        if self.model is not None:
+            path, body = self._addressed(path, body)
         first = deadline.left(deadline.limits.first_token)
         connect = deadline.left(deadline.limits.connect)
         timeout = httpx.Timeout(connect=connect, read=first, write=first, pool=None)
@@ -235,6 +285,11 @@ class Wire:
         """For ``httpx.AsyncClient``."""
         self.trace(event, facts)
 
+    def close_copy(self) -> None:
+        """Close this program's descriptor only; the connection itself stays."""
+        if isinstance(self._socket, socket.socket):
+            self._socket.close()
+
     def cut(self) -> None:
         """Shut the connection down, now or as soon as it is made."""
         self._cut = True
@@ -248,8 +303,13 @@ class Wire:
                         twin.shutdown(socket.SHUT_RDWR)
 
 
-def _checked_url(url: str) -> str:
-    """The URL for messages: without a password.
+def _basic(url: httpx.URL) -> str:
+    """The header for a name and a password in a URL (RFC 7617)."""
+    return "Basic " + b64encode(f"{url.username}:{url.password}".encode()).decode()
+
+
+def _checked_url(url: str) -> httpx.URL:
+    """The URL, parsed.
 
     Raises:
         ConfigError: it cannot be connected to.
@@ -257,9 +317,9 @@ def _checked_url(url: str) -> str:
     try:
         parsed = httpx.URL(url)
         parsed.host.encode("idna")
-        shown = without_password(parsed) if parsed.userinfo else url
     except (httpx.InvalidURL, UnicodeError) as error:
         raise ConfigError(f"not a usable base_url: {error}") from error
     if not parsed.host or (parsed.port or 0) > 65535:
+        shown = without_password(parsed)
         raise ConfigError(f"base_url needs a host and a port up to 65535, got {shown!r}")
-    return shown
+    return parsed

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
 
 import orjson
 
@@ -66,9 +67,9 @@ def health() -> Call[str]:
     return Call("GET", "/health", _field("status"))
 
 
-def props() -> Call[ServerProps]:
-    """``GET /props``."""
-    return Call("GET", "/props", _read_props)
+def props(model: str | None = None) -> Call[ServerProps]:
+    """``GET /props``; of a router, the facts of ``model``, which it loads for that."""
+    return Call("GET", f"/props?{urlencode({'model': model})}" if model else "/props", _read_props)
 
 
 def slots() -> Call[list[dict[str, Any]]]:
@@ -140,6 +141,31 @@ def tokenize(
     return Call("POST", "/tokenize", _field("tokens"), body)
 
 
+# No token has this id, and llama-server passes numbers on as they are (``tokenize_mixed`` in
+# ``tools/server/server-common.cpp``): it keeps the texts of a batch apart.
+_BETWEEN_TEXTS = -1
+
+
+def tokenize_batch(texts: Sequence[str]) -> Call[list[list[int]]]:
+    """``POST /tokenize`` for several texts at once, each as if it were alone."""
+    content: list[str | int] = []
+    for text in texts:
+        content += [text, _BETWEEN_TEXTS]
+
+    def read(answer: bytes) -> list[list[int]]:
+        lists: list[list[int]] = [[]]
+        for id_ in _field("tokens")(answer):
+            if id_ == _BETWEEN_TEXTS:
+                lists.append([])
+            else:
+                lists[-1].append(id_)
+        if len(lists) != len(texts) + 1:
+            raise ProtocolError(f"asked for {len(texts)} texts, got {len(lists) - 1}")
+        return lists[:-1]
+
+    return Call("POST", "/tokenize", read, {"content": content})
+
+
 def detokenize(ids: Sequence[int]) -> Call[str]:
     """``POST /detokenize``."""
     return Call("POST", "/detokenize", _field("content"), {"tokens": list(ids)})
@@ -151,9 +177,22 @@ def apply_template(messages: Messages, **fields: Any) -> Call[str]:
     return Call("POST", "/apply-template", _field("prompt"), body)
 
 
-def embeddings(inputs: Sequence[str]) -> Call[list[list[float]]]:
-    """``POST /v1/embeddings``: one vector per input, in the order of the inputs."""
-    return Call("POST", "/v1/embeddings", _read_embeddings, {"input": list(inputs)})
+def count_tokens(messages: Messages, **fields: Any) -> Call[int]:
+    """``POST /v1/chat/completions/input_tokens``: length of the prompt they make, in tokens."""
+    body = {"messages": [as_message(m) for m in messages], **fields}
+    path = "/v1/chat/completions/input_tokens"
+    return Call("POST", path, _field("input_tokens"), body)
+
+
+def embeddings(inputs: Sequence[str], *, normalize: bool | None = None) -> Call[list[list[float]]]:
+    """``POST /v1/embeddings``: one vector per input, in the order of the inputs.
+
+    ``normalize``: to length 1, or not at all; ``None`` is the server's default, length 1.
+    """
+    body: dict[str, Any] = {"input": list(inputs)}
+    if normalize is not None:
+        body["embd_normalize"] = 2 if normalize else -1
+    return Call("POST", "/v1/embeddings", _read_embeddings, body)
 
 
 def rerank(
@@ -183,8 +222,11 @@ def _read_ranks(content: bytes) -> list[tuple[int, float]]:
 
 _SAMPLING = (
     "temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_penalty", "repeat_last_n",
-    "presence_penalty", "frequency_penalty", "seed", "grammar", "json_schema", "logit_bias",
-    "ignore_eos", "cache_prompt",
+    "presence_penalty", "frequency_penalty", "top_n_sigma", "xtc_probability", "xtc_threshold",
+    "dynatemp_range", "dynatemp_exponent", "dry_multiplier", "dry_base", "dry_allowed_length",
+    "dry_penalty_last_n", "dry_sequence_breakers", "mirostat", "mirostat_tau", "mirostat_eta",
+    "samplers", "min_keep", "seed", "grammar", "json_schema", "logit_bias", "ignore_eos", "n_keep",
+    "id_slot", "cache_prompt",
 )  # fmt: skip
 
 
@@ -205,8 +247,21 @@ def completion(prompt: str | Sequence[int], config: GenerateConfig) -> StreamCal
     return StreamCall("/completion", {"prompt": prompt, **_generation(config, "n_predict")})
 
 
-def text_completion(prompt: str, config: GenerateConfig, model: str | None = None) -> StreamCall:
+def infill(prefix: str, suffix: str, config: GenerateConfig) -> StreamCall:
+    """``POST /infill``: what belongs between two texts; its stream is that of ``completion``.
+
+    Other files of the project go into ``config.extra`` as ``input_extra``, a list of
+    ``{"filename": …, "text": …}``.
+    """
+    body = {"input_prefix": prefix, "input_suffix": suffix}
+    return StreamCall("/infill", {**body, **_generation(config, "n_predict")})
+
+
+def text_completion(
+    prompt: str | Sequence[int], config: GenerateConfig, model: str | None = None
+) -> StreamCall:
     """``POST /v1/completions``, the OpenAI dialect."""
+    prompt = prompt if isinstance(prompt, str) else list(prompt)
     body = {"prompt": prompt, **_generation(config, "max_tokens")}
     return StreamCall("/v1/completions", _openai(body, model))
 

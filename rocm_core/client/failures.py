@@ -20,6 +20,7 @@ from rocm_core.config import Timeouts
 
 _NUMBER = r"\((\d{1,18}) tokens\)"
 _OVERFLOW = re.compile(f"{_NUMBER} exceeds the available context size {_NUMBER}")
+_BATCH_OVERFLOW = re.compile(f"input {_NUMBER} is too large to process.*: (\\d{{1,18}})")
 
 _BY_TYPE: dict[str, type[errors.HTTPStatusError]] = {
     "invalid_request_error": errors.InvalidRequest,
@@ -83,7 +84,7 @@ def error_from_body(body: Any, status: int = 0, url: str = "") -> errors.HTTPSta
 def _error_class(status: int, kind: str, message: str) -> type[errors.HTTPStatusError]:
     if status == 503 and "oading" in message:
         return errors.ServerLoading
-    if _OVERFLOW.search(message):
+    if _OVERFLOW.search(message) or _BATCH_OVERFLOW.search(message):
         return errors.ContextOverflow
     return _BY_TYPE.get(kind) or _BY_STATUS.get(status) or errors.GenerationError
 
@@ -92,6 +93,8 @@ def _context_overflow(
     report: dict[str, Any], message: str, facts: dict[str, Any]
 ) -> errors.ContextOverflow:
     numbers = [report.get("n_prompt_tokens"), report.get("n_ctx")]
+    if batch := _BATCH_OVERFLOW.search(message):
+        return _batch_overflow(int(batch[1]), int(batch[2]), facts)
     found = _OVERFLOW.search(message)
     if found and not all(isinstance(n, int) for n in numbers):
         numbers = [int(found[1]), int(found[2])]
@@ -101,6 +104,15 @@ def _context_overflow(
         f"{n_ctx or 'fewer'}. Shorten the prompt, or load the model with a larger context_len."
     )
     return errors.ContextOverflow(text, n_prompt_tokens=n_prompt, n_ctx=n_ctx, **facts)
+
+
+def _batch_overflow(n_prompt: int, n_batch: int, facts: dict[str, Any]) -> errors.ContextOverflow:
+    """Embedding and reranking models read a text in one piece (``server-context.cpp``)."""
+    text = (
+        f"a text has {n_prompt} tokens, the server reads {n_batch} at once. Split the text, or "
+        "load the model with a larger ubatch_size, up to its context length."
+    )
+    return errors.ContextOverflow(text, n_prompt_tokens=n_prompt, n_ctx=n_batch, **facts)
 
 
 def error_from_response(response: httpx.Response) -> errors.HTTPStatusError:

@@ -9,9 +9,11 @@
 Everything stays bytes: line ends are ASCII, so a multi-byte character can be cut anywhere
 without being decoded in halves. Nothing here knows HTTP, JSON or the meaning of a payload.
 
-The grammar is the WHATWG "event stream" one, with one addition: builds of llama-server
+The grammar is the WHATWG "event stream" one, with two additions. Builds of llama-server
 before September 2025 reported failures as an ``error: {json}`` line instead of
-``data: {"error": {json}}`` (llama.cpp PR 16109); the former is rewritten to the latter.
+``data: {"error": {json}}`` (llama.cpp PR 16109); the former is rewritten to the latter. And a
+line that is no field of the grammar is handed on as a payload instead of being ignored: it is
+damage, which must not pass for a shorter answer.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from __future__ import annotations
 import json
 
 DONE = b"[DONE]"
+_IGNORED = (b"", b"event", b"id", b"retry")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -104,6 +107,8 @@ class Framing:
             self._data.append(value)
         elif name == b"error":
             out.append(_error_payload(value))
+        elif name not in _IGNORED:
+            out.append(line)
 
     def _dispatch(self, out: list[bytes]) -> None:
         out.append(b"\n".join(self._data))

@@ -35,8 +35,14 @@ class Client(ClientSettings):
     ) -> None:
         """``transport``: an ``httpx`` transport to use instead of our own."""
         super().__init__(*args, **settings)
-        own = PlainTransport(self.uds) if self._plain else httpx.HTTPTransport(limits=LIMITS)
-        self._http = httpx.Client(transport=transport or own, **self._client_options())
+        self._http = httpx.Client(
+            transport=transport or self._own_transport(), **self._client_options()
+        )
+
+    def _own_transport(self) -> httpx.BaseTransport:
+        if self._plain:
+            return PlainTransport(self.uds)
+        return httpx.HTTPTransport(verify=self._verify, limits=LIMITS)
 
     def __enter__(self) -> Client:
         return self
@@ -94,7 +100,7 @@ class Client(ClientSettings):
     @contextlib.contextmanager
     def _open(self, call: StreamCall, deadline: Deadline) -> Iterator[httpx.Response]:
         http = self._http
-        with self._wire() as wire:
+        with self._wire(scoped=True) as wire:
             with self._sending(http, deadline):
                 request = self._request(http, "POST", call.path, call.body, deadline)
                 request.extensions |= wire.extensions(wire.trace)
@@ -153,6 +159,10 @@ class Client(ClientSettings):
         """``POST /tokenize``."""
         return self.call(calls.tokenize(text, **options))
 
+    def tokenize_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """``POST /tokenize``, several texts at once."""
+        return self.call(calls.tokenize_batch(texts))
+
     def detokenize(self, ids: Sequence[int]) -> str:
         """``POST /detokenize``."""
         return self.call(calls.detokenize(ids))
@@ -161,9 +171,15 @@ class Client(ClientSettings):
         """``POST /apply-template``."""
         return self.call(calls.apply_template(messages, **fields))
 
-    def embeddings(self, inputs: Sequence[str]) -> list[list[float]]:
+    def count_tokens(self, messages: Messages, **fields: Any) -> int:
+        """``POST /v1/chat/completions/input_tokens``."""
+        return self.call(calls.count_tokens(messages, **fields))
+
+    def embeddings(
+        self, inputs: Sequence[str], *, normalize: bool | None = None
+    ) -> list[list[float]]:
         """``POST /v1/embeddings``."""
-        return self.call(calls.embeddings(inputs))
+        return self.call(calls.embeddings(inputs, normalize=normalize))
 
     def rerank(
         self, query: str, documents: Sequence[str], top_n: int | None = None

@@ -1,16 +1,18 @@
 """``LoadConfig`` to a command line and an environment.
 
-Pure. Flags: llama.cpp ``common/arg.cpp``.
+Pure, but for a look at the model file. Flags: llama.cpp ``common/arg.cpp``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from rocm_core.config import LoadConfig
 from rocm_core.errors import ConfigError
+from rocm_core.gguf import read_gguf
 from rocm_core.refs import ModelRef
 from rocm_core.server.embedded import PARENT_VARIABLE
 
@@ -18,6 +20,8 @@ from rocm_core.server.embedded import PARENT_VARIABLE
 _TINY_MODEL_BYTES = 64 * 1024 * 1024
 # llama-server's flag for "all layers" that every build understands.
 _ALL_LAYERS = "999"
+# llama-server's own physical batch, and the longest one to ask for on our own (it costs memory).
+_DEFAULT_UBATCH, _LONGEST_INPUT = 512, 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ def arguments(
     Raises:
         ConfigError: an option needs a flag that this build does not have.
     """
+    config = _with_whole_inputs(ref, config)
     args = ["-hf" if ref.kind == "hf" else "-m", ref.value, *address.arguments]
     args += ["--alias", config.model_name or ref.name]
     args += ["-ngl", _ALL_LAYERS if config.gpu_layers < 0 else str(config.gpu_layers)]
@@ -59,6 +64,9 @@ def arguments(
     for on, flag in ((config.embeddings, "--embeddings"), (config.rerank, "--rerank")):
         if on:
             args.append(_known(flag, flags))
+    if config.require_gpu and "--log-verbosity" in flags:
+        # Newer builds say only on this level what went to the GPU.
+        args += ["--log-verbosity", "4"]
     args += _niceties(flags)
     return [*args, *config.extra_args]
 
@@ -69,6 +77,17 @@ def _context(config: LoadConfig) -> list[str]:
     # With an explicit -np, llama-server divides -c among the slots.
     total = config.context_len * config.parallel
     return ["-np", str(config.parallel), *(["-c", str(total)] if total else [])]
+
+
+def _with_whole_inputs(ref: ModelRef, config: LoadConfig) -> LoadConfig:
+    # An input to embed or to rank has to fit one physical batch (llama-server: "input is too
+    # large to process"), whose default is shorter than the context of most such models.
+    if config.ubatch_size or ref.kind != "file" or not (config.embeddings or config.rerank):
+        return config
+    length = min(config.context_len or read_gguf(ref.value).context_length or 0, _LONGEST_INPUT)
+    if length <= _DEFAULT_UBATCH:
+        return config
+    return replace(config, ubatch_size=length, batch_size=max(length, config.batch_size or 0))
 
 
 def _threads(ref: ModelRef, cores: int) -> int:
@@ -90,6 +109,9 @@ def _valued(config: LoadConfig) -> list[tuple[object, str]]:
         (config.draft_model, "-md"),
         (config.chat_template, "--chat-template"),
         (config.pooling, "--pooling"),
+        (config.split_mode, "-sm"),
+        (",".join(f"{share:g}" for share in config.tensor_split) or None, "-ts"),
+        (config.main_gpu, "-mg"),
         (",".join(config.rpc_servers) or None, "--rpc"),
     ]
 
@@ -115,19 +137,29 @@ def _niceties(flags: frozenset[str]) -> list[str]:
 
 
 def environment(
-    inherited: Mapping[str, str], api_key: str, private_dir: Path, parent_pid: int
+    inherited: Mapping[str, str],
+    api_key: str,
+    private_dir: Path,
+    parent_pid: int,
+    changes: Mapping[str, str | None] = MappingProxyType({}),
 ) -> dict[str, str]:
     """The child's environment.
 
     llama-server reads options from ``LLAMA_ARG_*`` and config files; none of the caller's may
     leak in. ``LLAMA_CACHE`` (where ``-hf`` keeps downloads) stays. The key goes this way
-    because an argument is visible to every user of the machine.
+    because an argument is visible to every user of the machine. ``changes`` are those of
+    ``LoadConfig.environment``.
     """
     env = {
         name: value
         for name, value in inherited.items()
         if not name.startswith("LLAMA_") or name == "LLAMA_CACHE"
     }
+    for name, value in changes.items():
+        if value is None:
+            env.pop(name, None)
+        else:
+            env[name] = value
     env["LLAMA_API_KEY"] = api_key
     env[PARENT_VARIABLE] = str(parent_pid)
     env["XDG_CONFIG_HOME"] = str(private_dir)

@@ -47,12 +47,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--mmproj")
     add("--chat-template")
     add("--pooling", choices=("none", "mean", "cls", "last", "rank"))
+    add("-lv", "--log-verbosity", type=int)
     for flag in ("--embeddings", "--rerank", "--jinja", "--metrics", "--no-ui"):
         add(flag, action="store_true")
     return parser
 
 
-FLAGS = frozenset(flag for action in _parser()._actions for flag in action.option_strings)
+# Answered without a model; then the process ends.
+_QUESTIONS = ("--version", "--list-devices")
+FLAGS = frozenset(
+    [*_QUESTIONS, *(flag for action in _parser()._actions for flag in action.option_strings)]
+)
 
 
 def parameters(options: argparse.Namespace, key: str | None) -> Any:
@@ -80,6 +85,7 @@ def _computing(params: Any, options: argparse.Namespace, x: Any) -> None:
         ("n_gpu_layers", options.n_gpu_layers),
         ("n_batch", options.batch_size),
         ("n_ubatch", options.ubatch_size),
+        ("verbosity", options.log_verbosity),
     ):
         if value is not None:
             setattr(params, name, value)
@@ -118,6 +124,27 @@ def _modes(params: Any, options: argparse.Namespace, x: Any) -> None:
         params.pooling_type = x.llama_pooling_type[f"LLAMA_POOLING_TYPE_{pooling.upper()}"]
 
 
+def _answer(question: str) -> int:
+    """``--version`` and ``--list-devices`` in llama-server's form (``common/arg.cpp``)."""
+    x: Any = importlib.import_module("xllamacpp")
+    if question == "--version":
+        build = x.BUILD_INFO
+        made = f"{build['compiler']}, {build['build_target']}"
+        sys.stderr.write(f"version: xllamacpp {x.__version__} ({made})\n")
+        return 0
+    lines = ["Available devices:"]
+    for device in _gpus(x):
+        total, free = device["memory_total"] >> 20, device["memory_free"] >> 20
+        lines.append(f"  {device['name']}: {device['description']} ({total} MiB, {free} MiB free)")
+    sys.stdout.write("\n".join(lines if lines[1:] else [*lines, "  (none)"]) + "\n")
+    return 0
+
+
+def _gpus(x: Any) -> list[dict[str, Any]]:
+    cpu = x.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_CPU
+    return [device for device in x.get_device_info() if device["type"] != cpu]
+
+
 def _complain(text: str) -> int:
     sys.stderr.write(f"error: {text}\n")
     return 1
@@ -125,12 +152,17 @@ def _complain(text: str) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Serve until stdin ends or a signal comes (default actions: the process just ends)."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in _QUESTIONS:
+        return _answer(argv[0])
     if parent := os.environ.get(PARENT_VARIABLE):
         die_with_parent(int(parent))
     options, unknown = _parser().parse_known_args(argv)
     if unknown:
         return _complain(f"invalid argument: {unknown[0]}")
     x: Any = importlib.import_module("xllamacpp")
+    if options.n_gpu_layers and not _gpus(x):
+        sys.stderr.write("warning: no usable GPU found, --gpu-layers option will be ignored\n")
     try:
         server = x.Server(parameters(options, os.environ.get("LLAMA_API_KEY")))
     except RuntimeError as error:

@@ -8,20 +8,22 @@ import secrets
 import signal
 import socket
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from rocm_core.client import AsyncClient, Client
-from rocm_core.client.base import Diagnose
+from rocm_core.client import Client
 from rocm_core.config import LoadConfig, Timeouts
 from rocm_core.errors import (
     AuthenticationError,
     EndpointNotFound,
     EngineNotFound,
+    GpuNotUsed,
     PortInUse,
     ProtocolError,
     RequestTimeout,
+    ServerDied,
     ServerError,
     ServerLoading,
     ServerStalled,
@@ -31,23 +33,34 @@ from rocm_core.errors import (
 from rocm_core.refs import ModelRef
 from rocm_core.server import rundir
 from rocm_core.server.command import Address, arguments, environment
-from rocm_core.server.diagnosis import describe_exit, explain_failure
+from rocm_core.server.diagnosis import (
+    describe_exit,
+    error_lines,
+    explain_failure,
+    gpu_problem,
+    gpu_use,
+)
 from rocm_core.server.find import Engine
+from rocm_core.server.placement import place
 from rocm_core.server.process import Child
+from rocm_core.server.running import OnProgress, Owner, Running
 
 log = logging.getLogger("rocm_core.server")
 
 # A new log line wakes the wait for readiness; this is the poll for builds that log nothing.
 _POLL = 0.02
+# llama-server's log is asynchronous: its lines may come after the first answer.
+_LOG_DELAY = 2.0
+# A flood of log lines must not keep us from reading it.
+_PAUSE = 0.002
 _PROBE_TIMEOUTS = Timeouts(connect=1.0, first_token=1.0)
-_KILLED_BY_US = (-signal.SIGTERM, -signal.SIGKILL)
+_KILLED_BY_US = (-signal.SIGTERM, -getattr(signal, "SIGKILL", signal.SIGTERM))
 
 E = TypeVar("E", bound=ServerError)
-OnProgress = Callable[[float], None]
 
 
-class Instance:
-    """A spawned llama-server and everything made for it; never reused for a second process."""
+class Instance(Running):
+    """A llama-server that this program has spawned, and everything made for it."""
 
     def __init__(
         self,
@@ -55,7 +68,7 @@ class Instance:
         config: LoadConfig,
         engine: Engine,
         timeouts: Timeouts,
-        diagnose: Diagnose,
+        owner: Owner,
     ) -> None:
         """Spawn the process.
 
@@ -63,38 +76,54 @@ class Instance:
             EngineNotFound: the program cannot be run.
             ConfigError: an option needs a flag that the build does not have.
         """
-        self.ref = ref
+        super().__init__(ref, timeouts, owner)
         self._stall_timeout = config.stall_timeout
+        self._config = config
         flags = engine.flags()
+        config = place(config, splits="-ts" in flags)
         self._directory = rundir.create()
         try:
             self.address = _address(config, self._directory)
             self.key = secrets.token_urlsafe(32)
             args = arguments(ref, config, self.address, flags, _physical_cores())
             self.command = (*engine.argv, *args)
-            env = environment(os.environ, self.key, self._directory, os.getpid())
-            self.child = Child(self.command, env, guarded=engine.kind == "binary")
+            changes = dict(config.environment)
+            env = environment(os.environ, self.key, self._directory, os.getpid(), changes)
+            self._connect()
+            self.child = Child(
+                self.command,
+                env,
+                guarded=engine.kind == "binary",
+                on_line=owner.log_line,
+                on_exit=self._exited,
+            )
         except OSError as error:
             rundir.remove(self._directory)
             raise EngineNotFound(f"{engine.argv[0]} cannot be started: {error}") from error
         except BaseException:
             rundir.remove(self._directory)
             raise
-        settings = self._settings(timeouts) | {"diagnose": diagnose}
-        self.client = Client(self.address.url, **settings)
-        self.aclient = AsyncClient(self.address.url, **settings)
         log.info("started %s (pid %d) from %s", ref.name, self.child.pid, engine.source)
 
-    def _settings(self, timeouts: Timeouts) -> dict[str, Any]:
-        return {"uds": self.address.socket, "api_key": self.key, "timeouts": timeouts}
+    @property
+    def pid(self) -> int | None:
+        """Process id, while it runs."""
+        return None if self.child.exited.is_set() else self.child.pid
+
+    def tail(self) -> list[str]:
+        """The last lines it printed, oldest first."""
+        return self.child.tail()
 
     def discard(self, grace: float) -> None:
         """Break off our own streams, end the process, remove the socket. Returns when reaped."""
-        self.client.abort_streams()
-        self.aclient.abort_streams()
+        self._break_off()
         self.child.end(grace)
-        self.client.close()
         rundir.remove(self._directory)
+
+    def disown(self) -> None:
+        """Close our copies of the process's pipes and of connections to it."""
+        super().disown()
+        self.child.disown()
 
     def error(self, cls: type[E], text: str) -> E:
         """An error of this process, with exit code, command and log tail."""
@@ -105,12 +134,23 @@ class Instance:
             log_tail=self.child.tail(),
         )
 
-    def exit_in_words(self) -> str:
-        """How the process ended, with cause and remedy where the log shows a known failure."""
+    def death(self) -> ServerDied:
+        """That it exited, with cause and remedy where the log shows a known failure."""
+        text = f"the server of {self.ref.name} {self._exit_in_words()} while in use"
+        return self.error(ServerDied, text)
+
+    def _exit_in_words(self) -> str:
         code = self.child.returncode
         failure = explain_failure(self.child.tail(), code)
         words = describe_exit(code)
-        return f"{words}: {failure.cause}. Remedy: {failure.remedy}" if failure else words
+        if failure:
+            return f"{words}: {failure.cause}. Remedy: {failure.remedy}"
+        return ": ".join([words, "; ".join(error_lines(self.child.tail()))]).removesuffix(": ")
+
+    def _exited(self) -> None:
+        # Told before anybody who waits for the end: the next start() must see it.
+        self._owner.ended(self)
+        self.over.set()
 
     # -- readiness --------------------------------------------------------------------------
 
@@ -120,6 +160,7 @@ class Instance:
         Raises:
             ServerStartError: the process exited (``PortInUse``: it lost its port).
             ServerStalled: no sign of progress for ``stall_timeout``.
+            GpuNotUsed: ``require_gpu``, and the log shows nothing on a GPU.
         """
         watch = _StallWatch(self.child, self._stall_timeout)
         shown = 0.0
@@ -129,6 +170,7 @@ class Instance:
                 if self.child.exited.is_set():
                     raise self._start_failure()
                 if self._answers(probe):
+                    self._check_gpu()
                     return
                 if self.child.progress > shown:
                     shown = self.child.progress
@@ -140,6 +182,24 @@ class Instance:
                         f"{self._stall_timeout:g} s (stall_timeout)",
                     )
                 self.child.changed.wait(_POLL)
+                time.sleep(_PAUSE)
+
+    def _check_gpu(self) -> None:
+        """Never silently slow: a GPU that was asked for and is not used is told at once."""
+        required = self._config.require_gpu
+        asked = required or (required is None and self._config.backend == "rocm")
+        if not asked or not self._config.gpu_layers:
+            return
+        deadline = time.monotonic() + _LOG_DELAY
+        while problem := gpu_problem(self.child.tail(), strict=bool(required)):
+            if gpu_use(self.child.tail()).used is not None or time.monotonic() > deadline:
+                break
+            self.child.changed.clear()
+            self.child.changed.wait(_POLL)
+        if problem and required:
+            raise self.error(GpuNotUsed, f"{self.ref.name} would run on the CPU: {problem}")
+        if problem:
+            warnings.warn(f"{self.ref.name} runs on the CPU: {problem}", RuntimeWarning, 2)
 
     def _answers(self, probe: Client) -> bool:
         if self.address.socket is not None and not self.address.socket.exists():
@@ -161,7 +221,7 @@ class Instance:
     def _start_failure(self) -> ServerStartError:
         failure = explain_failure(self.child.tail(), self.child.returncode)
         lost_port = failure is not None and failure.name == "port_in_use"
-        text = f"llama-server, loading {self.ref.name}, {self.exit_in_words()}"
+        text = f"llama-server, loading {self.ref.name}, {self._exit_in_words()}"
         cls = PortInUse if lost_port or self._port_is_taken() else ServerStartError
         return self.error(cls, text)
 

@@ -1,7 +1,8 @@
 """One child process: spawn it, drain its output, signal it, reap it. Knows nothing of HTTP.
 
-    spawn ──▶ reader thread: log lines → logging + bounded tail; child-mode lines → progress
-          └─▶ waiter thread: exit → returncode, ``exited`` set
+    spawn ──▶ a reader thread per pipe: log lines → logging + bounded tail; child-mode lines
+          │                             → progress
+          └─▶ waiter thread: exit → returncode, ``on_exit``, ``exited`` set
 
 Every process is forked by one thread that lasts as long as the program (see ``guard``).
 """
@@ -14,14 +15,13 @@ import json
 import logging
 import os
 import queue
-import selectors
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, cast
+from typing import IO, Any
 
 from rocm_core.server import guard
 
@@ -31,6 +31,8 @@ _STATE_PREFIX = b"cmd_child_to_router:state:"
 _EXIT_COMMAND = b"cmd_router_to_child:exit\n"
 _LONGEST_LINE = 8192
 _TAIL_LINES = 400
+# Where a platform has no SIGKILL (Windows), SIGTERM is TerminateProcess: just as final.
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
 class _Spawner:
@@ -87,11 +89,21 @@ class Child:
         progress: share of the load done (0..1), where the build reports it.
     """
 
-    def __init__(self, argv: Sequence[str], env: dict[str, str], *, guarded: bool) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        env: dict[str, str],
+        *,
+        guarded: bool,
+        on_line: Callable[[str], None] = lambda text: None,
+        on_exit: Callable[[], None] = lambda: None,
+    ) -> None:
         """Spawn ``argv``.
 
         Args:
             guarded: put ``guard`` before it (programs that cannot ask for their own death).
+            on_line: called with each log line, from the thread that read it.
+            on_exit: called once when it has ended, before ``exited`` is set.
 
         Raises:
             OSError: it cannot be started.
@@ -103,6 +115,8 @@ class Child:
         self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
         self._lock = threading.Lock()
         self._lines = 0
+        self._on_line = on_line
+        self._on_exit = on_exit
         if guarded and sys.platform.startswith("linux") and sys.executable:
             prefix = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid())]
             argv = [*prefix, *argv]
@@ -113,13 +127,24 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                bufsize=0,
                 start_new_session=True,
             )
         )
         self.pid = self._popen.pid
-        self._reader = threading.Thread(target=self._read, name=f"rocm-log-{self.pid}", daemon=True)
-        self._reader.start()
-        threading.Thread(target=self._wait, name=f"rocm-wait-{self.pid}", daemon=True).start()
+        self._readers = [self._thread("log", self._read, pipe) for pipe in self._pipes()[1:]]
+        self._thread("wait", self._wait)
+
+    def _thread(self, name: str, target: Callable[..., None], *args: Any) -> threading.Thread:
+        thread = threading.Thread(
+            target=target, args=args, name=f"rocm-{name}-{self.pid}", daemon=True
+        )
+        thread.start()
+        return thread
+
+    def _pipes(self) -> list[IO[bytes]]:
+        pipes = (self._popen.stdin, self._popen.stdout, self._popen.stderr)
+        return [pipe for pipe in pipes if pipe is not None]
 
     def tail(self) -> list[str]:
         """The last lines it printed, oldest first."""
@@ -133,10 +158,18 @@ class Child:
         """Send a signal to the process and its own children; nothing if it has ended."""
         with self._lock:
             if self.returncode is None:
-                try:
-                    os.killpg(self.pid, number)
-                except ProcessLookupError:
-                    return
+                with contextlib.suppress(ProcessLookupError):
+                    if hasattr(os, "killpg"):
+                        os.killpg(self.pid, number)
+                    else:
+                        self._popen.send_signal(number)
+
+    def disown(self) -> None:
+        """In a forked copy of the program: the process belongs to the original alone."""
+        self._popen.returncode = self.returncode = 0  # so that nothing waits for it or kills it
+        for pipe in self._pipes():
+            # The end of its stdin ends the server: a copy of the pipe would keep it up.
+            pipe.close()
 
     def end(self, grace: float) -> None:
         """SIGTERM, SIGTERM again, SIGKILL, and wait until it is reaped.
@@ -153,7 +186,7 @@ class Child:
             self.signal(number)
             if self.exited.wait(patience):
                 return
-        self.signal(signal.SIGKILL)
+        self.signal(_KILL)
         self.exited.wait()
 
     def _say_exit(self) -> None:
@@ -161,7 +194,6 @@ class Child:
         if self._popen.stdin is not None:
             with contextlib.suppress(OSError, ValueError):
                 self._popen.stdin.write(_EXIT_COMMAND)
-                self._popen.stdin.flush()
 
     # -- threads ----------------------------------------------------------------------------
 
@@ -169,30 +201,28 @@ class Child:
         if hasattr(os, "waitid"):
             # Look without reaping, so that no signal can hit a recycled pid. Somebody else in
             # the program may have reaped it (os.wait, psutil): then its exit code is lost.
-            with contextlib.suppress(ChildProcessError):
+            with contextlib.suppress(ChildProcessError, ProcessLookupError):
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        self._reader.join(0.5)  # a grandchild may hold the pipes open
+                os.killpg(self.pid, _KILL)  # what it left behind, if it was a wrapper script
+        for reader in self._readers:
+            reader.join(0.5)  # a grandchild may hold the pipes open
         with self._lock:
             self.returncode = self._popen.wait()
         if self._popen.stdin:
             self._popen.stdin.close()
+        self._on_exit()
         self.exited.set()
         self.changed.set()
 
-    def _read(self) -> None:
-        pipes = {pipe: _LineBuffer() for pipe in (self._popen.stdout, self._popen.stderr) if pipe}
-        with selectors.DefaultSelector() as selector:
-            for pipe in pipes:
-                selector.register(pipe, selectors.EVENT_READ)
-            while selector.get_map():
-                for key, _ in selector.select():
-                    data = os.read(key.fd, 65536)
-                    pipe = cast(Any, key.fileobj)
-                    for line in pipes[pipe].feed(data):
-                        self._line(line)
-                    if not data:
-                        selector.unregister(pipe)
-                        pipe.close()
+    def _read(self, pipe: IO[bytes]) -> None:
+        buffer = _LineBuffer()
+        with pipe:
+            while data := os.read(pipe.fileno(), 65536):
+                for line in buffer.feed(data):
+                    self._line(line)
+                self.changed.set()
+            for line in buffer.feed(b""):
+                self._line(line)
 
     def _line(self, line: bytes) -> None:
         if line.startswith(_STATE_PREFIX):
@@ -202,8 +232,8 @@ class Child:
             if text:
                 self._tail.append(text)
                 log.debug("[%d] %s", self.pid, text)
+                self._on_line(text)
         self._lines += 1
-        self.changed.set()
 
     def _state(self, payload: bytes) -> None:
         try:

@@ -1,36 +1,37 @@
 """One llama-server under supervision: start, watch, stop. The only writer of its state.
 
-    STOPPED ──start()──▶ STARTING ──/health 200──▶ READY ──stop()──▶ STOPPING ──▶ STOPPED
+    STOPPED ──start()──▶ STARTING ──/health 200──▶ READY ──stop(), idle──▶ STOPPING ──▶ STOPPED
        ▲                    │  │                     │
-       └──stop() meanwhile──┘  └──exit, stall──▶ FAILED ◀──exit──┘
+       └── called off ──────┘  └──exit, stall──▶ FAILED ◀──exit──┘
 
-Many callers may wait on one start; each of them gets the same outcome. A server that died is
-started again by the next ``start()``.
+A start runs in a thread of its own. Many callers may wait for one start, and each of them gets
+the same outcome; when the last of them gives up waiting, the start is called off. A server that
+died is FAILED at once, and the next ``start()`` starts it again (see ``restart``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
-import enum
-import os
+import contextlib
 import threading
+from collections.abc import Iterator
 
 from rocm_core.client import AsyncClient, Client
 from rocm_core.config import LoadConfig, Timeouts
-from rocm_core.errors import (
-    ConfigError,
-    PortInUse,
-    ProtocolError,
-    RocmError,
-    ServerDied,
-    ServerStopped,
-    ServerUnreachable,
-)
+from rocm_core.errors import ConfigError, PortInUse, RocmError, ServerStopped
 from rocm_core.gguf import check_gguf
+from rocm_core.metrics import Metrics, snapshot
 from rocm_core.refs import ModelRef
+from rocm_core.server import lifetime
+from rocm_core.server.attachment import Attachment
+from rocm_core.server.attempt import Attempt
 from rocm_core.server.find import Engine, find_engine
-from rocm_core.server.instance import Instance, OnProgress
+from rocm_core.server.instance import Instance
+from rocm_core.server.observers import EventStream, Observer, Observers, Subscription
+from rocm_core.server.restart import CrashHistory
+from rocm_core.server.running import OnProgress, Running, again
+from rocm_core.server.state import LoadProgress, LogLine, Restart, State, StateChanged
+from rocm_core.server.vram import VramUsed, await_vram, vram_used
 
 _PORT_ATTEMPTS = 3
 _STOP_GRACE = 5.0
@@ -38,44 +39,54 @@ _STOP_GRACE = 5.0
 _OWN_TIMEOUTS = Timeouts(first_token=None)
 
 
-class State(enum.Enum):
-    """Where a server is in its life."""
-
-    STOPPED = "stopped"
-    STARTING = "starting"
-    READY = "ready"
-    STOPPING = "stopping"
-    FAILED = "failed"
-
-
 class Server:
     """One supervised llama-server process, or the embedded engine in a process of its own.
 
     Constructing it starts nothing. Thread-safe. The process ends with ``stop()``, with this
-    program, or with this program's death.
+    program, or with this program's death. With ``keep_alive`` it belongs to a keeper that other
+    programs share and that outlives this one: ``start`` finds or makes it, ``stop`` lets go.
     """
 
     def __init__(
-        self, ref: ModelRef, config: LoadConfig | None = None, timeouts: Timeouts = _OWN_TIMEOUTS
+        self,
+        ref: ModelRef,
+        config: LoadConfig | None = None,
+        timeouts: Timeouts = _OWN_TIMEOUTS,
+        *,
+        crashes: CrashHistory | None = None,
+        vram_used: VramUsed = vram_used,
     ) -> None:
         """Args:
             ref: a file or a download (see ``rocm_core.refs.resolve_ref``).
             config: how to run it.
             timeouts: limits of its clients' requests.
+            crashes: how often it may be restarted; default: 5 times within 300 s.
+            vram_used: reads the bytes of VRAM in use; a restart waits for what the dead
+                process held.
 
         Raises:
             ConfigError: ``ref`` is a URL, so there is nothing to start.
         """
         if ref.kind == "url":
-            raise ConfigError(f"{ref.value} is a server already; there is nothing to start")
+            raise ConfigError(f"{ref.name} is a server already; there is nothing to start")
         self.ref = ref
         self.config = config or LoadConfig()
+        self._metrics: Metrics | None = None
         self._timeouts = timeouts
+        self._crashes = crashes or CrashHistory()
+        self._vram_used = vram_used
+        self._vram_before: int | None = None
+        self._reset()
+        lifetime.every.add(self)
+
+    def _reset(self) -> None:
         self._change = threading.Condition()
+        self._observers = Observers()
         self._state = State.STOPPED
         self._failure: RocmError | None = None
-        self._instance: Instance | None = None
-        self._owner_pid = os.getpid()
+        self._running: Running | None = None
+        self._gone: Running | None = None
+        self._attempt: Attempt | None = None
 
     def __repr__(self) -> str:
         return f"Server({self.ref.name!r}, {self.state.value})"
@@ -85,67 +96,110 @@ class Server:
     @property
     def state(self) -> State:
         """Where it is in its life; a process that died by itself is FAILED at once."""
-        instance = self._instance
-        if self._state is State.READY and instance and instance.child.exited.is_set():
-            return State.FAILED
         return self._state
 
     @property
+    def failure(self) -> RocmError | None:
+        """Why it is FAILED."""
+        return self._failure if self._state is State.FAILED else None
+
+    @property
     def is_running(self) -> bool:
-        """Ready to answer, and owned by this process (not by one it was forked from)."""
-        return self.state is State.READY and self._owner_pid == os.getpid()
+        """Ready to answer."""
+        return self._state is State.READY
 
     @property
     def pid(self) -> int | None:
         """Process id, while there is a process."""
-        instance = self._instance
-        return instance.child.pid if instance and not instance.child.exited.is_set() else None
+        running = self._running
+        return running.pid if running else None
 
     @property
     def url(self) -> str | None:
         """``http://127.0.0.1:PORT``, or ``None`` when it listens on a unix socket."""
-        instance = self._instance
-        return instance.address.url if instance and instance.address.port is not None else None
+        running = self._running if self.is_running else None
+        return running.address.url if running and running.address.port is not None else None
 
     @property
     def api_key(self) -> str | None:
         """The private key of the running server, for clients other than ours."""
-        return self._instance.key if self._instance else None
+        running = self._running if self.is_running else None
+        return running.key if running else None
 
     @property
     def client(self) -> Client:
         """The blocking client of the running server.
 
         Raises:
+            ServerDied: it crashed.
             ServerStopped: there is no running server.
         """
-        return self._running().client
+        return self._ready().client
 
     @property
     def aclient(self) -> AsyncClient:
         """The asyncio client of the running server; raises like ``client``."""
-        return self._running().aclient
+        return self._ready().aclient
 
     def log_tail(self) -> list[str]:
         """The last lines the process printed, oldest first."""
-        return self._instance.child.tail() if self._instance else []
+        running = self._running
+        return running.tail() if running else []
 
-    def get_metrics(self) -> dict[str, float]:
-        """llama-server's own gauges and counters (``GET /metrics``)."""
-        return self.client.metrics()
+    def get_metrics(self) -> Metrics:
+        """CPU, memory, GPUs, slots and speeds; speeds and shares since the last such call."""
+        self._metrics = snapshot(self.client, self.pid, previous=self._metrics)
+        return self._metrics
 
-    def _running(self) -> Instance:
-        if self._instance is None:
-            raise self._failure or ServerStopped(f"the server of {self.ref.name} is not running")
-        return self._instance
+    async def aget_metrics(self) -> Metrics:
+        """``get_metrics`` without blocking the event loop."""
+        return await asyncio.to_thread(self.get_metrics)
 
-    # -- life -------------------------------------------------------------------------------
+    def _ready(self) -> Running:
+        running, failure = self._running, self._failure
+        if running is not None and self._state is State.READY:
+            return running
+        if failure is not None:
+            raise again(failure)
+        raise ServerStopped(f"the server of {self.ref.name} is not running")
+
+    # -- observers --------------------------------------------------------------------------
+
+    def subscribe(self, callback: Observer) -> Subscription:
+        """Call ``callback`` with every ``ServerEvent`` from now on, in a thread of its own.
+
+        A slow or raising callback harms nobody but itself; if it falls far behind it misses
+        log lines, never a state. ``close()`` the subscription to end it.
+        """
+        return self._observers.subscribe(callback)
+
+    def events(self) -> EventStream:
+        """Every ``ServerEvent`` from now on, for ``async for`` on the running event loop."""
+        return self._observers.stream()
+
+    def log_line(self, text: str) -> None:
+        """The process printed a line (for the floor below)."""
+        if self._observers:  # there may be millions of lines, and nobody to hear them
+            self._observers.tell(LogLine(text))
+
+    def ended(self, running: Running) -> None:
+        """The process is gone (for the floor below)."""
+        with self._change:
+            self._gone = running
+            if running is not self._running or self._state is not State.READY:
+                return
+            self._failure = None if running.discarded else running.death()
+            if self._failure is not None:
+                self._crashes.add(self._failure)
+            self._set(State.FAILED if self._failure else State.STOPPED)
+
+    # -- start ------------------------------------------------------------------------------
 
     def start(self, on_progress: OnProgress | None = None) -> None:
         """Start it, or wait until the start that is under way is done. Ready already: returns.
 
         Args:
-            on_progress: called with the share of the load done (0..1) as it grows.
+            on_progress: called in this thread with the share of the load done (0..1).
 
         Raises:
             EngineNotFound: nothing to run.
@@ -153,113 +207,202 @@ class Server:
             ServerStartError: the process exited; not retried, but for a lost port race.
             ServerStalled: no progress for ``stall_timeout``.
             ServerStopped: ``stop()`` was called meanwhile.
+            ServerDied: it crashed, and is not to be restarted (again).
         """
-        if self.is_running:
+        if self._in_use():
             return
-        with self._change:
-            waited = self._await_turn()
-            if self.is_running:
-                return
-            if waited and self._failure is not None:
-                raise self._failure
-            self._failure = None
-            self._set(State.STARTING)
-        try:
-            self._start(on_progress or (lambda share: None))
-        except BaseException as error:
-            self._discard(_STOP_GRACE)
-            with self._change:
-                self._failure = error if isinstance(error, RocmError) else None
-                self._set(State.STOPPED if isinstance(error, ServerStopped) else State.FAILED)
-            raise
-
-    def _await_turn(self) -> bool:
-        waited = False
-        while self._state in (State.STARTING, State.STOPPING):
-            waited = True
-            self._change.wait()
-        return waited
+        attempt = self._join()
+        if attempt is not None:
+            with self._following(attempt):
+                attempt.follow(on_progress)
 
     async def astart(self, on_progress: OnProgress | None = None) -> None:
-        """``start`` without blocking the event loop."""
-        if not self.is_running:
-            await asyncio.to_thread(self.start, on_progress)
+        """``start`` without blocking the event loop; ``on_progress`` is called on the loop."""
+        if self._in_use():
+            return
+        attempt = self._join()
+        if attempt is not None:
+            with self._following(attempt):
+                await attempt.afollow(on_progress)
+
+    def _in_use(self) -> bool:
+        with self._change:
+            if self._running is None or self._state is not State.READY:
+                return False
+            self._running.touch()
+            return True
+
+    def _join(self) -> Attempt | None:
+        with self._change:
+            if self._in_use():
+                return None
+            attempt = self._attempt
+            if attempt is None or attempt.called_off:
+                if refusal := self._crashes.refusal(self.failure, self.config.restart):
+                    raise refusal
+                attempt = self._attempt = Attempt()
+                threading.Thread(
+                    target=self._run, args=(attempt,), name="rocm-start", daemon=True
+                ).start()
+            attempt.followers += 1
+            return attempt
+
+    @contextlib.contextmanager
+    def _following(self, attempt: Attempt) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            with self._change:
+                attempt.followers -= 1
+                if not attempt.followers and not attempt.over:
+                    self._call_off(attempt)
+
+    def _call_off(self, attempt: Attempt) -> None:
+        attempt.called_off = True
+        if attempt is self._attempt and self._state is State.STARTING:
+            self._set(State.STOPPING)  # the starting thread sees it and cleans up
+        self._change.notify_all()
+
+    def _run(self, attempt: Attempt) -> None:
+        try:
+            self._begin(attempt)
+            if not self.config.keep_alive:
+                self._recover(attempt)
+            self._bring_up(attempt)
+        except BaseException as error:
+            self._fail(attempt, error)
+        else:
+            attempt.finish(None)
+
+    def _begin(self, attempt: Attempt) -> None:
+        with self._change:
+            self._change.wait_for(lambda: self._state not in (State.STARTING, State.STOPPING))
+            self._check(attempt)
+            self._set(State.STARTING)
+        self._discard(0.0)  # what is left of a process that died
+
+    def _recover(self, attempt: Attempt) -> None:
+        """After a crash: wait as long as the backoff says, and for the VRAM."""
+        uses_gpu = self.config.gpu_layers != 0
+        reasons = self._crashes.reasons
+        if reasons:
+            delay = self._crashes.delay()
+            self._observers.tell(Restart(len(reasons), delay, reasons[-1]))
+            self._pause(attempt, delay)
+            if uses_gpu:
+                await_vram(self._vram_before, self._vram_used, lambda s: self._pause(attempt, s))
+        elif uses_gpu:
+            self._vram_before = self._vram_used()
+
+    def _bring_up(self, attempt: Attempt) -> None:
+        engine = find_engine(self.config.engine, self.config.server_path)
+        if self.ref.kind == "file":
+            check_gguf(self.ref.value)
+        for number in range(1, _PORT_ATTEMPTS + 1):
+            try:
+                self._launch(engine, attempt)
+                return
+            except PortInUse:
+                if self.config.port != 0 or number == _PORT_ATTEMPTS:
+                    raise
+                self._discard(_STOP_GRACE)
+
+    def _launch(self, engine: Engine, attempt: Attempt) -> None:
+        def progress(share: float) -> None:
+            attempt.progress(share)
+            self._observers.tell(LoadProgress(share))
+
+        cls = Attachment if self.config.keep_alive else Instance
+        running = cls(self.ref, self.config, engine, self._timeouts, self)
+        self._running = running
+        lifetime.live.add(self)
+        running.await_ready(progress, lambda: attempt.called_off)
+        progress(1.0)
+        with self._change:
+            self._check(attempt)
+            if self._gone is running:
+                raise running.death() or ServerStopped(f"{self.ref.name} was stopped")
+            self._failure = None
+            self._attempt = None
+            running.touch()
+            self._set(State.READY)
+
+    def _fail(self, attempt: Attempt, error: BaseException) -> None:
+        self._discard(_STOP_GRACE)
+        with self._change:
+            stopped = isinstance(error, ServerStopped)
+            self._failure = error if isinstance(error, RocmError) and not stopped else None
+            if self._failure is not None and self._crashes.reasons:
+                self._crashes.add(self._failure)
+            if self._attempt is attempt:
+                self._attempt = None
+            self._set(State.STOPPED if stopped else State.FAILED)
+            attempt.finish(error)
+            self._change.notify_all()
+
+    def _pause(self, attempt: Attempt, seconds: float) -> None:
+        with self._change:
+            self._change.wait_for(lambda: attempt.called_off, seconds)
+            self._check(attempt)
+
+    def _check(self, attempt: Attempt) -> None:
+        if attempt.called_off:
+            raise ServerStopped(f"the start of {self.ref.name} was called off")
+
+    # -- stop -------------------------------------------------------------------------------
 
     def stop(self, grace: float = _STOP_GRACE) -> None:
         """End the process: own streams broken off, SIGTERM twice, SIGKILL after ``grace`` s.
 
-        Returns when it is reaped. A start that is under way fails with ``ServerStopped``.
+        Returns when it is reaped. A start that is under way fails with ``ServerStopped``. With
+        ``keep_alive`` the process goes on without us (``llama-rocm stop`` ends it).
         """
         with self._change:
-            if self._state is State.STARTING:
-                self._set(State.STOPPING)  # the starting thread sees it and cleans up
-                self._change.wait_for(lambda: not self._called_off())
+            attempt = self._attempt
+            if attempt is not None:
+                self._call_off(attempt)
+                self._change.wait_for(lambda: attempt.over)
                 return
+            self._change.wait_for(lambda: self._state is not State.STOPPING)
             if self._state not in (State.READY, State.FAILED):
                 return
             self._set(State.STOPPING)
         self._discard(grace)
         with self._change:
+            self._crashes.clear()
+            self._failure = None
             self._set(State.STOPPED)
+
+    def leave_if_idle(self, running: Running, limit: float) -> float | None:
+        """Let go of a shared server that this program has not used for ``limit`` seconds.
+
+        From then on nothing here uses it: the next ``start()`` attaches anew.
+
+        Returns:
+            Seconds since the last use if that is too short, or ``None`` if it was let go.
+        """
+        with self._change:
+            if running is self._running and self._state is State.READY:
+                idle = running.idle_for()
+                if idle < limit:
+                    return idle
+                self._set(State.STOPPED)
+            return None
 
     def _set(self, state: State) -> None:
         self._state = state
+        self._observers.tell(StateChanged(state, self.failure))
         self._change.notify_all()
 
-    def _start(self, on_progress: OnProgress) -> None:
-        self._discard(0.0)  # what is left of a process that died
-        engine = find_engine(self.config.engine, self.config.server_path)
-        if self.ref.kind == "file":
-            check_gguf(self.ref.value)
-        for attempt in range(1, _PORT_ATTEMPTS + 1):
-            try:
-                self._launch(engine, on_progress)
-                return
-            except PortInUse:
-                if self.config.port != 0 or attempt == _PORT_ATTEMPTS:
-                    raise
-                self._discard(_STOP_GRACE)
-
-    def _launch(self, engine: Engine, on_progress: OnProgress) -> None:
-        self._owner_pid = os.getpid()
-        instance = Instance(self.ref, self.config, engine, self._timeouts, self._diagnose)
-        self._instance = instance
-        _live.add(self)
-        instance.await_ready(on_progress, self._called_off)
-        with self._change:
-            if self._called_off():
-                raise ServerStopped(f"the start of {self.ref.name} was called off by stop()")
-            self._set(State.READY)
-        on_progress(1.0)
-
-    def _called_off(self) -> bool:
-        return self._state is State.STOPPING
-
     def _discard(self, grace: float) -> None:
-        instance, self._instance = self._instance, None
-        # A forked copy of the program owns neither the process nor its socket.
-        if instance is not None and self._owner_pid == os.getpid():
-            instance.discard(grace)
-        _live.discard(self)
+        running, self._running = self._running, None
+        if running is not None:
+            running.discard(grace)
+        lifetime.live.discard(self)
 
-    def _diagnose(self, error: RocmError) -> RocmError:
-        """Why a request failed: the process may have died, or been stopped by us."""
-        if not isinstance(error, (ServerUnreachable, ProtocolError)):
-            return error
-        instance = self._instance
-        if instance is None or self._state in (State.STOPPING, State.STOPPED):
-            return ServerStopped(f"the server of {self.ref.name} was stopped while in use")
-        # The kernel closes a dying process's sockets a moment before it can be reaped.
-        if not instance.child.exited.wait(0.5):
-            return error
-        text = f"the server of {self.ref.name} {instance.exit_in_words()} while in use"
-        return instance.error(ServerDied, text)
-
-
-_live: set[Server] = set()
-
-
-@atexit.register
-def _stop_all() -> None:
-    for server in list(_live):
-        server.stop(grace=1.0)
+    def forked(self) -> None:
+        """In a forked copy of the program: the process and its state stay with the original."""
+        running = self._running
+        self._reset()
+        if running is not None:
+            running.disown()

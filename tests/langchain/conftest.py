@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from langchain_rocm import ChatRocm
 from rocm_core.config import Engine
+
+CHAT_MODEL = os.environ.get("LLAMA_ROCM_CHAT_MODEL", "demo")
+"""The model of the tests that need one with some understanding: any GGUF file."""
+
+
+@pytest.fixture(scope="session")
+def chat_model_path() -> str:
+    """The reference of that model."""
+    return CHAT_MODEL
 
 
 @pytest.fixture(scope="module")

@@ -81,6 +81,12 @@ def test_batch(chat: ChatRocm) -> None:
     assert [answer.text for answer in answers] == [ANSWER] * 5
 
 
+async def test_a_batch_of_any_size_waits_for_its_turn(chat: ChatRocm) -> None:
+    answers = await chat.abatch(["Hi"] * 60, max_tokens=2)
+    assert len({answer.content for answer in answers}) == 1
+    assert chat.text_model.connection.config.max_queue is None
+
+
 async def test_abatch(chat: ChatRocm) -> None:
     answers = await chat.abatch(["a", "b", "c", "d", "e"])
     assert [answer.text for answer in answers] == [ANSWER] * 5

@@ -126,7 +126,6 @@ def test_the_messages_stay_as_they_were() -> None:
     "part",
     [
         {"type": "video", "url": "https://example.com/a.mp4"},
-        {"type": "file", "base64": "AAAA", "mime_type": "application/pdf"},
         {"type": "image", "mime_type": "image/png"},
         {"type": "image_url"},
         {"type": "text"},
@@ -135,6 +134,19 @@ def test_the_messages_stay_as_they_were() -> None:
 )
 def test_unknown_content_is_refused(part: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="it takes text, image_url and input_audio"):
+        one(HumanMessage([part]))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "file", "base64": "AAAA", "mime_type": "application/pdf"},
+        {"type": "file", "file": {"file_data": "AAAA", "filename": "a.pdf"}},
+        {"type": "file", "url": "https://example.com/a.pdf"},
+    ],
+)
+def test_documents_are_refused_with_the_way_out(part: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"reads no PDF.*Extract its text"):
         one(HumanMessage([part]))
 
 

@@ -9,9 +9,11 @@ import pytest
 
 from langchain_rocm import ChatRocm, RocmLLM, errors
 from rocm_core.errors import RocmError, ServerBusy, ServerLoading, StreamInterrupted
-from rocm_core.types import StreamEvent
+from rocm_core.types import ServerProps, StreamEvent
 
 EVENTS = [StreamEvent("a"), StreamEvent("b"), StreamEvent(finish_reason="stop", model="m")]
+PROPS = ServerProps(0, 0, "", "", "", {}, {}, "", {})
+TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {}}}
 Script = list[list[StreamEvent | RocmError]]
 
 
@@ -21,6 +23,19 @@ class ScriptedModel:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.requests: list[dict[str, Any]] = []
+        self.connection = self.template = self
+
+    def ready(self) -> ServerProps:
+        return PROPS
+
+    async def aready(self) -> ServerProps:
+        return PROPS
+
+    def fit(self, messages: Any) -> Any:
+        return messages
+
+    async def afit(self, messages: Any) -> Any:
+        return messages
 
     def chat_events(
         self, messages: Any, config: Any, **fields: Any
@@ -113,13 +128,14 @@ def test_an_empty_stream_is_an_empty_answer() -> None:
 
 def test_what_is_requested() -> None:
     chat, model = scripted([[*EVENTS]], temperature=0.0, stop=["x"])
-    chat.invoke("Hi", model="other", top_k=3, tools=[{"type": "function"}], stream=False)
+    chat.invoke("Hi", model="other", top_k=3, tools=[TOOL], stream=False)
     [request] = model.requests
     config = request.pop("config")
     assert request == {
         "messages": [{"role": "user", "content": "Hi"}],
         "model": "other",
-        "tools": [{"type": "function"}],
+        "tools": [TOOL],
+        "tool_choice": "auto",
     }
     assert (config.temperature, config.top_k, config.stop) == (0.0, 3, ("x",))
     assert config.max_tokens is None

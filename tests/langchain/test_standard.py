@@ -1,12 +1,14 @@
-"""LangChain's own standard suites, on the demo model in the embedded engine.
+"""LangChain's own standard suites. One test is expected to fail, for a reason upstream.
 
-No standard test is overridden. What this package does not claim is said by the properties.
+``TestUnit``: no server. ``TestReal…``: the model of the fixture ``chat_model_path`` on a real
+engine. ``TestScripted``: the same suite against a server that understands, over the same wire;
+it shows the plumbing of those tests that need a model with understanding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -17,21 +19,36 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_rocm import ChatRocm
+from rocm_core.config import Engine
+from rocm_core.gguf import read_gguf
+from rocm_core.refs import resolve_ref
+from tests.langchain.conftest import CHAT_MODEL
+from tests.langchain.scripted import scripted, understanding
 
-PARAMS = {"model": "demo", "engine": "embedded"}
+# The suite's tests that ask for understanding: to call a tool unforced, or with what was said.
+_NEED_UNDERSTANDING = (
+    "test_tool_calling",
+    "test_tool_calling_async",
+    "test_agent_loop",
+    "test_unicode_tool_call_integration",
+    "test_tool_calling_with_no_arguments",
+    "test_bind_runnables_as_tools",
+    "test_structured_few_shot_examples",
+)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_server() -> Iterator[None]:
-    """Keep a share in the server, so that each test's own model finds it running."""
-    chat = ChatRocm(**PARAMS)  # type: ignore[arg-type]
-    chat.text_model.load()
-    yield
-    chat.close()
+def understands() -> bool:
+    """Whether the model under test was trained to call tools: its template has thoughts."""
+    template = read_gguf(resolve_ref(CHAT_MODEL).value).chat_template or ""
+    return "<think>" in template
 
 
 class Claims:
-    """What is tested, and what it does not claim."""
+    """What is claimed; the rest is switched off by the suite's own properties.
+
+    A llama-server has one model and answers for it whatever ``model`` a call names: only the
+    scripted server overrides models. Images and audio need a multimodal model, and the internet.
+    """
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
@@ -39,24 +56,119 @@ class Claims:
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return PARAMS
+        return {"model": CHAT_MODEL, "engine": "embedded"}
 
     @property
-    def has_tool_calling(self) -> bool:
-        return False
+    def supports_json_mode(self) -> bool:
+        return True
 
     @property
-    def has_tool_choice(self) -> bool:
-        return False
+    def supported_usage_metadata_details(
+        self,
+    ) -> dict[Literal["invoke", "stream"], list[Any]]:
+        return {"invoke": ["cache_read_input"], "stream": ["cache_read_input"]}
 
-    @property
-    def has_structured_output(self) -> bool:
-        return False
+    def invoke_with_cache_read_input(self, *, stream: bool = False) -> Any:
+        chat = ChatRocm(**self.chat_model_params)
+        prompt = "The same words twice, so that the second time they are in the cache."
+        chat.invoke(prompt, max_tokens=1)
+        if not stream:
+            return chat.invoke(prompt, max_tokens=1)
+        first, *rest = chat.stream(prompt, max_tokens=1)
+        return first + rest
 
 
 class TestUnit(Claims, ChatModelUnitTests):
     """No server, no model."""
 
+    @pytest.mark.xfail(
+        strict=True,
+        raises=ValueError,
+        reason="langchain-core loads, even with allowed_objects='all', the classes of its own "
+        "closed list only (https://github.com/langchain-ai/langchain/pull/36510 adds one); "
+        "test_serialization.py shows the round trip with the class named",
+    )
+    def test_serdes(self, model: BaseChatModel, snapshot: Any) -> None:
+        super().test_serdes(model, snapshot)
 
-class TestIntegration(Claims, ChatModelIntegrationTests):
-    """Against the running server."""
+    @property
+    def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
+        return (
+            {"LLAMA_ROCM_API_KEY": "key"},
+            {"base_url": "http://localhost:9931"},
+            {"api_key": "key"},
+        )
+
+
+@pytest.fixture
+def _if_it_understands(request: pytest.FixtureRequest) -> None:
+    name = request.node.originalname
+    if name in _NEED_UNDERSTANDING and not understands():
+        pytest.skip("this model cannot understand; TestScripted runs it")
+
+
+@pytest.mark.usefixtures("_if_it_understands", "real_server")
+class Real(Claims, ChatModelIntegrationTests):
+    """Against a running server."""
+
+    engine: Engine
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {"model": CHAT_MODEL, "engine": self.engine}
+
+
+@pytest.fixture(scope="class")
+def real_server(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keeps a share in the server, so that each test's own model finds it running."""
+    engine = request.cls.engine
+    if engine == "binary":
+        from tests.conftest import HAS_BINARY, NO_BINARY
+
+        if not HAS_BINARY:
+            pytest.skip(NO_BINARY)
+    chat = ChatRocm(model=CHAT_MODEL, engine=engine)
+    chat.text_model.load()
+    yield
+    chat.close()
+
+
+class TestRealEmbedded(Real):
+    """The embedded engine."""
+
+    engine: Engine = "embedded"
+
+
+class TestRealBinary(Real):
+    """A ``llama-server`` process."""
+
+    engine: Engine = "binary"
+
+
+@pytest.fixture(scope="class")
+def understanding_server(request: pytest.FixtureRequest) -> Iterator[None]:
+    with scripted(understanding) as server:
+        request.cls.url = server.url
+        yield
+
+
+@pytest.mark.usefixtures("understanding_server")
+class TestScripted(Claims, ChatModelIntegrationTests):
+    """Against a server that understands, and has several models."""
+
+    url: str = ""
+
+    @property
+    def supports_model_override(self) -> bool:
+        return True
+
+    @property
+    def model_override_value(self) -> str:
+        return "another"
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {"base_url": self.url}
+
+
+del Real, ChatModelIntegrationTests, ChatModelUnitTests

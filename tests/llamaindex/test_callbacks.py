@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +13,6 @@ from llama_index.core.callbacks import (
     LlamaDebugHandler,
     TokenCountingHandler,
 )
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
-from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.instrumentation.events.llm import (
     LLMChatEndEvent,
     LLMChatStartEvent,
@@ -29,34 +26,17 @@ from pydantic import SecretStr
 from llama_index_rocm import RocmLLM
 from models.build_demo import ANSWER, PIECES
 from rocm_core.errors import ContextOverflow
+from tests.llamaindex.observing import Collector, observed_events
 
 HELLO = [ChatMessage("Hello")]
 SPOKEN = len(PIECES) + 1  # the end token counts
 RESPONSES = len(PIECES) + 1  # one per piece, one at the end
 
 
-class Collector(BaseEventHandler):
-    """Keeps every event, as tracing back ends do."""
-
-    events: list[Any] = []  # noqa: RUF012 (pydantic copies it per instance)
-
-    @classmethod
-    def class_name(cls) -> str:
-        return "Collector"
-
-    def handle(self, event: BaseEvent, **_: Any) -> None:
-        self.events.append(event)
-
-    def counts(self) -> dict[str, int]:
-        return dict(Counter(type(event).__name__ for event in self.events))
-
-
 @pytest.fixture
 def seen() -> Iterator[Collector]:
-    root, collector = get_dispatcher(), Collector()
-    root.add_event_handler(collector)
-    yield collector
-    root.event_handlers.remove(collector)
+    with observed_events() as collector:
+        yield collector
 
 
 def watched(llm: RocmLLM, *handlers: Any) -> RocmLLM:

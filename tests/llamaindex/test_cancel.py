@@ -8,10 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from llama_index.core import PromptTemplate
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.callbacks import CallbackManager, LlamaDebugHandler
+from llama_index.core.tools import FunctionTool
+from pydantic import BaseModel
 
 from llama_index_rocm import RocmLLM
+from tests.fake_server import FakeServer
+from tests.llamaindex.scripts import raw_call, say, script, unfinished
 
 HELLO = [ChatMessage("Hello")]
 FREE_WITHIN = 0.1  # seconds
@@ -161,3 +166,68 @@ async def test_concurrent_calls_run_at_the_same_time(endless: RocmLLM) -> None:
     for stream in streams:
         await stream.aclose()
     await assert_afreed(endless)
+
+
+# -- tools and structured output ----------------------------------------------------------------
+
+
+class Named(BaseModel):
+    name: str
+
+
+def tools_stream(llm: RocmLLM) -> Any:
+    return llm.stream_chat_with_tools([TOOL], "Go.")
+
+
+def objects_stream(llm: RocmLLM) -> Any:
+    return llm.stream_structured_predict(Named, PromptTemplate("Go."))
+
+
+def tools_astream(llm: RocmLLM) -> Any:
+    return llm.astream_chat_with_tools([TOOL], "Go.")
+
+
+def objects_astream(llm: RocmLLM) -> Any:
+    return llm.astream_structured_predict(Named, PromptTemplate("Go."))
+
+
+TOOL = FunctionTool.from_defaults(lambda name: name, name="greet", description="Greet.")
+UNFINISHED: dict[Any, Any] = {
+    tools_stream: raw_call("greet", '{"name": "a b c'),
+    objects_stream: say('{"name": "a b c'),
+    tools_astream: raw_call("greet", '{"name": "a b c'),
+    objects_astream: say('{"name": "a b c'),
+}
+
+
+@pytest.mark.parametrize("open_stream", [tools_stream, objects_stream])
+def test_closing_hangs_up_whatever_is_streamed(open_stream: Any) -> None:
+    with FakeServer() as server:
+        script(server, unfinished(UNFINISHED[open_stream]))
+        responses = open_stream(RocmLLM(model=server.url))
+        next(responses)
+        responses.close()
+        assert server.requests[-1].disconnected.wait(FREE_WITHIN)
+
+
+@pytest.mark.parametrize("open_stream", [tools_astream, objects_astream])
+@pytest.mark.parametrize("how", ["aclose", "cancel"])
+async def test_leaving_hangs_up_whatever_is_streamed(open_stream: Any, how: str) -> None:
+    with FakeServer() as server:
+        script(server, unfinished(UNFINISHED[open_stream]))
+        responses = await open_stream(RocmLLM(model=server.url))
+        await anext(responses)
+        if how == "aclose":
+            await responses.aclose()
+        else:
+
+            async def read() -> None:
+                async for _ in responses:
+                    pass
+
+            task = asyncio.create_task(read())
+            await asyncio.sleep(0.05)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert await asyncio.to_thread(server.requests[-1].disconnected.wait, FREE_WITHIN)

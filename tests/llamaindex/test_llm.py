@@ -216,7 +216,7 @@ def test_metadata_before_the_start() -> None:
     assert metadata.context_window == CONTEXT
     assert metadata.num_output == 256
     assert metadata.is_chat_model
-    assert not metadata.is_function_calling_model
+    assert metadata.is_function_calling_model  # its template knows tools
     assert metadata.model_name == "demo"
     assert RocmLLM(model="demo", context_len=2048).metadata.context_window == 2048
     assert RocmLLM(model="demo", context_len=10**6).metadata.context_window == CONTEXT

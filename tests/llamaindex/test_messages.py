@@ -14,6 +14,7 @@ from llama_index.core.base.llms.types import (
     CachePoint,
     ChatMessage,
     CitableBlock,
+    CitationBlock,
     ContentBlock,
     DocumentBlock,
     ImageBlock,
@@ -126,6 +127,9 @@ def test_cache_points_and_thoughts_are_not_sent() -> None:
         DocumentBlock(data=b"%PDF-1.7", document_mimetype="application/pdf"),
         VideoBlock(video=b"video"),
         CitableBlock(title="t", source="s", content=[TextBlock(text="x")]),
+        CitationBlock(
+            cited_content=TextBlock(text="x"), source="s", title="t", additional_location_info={}
+        ),
     ],
     ids=lambda block: type(block).__name__,
 )

@@ -1,0 +1,84 @@
+"""Embeddings from a llama-server of their own, in embedding mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from langchain_core.embeddings import Embeddings
+from pydantic import Field
+
+from langchain_rocm.errors import model_errors
+from langchain_rocm.options import ServedOptions
+from rocm_core import LoadConfig
+
+_TEXTS_PER_SLOT = 8
+
+
+class RocmEmbeddings(ServedOptions, Embeddings):
+    """Vectors for texts, from a GGUF embedding model or a running server.
+
+        embeddings = RocmEmbeddings(model="path/to/bge-m3-Q8_0.gguf")
+        embeddings.embed_query("What is a kernel?")
+
+    Load options are those of ``rocm_core.LoadConfig``; ``ubatch_size`` (2048) is the longest text
+    in tokens. Texts are sent as they are (never as
+    token ids of some other tokenizer), several per request. The server is a second one beside
+    that of a chat model, and starts at first use.
+
+    Raises:
+        langchain_rocm.errors.ContextOverflow: a text is longer than the model reads at once;
+            split it, or raise ``ubatch_size`` up to the model's context length.
+        langchain_rocm.errors.NotSupported: the server embeds nothing (a chat server does not).
+    """
+
+    pooling: Literal["mean", "cls", "last"] | None = None
+    """How token vectors become one; ``None`` for the model's own way."""
+    normalize: bool = True
+    """Vectors of length 1, so that a dot product is the cosine."""
+    query_prefix: str = ""
+    """Put before each query, for models that were trained so (``"query: "``)."""
+    document_prefix: str = ""
+    """Put before each document (``"passage: "``)."""
+    texts_per_request: int | None = Field(default=None, ge=1)
+    """How many texts one request carries; ``None`` for 8 per slot of the server."""
+
+    def load_config(self) -> LoadConfig:
+        """As the base class, in embedding mode."""
+        return self.changed_config(embeddings=True, pooling=self.pooling)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """One vector per text, in their order."""
+        vectors: list[list[float]] = []
+        with model_errors():
+            slots = self.text_model.load().total_slots
+            for batch in self._batches([self.document_prefix + text for text in texts], slots):
+                vectors += self.text_model.embed(batch, normalize=self.normalize)
+        return vectors
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """``embed_documents`` for asyncio."""
+        vectors: list[list[float]] = []
+        with model_errors():
+            slots = (await self.text_model.aload()).total_slots
+            for batch in self._batches([self.document_prefix + text for text in texts], slots):
+                vectors += await self.text_model.aembed(batch, normalize=self.normalize)
+        return vectors
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of a query."""
+        with model_errors():
+            return self.text_model.embed([self.query_prefix + text], normalize=self.normalize)[0]
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """``embed_query`` for asyncio."""
+        with model_errors():
+            [vector] = await self.text_model.aembed(
+                [self.query_prefix + text], normalize=self.normalize
+            )
+            return vector
+
+    def _batches(self, texts: Sequence[str], slots: int) -> Iterator[Sequence[str]]:
+        size = self.texts_per_request or _TEXTS_PER_SLOT * max(1, slots)
+        for start in range(0, len(texts), size):
+            yield texts[start : start + size]

@@ -1,0 +1,117 @@
+"""Parts of a message's content, in the forms that llama-server takes.
+
+    text                              {"type": "text", "text": …}
+    image: URL, base64, file:// path  {"type": "image_url", "image_url": {"url": …}}
+    audio: base64 (wav, mp3)          {"type": "input_audio", "input_audio": {"data", "format"}}
+
+Whether the model can see or hear is said by the server (``modalities`` of ``GET /props``).
+"""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from langchain_core.messages import BaseMessage, HumanMessage, convert_to_openai_data_block
+
+from rocm_core.errors import ConfigError
+
+_AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "mp3": "mp3"}
+_NEEDS = {"image_url": ("vision", "see images"), "input_audio": ("audio", "hear audio")}
+
+
+def request_part(part: str | Mapping[str, Any], message: BaseMessage) -> dict[str, Any]:
+    """One part of the content of ``message``.
+
+    Raises:
+        ConfigError: llama-server takes no such part, or a file cannot be read.
+    """
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    kind = part.get("type", "text" if "text" in part else None)
+    if kind in ("text", "text-plain") and isinstance(part.get("text"), str):
+        return {"type": "text", "text": part["text"]}
+    if kind == "image_url" and "image_url" in part:
+        image = part["image_url"]
+        return _image({"url": image} if isinstance(image, str) else dict(image), message)
+    if kind == "input_audio" and "input_audio" in part:
+        return _audio(dict(part["input_audio"]))
+    if kind in ("image", "audio"):
+        return _data_part(part, message)
+    raise unknown_part(part, message)
+
+
+def _data_part(part: Mapping[str, Any], message: BaseMessage) -> dict[str, Any]:
+    """LangChain's own image and audio blocks."""
+    try:
+        converted = convert_to_openai_data_block(dict(part))
+    except (KeyError, ValueError) as error:
+        raise unknown_part(part, message) from error
+    if converted.get("type") == "image_url":
+        return _image(converted["image_url"], message)
+    if converted.get("type") == "input_audio":
+        return _audio(converted["input_audio"])
+    raise unknown_part(part, message)
+
+
+def _image(image: dict[str, Any], message: BaseMessage) -> dict[str, Any]:
+    url = image.get("url")
+    # Tools and models must not be able to have files of this machine read.
+    if isinstance(url, str) and url.startswith("file:") and isinstance(message, HumanMessage):
+        image = {**image, "url": _data_url(url)}
+    return {"type": "image_url", "image_url": image}
+
+
+def _data_url(url: str) -> str:
+    path = Path(unquote(urlsplit(url).path))
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read the image {path}: {error.strerror}") from error
+    mime = mimetypes.guess_type(path.name)[0] or "image/png"
+    return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _audio(audio: dict[str, Any]) -> dict[str, Any]:
+    format_ = str(audio.get("format", ""))
+    audio["format"] = _AUDIO_FORMATS.get(format_, format_)
+    return {"type": "input_audio", "input_audio": audio}
+
+
+def unknown_part(part: Mapping[str, Any], message: BaseMessage) -> ConfigError:
+    """The error for a part that cannot be sent."""
+    if "pdf" in str(part.get("mime_type")) or part.get("type") == "file":
+        return ConfigError(
+            "a file in a message cannot be sent: llama.cpp reads no PDF nor other documents. "
+            "Extract its text (LangChain's document loaders do), or send its pages as images."
+        )
+    return ConfigError(
+        f"a content part of type {part.get('type')!r} (keys {sorted(map(str, part))}) in a "
+        f"{type(message).__name__} cannot be sent to llama-server: it takes text, image_url and "
+        "input_audio parts."
+    )
+
+
+def refuse_blind(messages: Sequence[Mapping[str, Any]], modalities: Mapping[str, bool]) -> None:
+    """Images and audio need a model that can see and hear.
+
+    Args:
+        messages: of the request.
+        modalities: of the server; empty if it does not tell, and nothing is refused then.
+
+    Raises:
+        ConfigError: the model cannot.
+    """
+    for message in messages:
+        content = message.get("content")
+        for part in content if isinstance(content, list) else ():
+            ability, words = _NEEDS.get(part["type"], ("", ""))
+            if ability and modalities.get(ability) is False:
+                raise ConfigError(
+                    f"this model cannot {words}. Load one that can, with its projector "
+                    "(mmproj=…, a GGUF file that is published beside the model)."
+                )

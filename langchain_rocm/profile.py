@@ -1,0 +1,168 @@
+"""``ChatRocm.profile``: what the loaded model can do, asked of the server when it is first read.
+
+LangChain keeps the profile in a field that is filled when a model is constructed. A server must
+not be started by constructing anything, so the field holds a dictionary that fills itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.model_profile import ModelProfile
+from pydantic import model_validator
+from typing_extensions import Self
+
+from langchain_rocm.errors import model_errors
+from langchain_rocm.options import LangChainOptions
+from rocm_core.types import ServerProps
+
+_EFFORTS = ["low", "medium", "high"]
+
+
+def profile_of(props: ServerProps, name: str) -> ModelProfile:
+    """The profile of the model behind a server's facts."""
+    caps, senses = props.chat_template_caps, props.modalities
+    tools = bool(caps.get("supports_tools", True))
+    thinks = "think" in props.chat_template or "reasoning" in props.chat_template
+    sees = bool(senses.get("vision"))
+    profile = ModelProfile(
+        name=name,
+        open_weights=True,
+        text_inputs=True,
+        image_inputs=sees,
+        image_url_inputs=sees,
+        image_tool_message=sees,
+        audio_inputs=bool(senses.get("audio")),
+        video_inputs=False,
+        pdf_inputs=False,
+        pdf_tool_message=False,
+        text_outputs=True,
+        image_outputs=False,
+        audio_outputs=False,
+        video_outputs=False,
+        tool_calling=tools,
+        tool_choice=tools,
+        tool_call_streaming=tools,
+        structured_output=True,
+        reasoning_output=thinks,
+        temperature=True,
+    )
+    if props.n_ctx:
+        profile["max_input_tokens"] = profile["max_output_tokens"] = props.n_ctx
+    if caps.get("supports_reasoning_effort"):
+        profile["reasoning_effort_levels"] = list(_EFFORTS)
+    return profile
+
+
+class LazyProfile(dict[str, Any]):
+    """A profile that is filled by the first look into it. Truth and ``repr`` do not look.
+
+    A copy knows nothing and nobody to ask: whoever copies a model gives its copy a profile.
+    """
+
+    def __init__(self, load: Callable[[], ModelProfile] | None = None) -> None:
+        super().__init__()
+        self._load = load
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (LazyProfile, ())
+
+    def _filled(self) -> dict[str, Any]:
+        if self._load is not None:
+            super().update(self._load())
+            self._load = None
+        return self
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return "LazyProfile(not read yet)" if self._load is not None else super().__repr__()
+
+    def __getitem__(self, key: str) -> Any:
+        self._filled()
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """As of a dict."""
+        self._filled()
+        return super().get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        self._filled()
+        return super().__contains__(key)
+
+    def __iter__(self) -> Iterator[str]:
+        self._filled()
+        return super().__iter__()
+
+    def __len__(self) -> int:
+        self._filled()
+        return super().__len__()
+
+    def keys(self) -> Any:
+        """As of a dict."""
+        self._filled()
+        return super().keys()
+
+    def items(self) -> Any:
+        """As of a dict."""
+        self._filled()
+        return super().items()
+
+    def values(self) -> Any:
+        """As of a dict."""
+        self._filled()
+        return super().values()
+
+    def copy(self) -> dict[str, Any]:
+        """A plain dict."""
+        return dict(self.items())
+
+    def __eq__(self, other: object) -> bool:
+        self._filled()
+        if isinstance(other, LazyProfile):
+            other._filled()
+        return super().__eq__(other)
+
+    __hash__ = None
+
+
+class ProfiledModel(LangChainOptions, BaseChatModel):
+    """A chat model whose profile is that of the model behind its server."""
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        """The facts of a server that runs already; no I/O."""
+        props = self._text_model.props if self._text_model else None
+        return profile_of(props, self.loaded_name()) if props else None
+
+    @model_validator(mode="after")
+    def _set_lazy_profile(self) -> Self:
+        if not self.profile:
+            self.profile = LazyProfile(self._loaded_profile)  # type: ignore[assignment]
+        return self
+
+    def _loaded_profile(self) -> ModelProfile:
+        with model_errors():
+            self.text_model.load()
+        return self._resolve_model_profile() or ModelProfile()
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        self._renew_profile()
+
+    def __copy__(self) -> Self:
+        twin = super().__copy__()
+        twin._renew_profile()
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        twin = super().__deepcopy__(memo)
+        twin._renew_profile()
+        return twin
+
+    def _renew_profile(self) -> None:
+        if isinstance(self.profile, LazyProfile):
+            self.profile = LazyProfile(self._loaded_profile)  # type: ignore[assignment]

@@ -1,0 +1,93 @@
+"""Reranking by a llama-server of its own, in reranking mode."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from langchain_core.callbacks import Callbacks
+from langchain_core.documents import BaseDocumentCompressor, Document
+from pydantic import Field
+
+from langchain_rocm.errors import model_errors
+from langchain_rocm.options import ServedOptions
+from rocm_core import LoadConfig
+
+# These give probabilities themselves (llama.cpp ``src/llama-graph.cpp``, pooling ``rank``).
+_GIVE_PROBABILITIES = ("qwen3",)
+
+
+class RocmRerank(ServedOptions, BaseDocumentCompressor):
+    """The documents that answer a query best, by a GGUF reranking model or a running server.
+
+        rerank = RocmRerank(model="path/to/bge-reranker-v2-m3-Q8_0.gguf", top_n=3)
+        retriever = ContextualCompressionRetriever(
+            base_compressor=rerank, base_retriever=store.as_retriever(search_kwargs={"k": 20})
+        )
+
+    Each document is returned with its score as ``metadata["relevance_score"]``, best first.
+    Load options are those of ``rocm_core.LoadConfig``; ``ubatch_size`` (2048) is the longest pair
+    of query and document in tokens. The server starts at first use.
+    """
+
+    top_n: int | None = Field(default=3, ge=1)
+    """How many documents to keep; ``None`` for all of them."""
+    normalize: bool | None = None
+    """Scores between 0 and 1 (the logistic function of the model's own), so that thresholds
+    mean something. ``None``: unless the model gives probabilities itself."""
+
+    def load_config(self) -> LoadConfig:
+        """As the base class, in reranking mode."""
+        return self.changed_config(rerank=True)
+
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> Sequence[Document]:
+        """The best documents, copied, with their scores."""
+        ranks = self.rank(query, [document.page_content for document in documents])
+        return [_scored(documents[index], score) for index, score in ranks]
+
+    async def acompress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> Sequence[Document]:
+        """``compress_documents`` for asyncio."""
+        ranks = await self.arank(query, [document.page_content for document in documents])
+        return [_scored(documents[index], score) for index, score in ranks]
+
+    def rank(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
+        """``(index, score)`` of the best texts, best first."""
+        if not texts:
+            return []
+        with model_errors():
+            ranks = self.text_model.rerank(query, texts, self._count(texts))
+            return self._normalized(ranks)
+
+    async def arank(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
+        """``rank`` for asyncio."""
+        if not texts:
+            return []
+        with model_errors():
+            ranks = await self.text_model.arerank(query, texts, self._count(texts))
+            return self._normalized(ranks)
+
+    def _count(self, texts: Sequence[str]) -> int:
+        return min(self.top_n or len(texts), len(texts))
+
+    def _normalized(self, ranks: list[tuple[int, float]]) -> list[tuple[int, float]]:
+        wanted = self.normalize
+        if wanted is None:
+            architecture = self.text_model.model_type or ""
+            wanted = not architecture.startswith(_GIVE_PROBABILITIES)
+        return [(index, _logistic(score)) for index, score in ranks] if wanted else ranks
+
+
+def _logistic(score: float) -> float:
+    # The form that does not overflow, for either sign.
+    if score >= 0:
+        return 1 / (1 + math.exp(-score))
+    return math.exp(score) / (1 + math.exp(score))
+
+
+def _scored(document: Document, score: float) -> Document:
+    metadata = {**document.metadata, "relevance_score": score}
+    return document.model_copy(update={"metadata": metadata})

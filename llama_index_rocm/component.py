@@ -1,0 +1,33 @@
+"""What the classes of this package share beyond their options: pickling, and asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from copy import copy
+from dataclasses import replace
+from typing import Any
+
+from rocm_core import LoadConfig, TextModel
+from rocm_core.adapter import RocmOptions
+
+
+class RocmComponent(RocmOptions):
+    """``RocmOptions`` of a LlamaIndex component."""
+
+    def __getstate__(self) -> dict[Any, Any]:
+        # LlamaIndex's own removes what cannot be pickled from the object itself: lend it a copy.
+        return super(RocmComponent, copy(self)).__getstate__()
+
+    def _in_mode(self, **mode: Any) -> LoadConfig:
+        """The load options, and for a server of our own what it has to be able to do."""
+        config = RocmOptions.load_config(self)
+        # LlamaIndex has a model_name of its own, for people; ours goes to the server.
+        name = self.model if self.base_url and self.model else None
+        remote = (self.base_url or self.model).startswith(("http://", "https://"))
+        return replace(config, model_name=name, **({} if remote else mode))
+
+    async def _amodel(self) -> TextModel:
+        # Looking for the model's file, a backend and an engine reads the disk.
+        if self._text_model is None:
+            await asyncio.to_thread(lambda: self.text_model)
+        return self.text_model

@@ -1,0 +1,88 @@
+"""``RocmEmbedding``: a LlamaIndex embedding model on llama-server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
+from pydantic import Field, model_validator
+
+from llama_index_rocm.component import RocmComponent
+from rocm_core import LoadConfig
+
+
+class RocmEmbedding(RocmComponent, BaseEmbedding):
+    """A GGUF embedding model on llama.cpp, or a running llama-server started with ``--embeddings``.
+
+        Settings.embed_model = RocmEmbedding(model="path/to/embedding-model.gguf")
+
+    The server starts at first use; ``close()`` lets go of it. A batch is one request; the
+    asynchronous methods never block the event loop. Errors are those of ``rocm_core.errors``;
+    a text longer than the model's context is refused, not cut.
+    """
+
+    embed_batch_size: int = Field(default=32, gt=0, le=2048)
+    """Texts of one request."""
+    pooling: str | None = None
+    """``mean``, ``cls``, ``last``; ``None`` for the model's own."""
+    normalize: bool | None = None
+    """To vectors of length 1; ``None`` for the server's default, which is the same."""
+    query_instruction: str | None = None
+    """Put in front of every query, if the model was trained with one (``"search_query: "``)."""
+    text_instruction: str | None = None
+    """Put in front of every text."""
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name in serialized form."""
+        return "rocm_embedding"
+
+    @model_validator(mode="after")
+    def _named(self) -> Any:
+        if "model_name" not in self.model_fields_set:
+            self.model_name = self.model or str(self.base_url)
+        return self
+
+    def load_config(self) -> LoadConfig:
+        """The load options, for a server in embedding mode."""
+        return self._in_mode(embeddings=True, pooling=self.pooling)
+
+    # -- one -------------------------------------------------------------------------------
+
+    def _get_query_embedding(self, query: str) -> Embedding:
+        return self._embed([query], self.query_instruction)[0]
+
+    async def _aget_query_embedding(self, query: str) -> Embedding:
+        return (await self._aembed([query], self.query_instruction))[0]
+
+    def _get_text_embedding(self, text: str) -> Embedding:
+        return self._embed([text], self.text_instruction)[0]
+
+    async def _aget_text_embedding(self, text: str) -> Embedding:
+        return (await self._aembed([text], self.text_instruction))[0]
+
+    # -- a batch ---------------------------------------------------------------------------
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return self._embed(texts, self.text_instruction)
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return await self._aembed(texts, self.text_instruction)
+
+    def _embed(self, texts: list[str], instruction: str | None) -> list[Embedding]:
+        if not texts:
+            return []
+        return self.text_model.embed(_instructed(texts, instruction), normalize=self.normalize)
+
+    async def _aembed(self, texts: list[str], instruction: str | None) -> list[Embedding]:
+        if not texts:
+            return []
+        model = await self._amodel()
+        return await model.aembed(_instructed(texts, instruction), normalize=self.normalize)
+
+
+def _instructed(texts: list[str], instruction: str | None) -> list[str]:
+    if not instruction:
+        return texts
+    space = "" if instruction[-1].isspace() else " "
+    return [f"{instruction}{space}{text}" for text in texts]

@@ -1,0 +1,106 @@
+"""``RocmRerank``: a LlamaIndex node postprocessor that reranks on llama-server."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+from llama_index_instrumentation import get_dispatcher
+from pydantic import Field
+
+from llama_index_rocm.component import RocmComponent
+from rocm_core import LoadConfig
+from rocm_core.errors import ConfigError
+
+dispatcher = get_dispatcher(__name__)
+
+
+class RocmRerank(RocmComponent, BaseNodePostprocessor):
+    """A GGUF reranking model on llama.cpp, or a running llama-server started with ``--rerank``.
+
+        engine = index.as_query_engine(
+            similarity_top_k=10, node_postprocessors=[RocmRerank(model="reranker.gguf", top_n=3)]
+        )
+
+    Each node is scored against the query by its text and metadata, as it was embedded; the
+    ``top_n`` best come back, best first, with the model's score (a logit for most models).
+    Errors are those of ``rocm_core.errors``.
+    """
+
+    top_n: int = Field(default=5, gt=0)
+    """How many nodes to keep."""
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name in serialized form."""
+        return "rocm_rerank"
+
+    def load_config(self) -> LoadConfig:
+        """The load options, for a server in reranking mode."""
+        return self._in_mode(rerank=True)
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        if not nodes:
+            return []
+        query = _query(query_bundle)
+        with self._observed(nodes, query) as ranked:
+            ranks = self.text_model.rerank(query.query_str, _texts(nodes), self.top_n)
+            ranked.extend(_picked(nodes, ranks))
+        return ranked
+
+    async def _apostprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        if not nodes:
+            return []
+        query = _query(query_bundle)
+        with self._observed(nodes, query) as ranked:
+            model = await self._amodel()
+            ranks = await model.arerank(query.query_str, _texts(nodes), self.top_n)
+            ranked.extend(_picked(nodes, ranks))
+        return ranked
+
+    @contextlib.contextmanager
+    def _observed(
+        self, nodes: list[NodeWithScore], query: QueryBundle
+    ) -> Iterator[list[NodeWithScore]]:
+        """LlamaIndex's events around the work; the caller fills the list with the result."""
+        name = self.loaded_name()
+        dispatcher.event(
+            ReRankStartEvent(query=query, nodes=nodes, top_n=self.top_n, model_name=name)
+        )
+        payload: dict[str, Any] = {
+            EventPayload.NODES: nodes,
+            EventPayload.MODEL_NAME: name,
+            EventPayload.QUERY_STR: query.query_str,
+            EventPayload.TOP_K: self.top_n,
+        }
+        ranked: list[NodeWithScore] = []
+        with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
+            yield ranked
+            event.on_end(payload={EventPayload.NODES: ranked})
+        dispatcher.event(ReRankEndEvent(nodes=ranked))
+
+
+def _query(query_bundle: QueryBundle | None) -> QueryBundle:
+    if query_bundle is None:
+        raise ConfigError("reranking needs the query: give query_bundle= or query_str=")
+    return query_bundle
+
+
+def _texts(nodes: Sequence[NodeWithScore]) -> list[str]:
+    return [node.node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes]
+
+
+def _picked(
+    nodes: Sequence[NodeWithScore], ranks: Sequence[tuple[int, float]]
+) -> list[NodeWithScore]:
+    # New objects: the retriever's keep the retriever's score.
+    return [NodeWithScore(node=nodes[index].node, score=score) for index, score in ranks]

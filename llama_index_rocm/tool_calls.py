@@ -1,0 +1,160 @@
+"""Tools of LlamaIndex as request fields, and the calls that come back. Pure.
+
+    tools, tool_choice, …  → offer()          → keyword arguments of ``chat``
+    ToolCallDelta          → ToolCalls.add()  → a ``ToolCallBlock`` per call, as it grows
+    a response             → selections()     → ``ToolSelection`` objects, for agents
+
+While a call is being written, its block has the arguments so far; at the end it has them whole.
+Arguments that are no JSON object stay text, and ``selections`` raises instead of letting a tool
+run with a part of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.tools import BaseTool
+from pydantic_core import from_json
+
+from llama_index_rocm.partial_json import PartialObject
+from rocm_core.errors import InvalidAnswer
+from rocm_core.tools import new_call_id
+from rocm_core.types import ToolCallDelta
+
+# ---------------------------------------------------------------------------
+# The request
+# ---------------------------------------------------------------------------
+
+
+def offer(
+    tools: Sequence[BaseTool], choice: Any, *, required: bool, parallel: bool
+) -> dict[str, Any]:
+    """Keyword arguments of ``chat`` that offer ``tools``; none without tools.
+
+    Args:
+        choice: as ``rocm_core.tools.tool_request`` takes it; ``None`` leaves it to ``required``.
+    """
+    if not tools:
+        return {}
+    return {
+        "tools": [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools],
+        "tool_choice": choice or (True if required else "auto"),
+        "parallel_tool_calls": parallel,
+    }
+
+
+def conversation(
+    history: Sequence[ChatMessage] | None, message: str | ChatMessage | None
+) -> list[ChatMessage]:
+    """The messages of a call; ``history`` itself stays as it is."""
+    messages = list(history or ())
+    if isinstance(message, str):
+        message = ChatMessage(role=MessageRole.USER, content=message)
+    return messages if message is None else [*messages, message]
+
+
+# ---------------------------------------------------------------------------
+# The answer
+# ---------------------------------------------------------------------------
+
+
+class ToolCalls:
+    """The calls of one answer, as they grow."""
+
+    def __init__(self) -> None:
+        self._calls: dict[int, _Call] = {}
+
+    def add(self, deltas: Sequence[ToolCallDelta]) -> None:
+        """Add the parts that one event brings."""
+        for delta in deltas:
+            call = self._calls.get(delta.index)
+            if call is None:
+                taken = {call.id for call in self._calls.values()}
+                id_ = delta.id if delta.id and delta.id not in taken else new_call_id()
+                call = self._calls[delta.index] = _Call(id_)
+            call.add(delta)
+
+    def blocks(self) -> list[ToolCallBlock]:
+        """The calls so far, with what there is of their arguments."""
+        return [call.block for call in self._calls.values()]
+
+    def whole(self) -> list[ToolCallBlock]:
+        """The calls at the end of the answer."""
+        return [call.whole() for call in self._calls.values()]
+
+
+class _Call:
+    def __init__(self, id_: str) -> None:
+        self.id = id_
+        self.block = ToolCallBlock(tool_call_id=id_, tool_name="")
+        self._arguments = ""
+        self._partial = PartialObject()
+
+    def add(self, delta: ToolCallDelta) -> None:
+        # A new block for each change, because the earlier responses keep theirs.
+        if delta.name and not self.block.tool_name:
+            self.block = self._block(delta.name, self._partial.value)
+        if delta.arguments:
+            self._arguments += delta.arguments
+            if self._partial.update(self._arguments):
+                self.block = self._block(self.block.tool_name, self._partial.value)
+
+    def whole(self) -> ToolCallBlock:
+        arguments = _object(self._arguments)
+        return self._block(
+            self.block.tool_name, self._arguments if arguments is None else arguments
+        )
+
+    def _block(self, name: str, arguments: dict[str, Any] | str) -> ToolCallBlock:
+        return ToolCallBlock(tool_call_id=self.id, tool_name=name, tool_kwargs=arguments)
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    """The JSON object that ``text`` is, if it is one; no text is no arguments."""
+    try:
+        value = from_json(text) if text.strip() else {}
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def selections(response: ChatResponse, *, some: bool) -> list[ToolSelection]:
+    """The calls of a response.
+
+    Args:
+        some: there has to be one.
+
+    Raises:
+        ValueError: there is none, and one was asked for.
+        InvalidAnswer: the arguments of a call are no JSON object.
+    """
+    blocks = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+    if some and not blocks:
+        raise ValueError(
+            "Expected at least one tool call, but got 0 tool calls. The model answered: "
+            f"{response.message.content!r}. tool_required=True makes it call one."
+        )
+    return [_selection(block) for block in blocks]
+
+
+def _selection(block: ToolCallBlock) -> ToolSelection:
+    given = block.tool_kwargs
+    arguments = _object(given) if isinstance(given, str) else given
+    if arguments is None:
+        raise InvalidAnswer(
+            f"the arguments for tool {block.tool_name!r} are no JSON object: {given!r}",
+            text=str(given),
+        )
+    return ToolSelection(
+        tool_id=block.tool_call_id or "", tool_name=block.tool_name, tool_kwargs=arguments
+    )
+
+
+def only_first_call(response: ChatResponse) -> ChatResponse:
+    """The response without any call but the first."""
+    calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+    response.message.blocks = [block for block in response.message.blocks if block not in calls[1:]]
+    return response

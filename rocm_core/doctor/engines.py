@@ -1,0 +1,169 @@
+"""The engine part: what there is to run llama.cpp with, and whether it can use the GPUs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rocm_core.config import Engine as Kind
+from rocm_core.errors import EngineNotFound
+from rocm_core.gpu import Gpu, Selection
+from rocm_core.gpu.names import build_covers
+from rocm_core.server.capabilities import Capabilities, Device, build_targets, capabilities
+from rocm_core.server.find import PATH_VARIABLE, Engine, find_engine
+from rocm_core.types import Check
+
+_GPU_BUILD = (
+    "put a ROCm or Vulkan build of llama-server on PATH or into ROCM_LLAMA_SERVER_PATH (releases "
+    "of ggml-org/llama.cpp or lemonade-sdk/llamacpp-rocm), or compile one: "
+    'CMAKE_ARGS="-DGGML_HIP=ON" pip install "llama-rocm[server]"'
+)
+_EMBEDDED = 'pip install "llama-rocm[embedded]"'
+_OTHER_TARGETS = "use a build for it (llamacpp-rocm has one per family of GPUs), or a Vulkan build"
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The engines that are installed, or why one is not.
+
+    Attributes:
+        named: somebody said which program to run, so it has to be there.
+    """
+
+    binary: Engine | EngineNotFound
+    embedded: Engine | EngineNotFound
+    named: bool
+
+    @property
+    def found(self) -> list[Engine]:
+        """Those that are there, the program first."""
+        return [e for e in (self.binary, self.embedded) if isinstance(e, Engine)]
+
+    @property
+    def gfx_targets(self) -> frozenset[str] | None:
+        """GPU targets of the program, where it tells."""
+        return build_targets(self.binary) if isinstance(self.binary, Engine) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """About the engines themselves, and about their use of the GPU.
+
+    Attributes:
+        seeing_gpu: the kinds of engine that see a GPU to compute on.
+    """
+
+    engines: list[Check]
+    gpu: list[Check]
+    seeing_gpu: frozenset[Kind]
+
+
+def find_engines(env: Mapping[str, str], server_path: str | os.PathLike[str] | None) -> Engines:
+    """Look for both engines."""
+    named = bool(server_path or env.get(PATH_VARIABLE))
+    return Engines(_found("binary", env, server_path), _found("embedded", env, None), named)
+
+
+def engine_checks(engines: Engines, selection: Selection, env: Mapping[str, str]) -> Findings:
+    """Ask the engines what they can do.
+
+    Args:
+        selection: the GPUs that would be used; their masks are set when devices are listed.
+    """
+    masked = {**env, **_masks(selection)}
+    binary, able = _engine("llama_server", engines.binary, masked)
+    embedded, also_able = _engine("embedded_engine", engines.embedded, masked)
+    if able is None and also_able is None:
+        binary = replace(binary, remedy=f"{_EMBEDDED} (CPU); {_GPU_BUILD}")
+    elif isinstance(engines.binary, EngineNotFound) and not engines.named:
+        binary = replace(binary, status="warning")
+    seeing: list[tuple[Kind, Capabilities | None]] = [("binary", able), ("embedded", also_able)]
+    if able is None:
+        why = "there is no llama-server that runs"
+        gpu = [Check(name, "skipped", why) for name in ("gpu_backend", "gpu_code")]
+    else:
+        gpu = [_backend(able, selection), _code(able, selection)]
+    kinds = frozenset(kind for kind, found in seeing if found and found.state == "gpu")
+    return Findings([binary, embedded], gpu, kinds)
+
+
+def _found(
+    kind: Kind, env: Mapping[str, str], server_path: str | os.PathLike[str] | None
+) -> Engine | EngineNotFound:
+    try:
+        return find_engine(kind, Path(server_path) if server_path else None, env)
+    except EngineNotFound as error:
+        return error
+
+
+def _masks(selection: Selection) -> dict[str, str]:
+    if not selection:
+        return {}  # the GPU of a Vulkan or CUDA build must not be hidden
+    return {name: value for name, value in selection.environment.items() if value is not None}
+
+
+def _engine(
+    name: str, engine: Engine | EngineNotFound, env: Mapping[str, str]
+) -> tuple[Check, Capabilities | None]:
+    if isinstance(engine, EngineNotFound):
+        detail, _, remedy = str(engine).partition(". ")
+        if name == "embedded_engine":
+            return Check(name, "skipped", detail, remedy), None
+        return Check(name, "failed", detail, remedy or _GPU_BUILD), None
+    where = f"{engine.argv[0]} ({engine.source})" if engine.kind == "binary" else engine.source
+    try:
+        able = capabilities(engine, env)
+    except EngineNotFound as error:
+        return Check(name, "failed", f"{where}: {error}", _GPU_BUILD), None
+    return Check(name, "ok", f"{where}, version {able.version or 'unknown'}"), able
+
+
+# -- the GPU ---------------------------------------------------------------------------------
+
+
+def _backend(able: Capabilities, selection: Selection) -> Check:
+    name, has = "gpu_backend", ", ".join(able.backends)
+    if able.state == "gpu":
+        return Check(name, "ok", f"{has} sees " + ", ".join(map(_described, able.devices)))
+    if able.failure is not None:
+        lead = f"{has}: " if has else ""
+        return Check(name, "failed", lead + able.failure.cause, able.failure.remedy)
+    if able.state == "cpu_only" and not selection:
+        return Check(name, "skipped", "a CPU build, and there is no GPU for another one")
+    if able.state == "cpu_only":
+        return Check(name, "failed", "a CPU build: it has no GPU backend", _GPU_BUILD)
+    if "--list-devices" not in able.flags:
+        remedy = "use a newer build; with this one only a load shows whether the GPU is used"
+        return Check(name, "warning", f"{has}, which cannot list its devices", remedy)
+    remedy = "make the GPU usable first (see above)" if not selection else _GPU_BUILD
+    return Check(name, "failed", f"{has} is there, and sees no device", remedy)
+
+
+def _described(device: Device) -> str:
+    gfx = f"{device.gfx}, " if device.gfx else ""
+    memory = f"{device.free_mib} of {device.total_mib} MiB free"
+    return f"{device.name} {device.description} ({gfx}{memory})"
+
+
+def _code(able: Capabilities, selection: Selection) -> Check:
+    name, targets = "gpu_code", able.gfx_targets
+    if "HIP" not in able.backends:
+        return Check(name, "skipped", "only HIP builds are made for certain GPUs")
+    if targets is None:
+        remedy = "the first answer tells: doctor asks for one below"
+        return Check(name, "warning", "the build does not tell which GPUs it has code for", remedy)
+    listed = ", ".join(sorted(targets))
+    if missing := [gpu for gpu in selection if not build_covers(targets, gpu.gfx)]:
+        detail = f"{_names(missing)} is not among the targets of the build: {listed}"
+        return Check(name, "failed", detail, _OTHER_TARGETS)
+    slow = able.rocblas_targets
+    if slow and (missing := [gpu for gpu in selection if gpu.gfx not in slow]):
+        detail = f"the rocBLAS beside it has no kernels for {_names(missing)}"
+        return Check(name, "warning", detail, _OTHER_TARGETS)
+    return Check(name, "ok", f"code for {listed}")
+
+
+def _names(gpus: list[Gpu]) -> str:
+    return ", ".join(dict.fromkeys(gpu.gfx or gpu.name for gpu in gpus))

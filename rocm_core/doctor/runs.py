@@ -1,0 +1,88 @@
+"""The run part: directories, and a real load with one token from the demo model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from rocm_core.config import GenerateConfig, LoadConfig
+from rocm_core.errors import RocmError
+from rocm_core.refs import models_in, resolve_ref
+from rocm_core.server import Server, rundir
+from rocm_core.server.diagnosis import gpu_problem, gpu_use
+from rocm_core.server.find import Engine
+from rocm_core.types import Check
+
+_MODEL_DIR = "ROCM_MODEL_DIR"
+_WHOLE_LOG = "llama-rocm chat Hello -m demo -v shows the whole log"
+_ONE_TOKEN = GenerateConfig(max_tokens=1)
+
+
+def run_checks(
+    engines: Sequence[Engine], seeing_gpu: Collection[str], env: Mapping[str, str]
+) -> list[Check]:
+    """Findings of what was tried.
+
+    Args:
+        seeing_gpu: kinds of engine that see a GPU; the others answer on the CPU.
+    """
+    answers = [_answer(engine, engine.kind in seeing_gpu) for engine in engines]
+    return [_models(env), _runtime_directory(), *answers]
+
+
+def _models(env: Mapping[str, str]) -> Check:
+    name, directory = "model_directory", env.get(_MODEL_DIR)
+    if not directory:
+        return Check(name, "ok", f"{_MODEL_DIR} is not set; models are named by path or org/repo")
+    path = Path(directory).expanduser()
+    if not path.is_dir():
+        remedy = f"correct or unset {_MODEL_DIR}"
+        return Check(name, "failed", f"{_MODEL_DIR}={directory} is no directory", remedy)
+    try:
+        number = len(models_in(path))
+    except OSError as error:
+        return Check(
+            name, "failed", f"{directory} cannot be read: {error}", "check its permissions"
+        )
+    return Check(name, "ok", f"{directory} holds {number} model{'' if number == 1 else 's'}")
+
+
+def _runtime_directory() -> Check:
+    try:
+        directory = rundir.create()
+    except OSError as error:
+        remedy = "set XDG_RUNTIME_DIR or TMPDIR to a directory that is yours, with a short path"
+        return Check("runtime_directory", "failed", str(error), remedy)
+    rundir.remove(directory)
+    return Check("runtime_directory", "ok", f"sockets go below {directory.parent}")
+
+
+def _answer(engine: Engine, on_gpu: bool) -> Check:
+    name = "answer_of_llama_server" if engine.kind == "binary" else "answer_of_embedded_engine"
+    verbose = ("--log-verbosity", "4") if "--log-verbosity" in engine.flags() else ()
+    config = LoadConfig(
+        backend="auto" if on_gpu else "cpu",
+        engine=engine.kind,
+        server_path=engine.argv[0] if engine.kind == "binary" else None,
+        gpu_layers=-1 if on_gpu else 0,
+        extra_args=verbose,
+    )
+    server = Server(resolve_ref("demo"), config)
+    begun = time.monotonic()
+    try:
+        server.start()
+        loaded = time.monotonic()
+        text = "".join(event.text for event in server.client.completion("Hello", _ONE_TOKEN))
+        done, log = time.monotonic(), server.log_tail()
+    except RocmError as error:
+        detail, _, remedy = str(error).partition("\n")[0].partition(" Remedy: ")
+        return Check(name, "failed", detail, remedy or _WHOLE_LOG)
+    finally:
+        server.stop()
+    times = f"loaded in {1000 * (loaded - begun):.0f} ms, one token in {1000 * (done - loaded):.0f}"
+    if on_gpu and (problem := gpu_problem(log, strict=True)):
+        detail, _, remedy = problem.partition(". Remedy: ")
+        return Check(name, "failed", f"{times} ms, on the CPU: {detail}", remedy or _WHOLE_LOG)
+    where = ", ".join(gpu_use(log).devices) if on_gpu else "the CPU"
+    return Check(name, "ok", f"{times} ms ({text!r}), on {where}")

@@ -1,0 +1,200 @@
+"""Bytes of a GGUF header to keys and a tensor list.
+
+Layout: ggml ``docs/gguf.md``. Versions 2 and 3 (version 1 had 32-bit counts and is long gone),
+either byte order. Whatever the bytes are, time and memory are bounded: counts and lengths are
+checked against the limits below, all several times those of any real header.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from dataclasses import dataclass
+from math import prod
+from typing import Any, NamedTuple
+
+from rocm_core.gguf.quantization import tensor_bytes
+
+MAGIC = b"GGUF"
+_SCALARS = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    4: "I",
+    5: "i",
+    6: "f",
+    7: "?",
+    10: "Q",
+    11: "q",
+    12: "d",
+}
+_STRING, _ARRAY = 8, 9
+_LONGEST_HEADER = 48 << 20
+_MOST_PAIRS, _MOST_TENSORS = 1 << 13, 1 << 15
+_MOST_TEXT, _LONGEST_NAME = 4 << 20, 1 << 10
+_MOST_DIMENSIONS = 4
+# Longer arrays are vocabularies, not facts per layer.
+_LONGEST_KEPT_ARRAY, _MOST_KEPT_ITEMS = 1 << 10, 1 << 15
+_LARGEST_COUNT = (1 << 63) - 1
+
+
+class TensorInfo(NamedTuple):
+    """One entry of the tensor list.
+
+    Attributes:
+        shape: elements per dimension, the contiguous one first (ggml's order).
+        type: ggml's type number.
+        offset: from the start of the data section, in bytes.
+        nbytes: size of the data; ``None`` for a type that is not in our table.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    type: int
+    offset: int
+    nbytes: int | None
+
+    @property
+    def elements(self) -> int:
+        """Number of weights."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A whole header.
+
+    Attributes:
+        metadata: keys with scalar or string values, and short numeric arrays as tuples.
+        lengths: number of items of every array, also of those left out.
+        data_start: where the tensor data begins, in bytes from the start of the file.
+    """
+
+    version: int
+    big_endian: bool
+    metadata: dict[str, Any]
+    lengths: dict[str, int]
+    tensors: tuple[TensorInfo, ...]
+    data_start: int
+
+
+def parse_header(view: bytes | mmap.mmap) -> Header:
+    """Read a header that starts at the first byte of ``view`` (its magic is not looked at).
+
+    Raises:
+        ValueError, struct.error: it is damaged, cut short, or of an unknown version.
+    """
+    return _Reader(view).header()
+
+
+class _Reader:
+    """A cursor over the bytes of a header."""
+
+    def __init__(self, view: bytes | mmap.mmap) -> None:
+        self._view = view
+        self._at = 4
+        self._end = min(len(view), _LONGEST_HEADER)
+        self._text = 0
+        self._items = 0
+        # The version is small, so a swapped one shows the byte order of the writer.
+        self._order = "<" if struct.unpack_from("<I", view, 4)[0] < 1 << 16 else ">"
+        self._scalars = {code: struct.Struct(self._order + code) for code in _SCALARS.values()}
+
+    def header(self) -> Header:
+        version = self._scalar("I")
+        if version not in (2, 3):
+            raise ValueError(f"GGUF version {version} is not known (2 and 3 are)")
+        tensors = self._count("tensors", _MOST_TENSORS)
+        pairs = self._count("keys", _MOST_PAIRS)
+        metadata: dict[str, Any] = {}
+        lengths: dict[str, int] = {}
+        for _ in range(pairs):
+            key = self._string(_LONGEST_NAME)
+            if key in metadata or key in lengths:
+                raise ValueError(f"the key {key!r} comes twice")
+            kind = self._scalar("I")
+            if kind == _ARRAY:
+                lengths[key], values = self._array(key)
+                if values is not None:
+                    metadata[key] = values
+            else:
+                metadata[key] = self._value(kind)
+        listed = tuple(self._tensor() for _ in range(tensors))
+        alignment = metadata.get("general.alignment", 32)
+        if type(alignment) is not int or alignment <= 0 or alignment & (alignment - 1):
+            raise ValueError(f"the alignment {alignment!r} is no power of two")
+        start = -(-self._at // alignment) * alignment
+        return Header(version, self._order == ">", metadata, lengths, listed, start)
+
+    def _scalar(self, code: str) -> Any:
+        shape = self._scalars[code]
+        value = shape.unpack_from(self._view, self._at)[0]
+        self._at += shape.size
+        if self._at > self._end:
+            raise ValueError("it is longer than any real one")
+        return value
+
+    def _count(self, what: str, most: int) -> int:
+        count: int = self._scalar("Q")
+        if count > most:
+            raise ValueError(f"it claims {count} {what}")
+        return count
+
+    def _string(self, longest: int) -> str:
+        length = self._scalar("Q")
+        if length > min(self._end - self._at, longest):
+            raise ValueError(f"a text of {length} bytes runs past the end")
+        self._text += length
+        if self._text > _MOST_TEXT:
+            raise ValueError("it holds more text than any real one")
+        start, self._at = self._at, self._at + length
+        return self._view[start : self._at].decode("utf-8")
+
+    def _value(self, kind: int) -> Any:
+        if kind == _STRING:
+            return self._string(_MOST_TEXT)
+        if kind not in _SCALARS:
+            raise ValueError(f"values of type {kind} are not known")
+        return self._scalar(_SCALARS[kind])
+
+    def _array(self, key: str) -> tuple[int, tuple[Any, ...] | None]:
+        kind, count = self._scalar("I"), self._scalar("Q")
+        if count > self._end - self._at:
+            raise ValueError(f"an array of {count} items runs past the end")
+        if kind == _STRING:
+            self._skip_strings(count)
+            return count, None
+        if kind not in _SCALARS:
+            raise ValueError(f"arrays of type {kind} are not known")
+        code = _SCALARS[kind]
+        start, self._at = self._at, self._at + count * self._scalars[code].size
+        if self._at > self._end:
+            raise ValueError("an array runs past the end")
+        if count > _LONGEST_KEPT_ARRAY or key.startswith("tokenizer."):
+            return count, None
+        self._items += count
+        if self._items > _MOST_KEPT_ITEMS:
+            raise ValueError("it holds more lists than any real one")
+        return count, struct.unpack_from(f"{self._order}{count}{code}", self._view, start)
+
+    def _skip_strings(self, count: int) -> None:
+        # The one hot loop: a vocabulary has hundreds of thousands.
+        view, at, end = self._view, self._at, self._end
+        unpack = self._scalars["Q"].unpack_from
+        for _ in range(count):
+            at += 8 + unpack(view, at)[0]
+            if at > end:
+                raise ValueError("a text runs past the end")
+        self._at = at
+
+    def _tensor(self) -> TensorInfo:
+        name = self._string(_LONGEST_NAME)
+        dimensions = self._scalar("I")
+        if dimensions > _MOST_DIMENSIONS:
+            raise ValueError(f"the tensor {name!r} has {dimensions} dimensions")
+        shape = tuple(self._scalar("Q") for _ in range(dimensions))
+        if prod(shape) > _LARGEST_COUNT:
+            raise ValueError(f"the tensor {name!r} has the shape {shape}")
+        kind, offset = self._scalar("I"), self._scalar("Q")
+        return TensorInfo(name, shape, kind, offset, tensor_bytes(kind, shape))

@@ -1,0 +1,23 @@
+"""Floor 2: what the machine has, from the kernel's files, and which GPUs to use.
+
+    /sys/class/kfd  ┐
+    /sys/class/drm  ┴▶ list_gpus ──▶ Gpu … ──▶ select_gpus ──▶ Selection (GPUs, environment)
+
+Nothing here starts a process or loads a library. ``root`` is injected by tests.
+"""
+
+from rocm_core.gpu.kfd import kfd_problem
+from rocm_core.gpu.listing import Gpu, list_gpus
+from rocm_core.gpu.process import ProcessMemory, process_memory
+from rocm_core.gpu.select import HIDE_GPUS, Selection, select_gpus
+
+__all__ = [
+    "HIDE_GPUS",
+    "Gpu",
+    "ProcessMemory",
+    "Selection",
+    "kfd_problem",
+    "list_gpus",
+    "process_memory",
+    "select_gpus",
+]

@@ -1,0 +1,259 @@
+"""Weights, KV cache and compute buffers of every device that a load would use."""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from rocm_core.config import LoadConfig
+from rocm_core.errors import ConfigError
+from rocm_core.gguf import GGUFInfo, TensorInfo
+from rocm_core.gguf.quantization import CACHE_TYPES
+from rocm_core.memory.cache import Cells, cache_bytes, cells_of
+from rocm_core.memory.compute import Batch, compute_bytes, input_bytes, mask_bytes
+
+HOST = "CPU"
+# llama-server's defaults: -b and -ub (common/common.h).
+_BATCH, _UBATCH = 2048, 512
+# With several GPUs, batches overlap and each has inputs of its own (GGML_SCHED_MAX_COPIES).
+_PIPELINE_COPIES = 4
+_BLOCK = re.compile(r"^blk\.(\d+)\.")
+_FLOAT = 4
+# ggml types whose matrices x86 CPUs with AVX2 rearrange into a second copy (seen in the log as
+# CPU_REPACK; ggml/src/ggml-cpu/repack.cpp). Not where a GPU's host memory is at hand.
+_REPACKED = frozenset({2, 12, 20, 39})  # q4_0, q4_K, iq4_nl, mxfp4
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A GPU to fill; ``free`` is its free memory in bytes."""
+
+    name: str
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceMemory:
+    """Bytes on one device (``CPU`` is the host's memory).
+
+    Attributes:
+        free: free memory before the load; ``None`` if it was not given.
+        layers: blocks on this device, with the output layer as one.
+    """
+
+    name: str
+    layers: int
+    weights: int
+    kv_cache: int
+    compute: int
+    output: int = 0
+    free: int | None = None
+
+    @property
+    def total(self) -> int:
+        """Sum in bytes."""
+        return self.weights + self.kv_cache + self.compute + self.output
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """What a load takes.
+
+    Attributes:
+        devices: the GPUs in the given order, then the host.
+        context_len: tokens of one slot.
+        parallel: slots; they share one cache if ``shared``.
+        gpu_layers: layers on GPUs, the output layer included.
+        layers: all that could be there.
+    """
+
+    devices: tuple[DeviceMemory, ...]
+    context_len: int
+    parallel: int
+    shared: bool
+    gpu_layers: int
+    layers: int
+
+    @property
+    def total(self) -> int:
+        """Bytes on all devices together."""
+        return sum(device.total for device in self.devices)
+
+    def fits(self, margin: int = 0) -> bool:
+        """Every device with known free memory keeps ``margin`` bytes of it."""
+        return all(d.free is None or d.total + margin <= d.free for d in self.devices if d.layers)
+
+
+def estimate_memory(
+    info: GGUFInfo,
+    config: LoadConfig | None = None,
+    devices: Sequence[Device] = (),
+    *,
+    split: Sequence[float] | None = None,
+    host_free: int | None = None,
+) -> MemoryEstimate:
+    """What loading ``info`` with ``config`` takes, in bytes, by device.
+
+    Checked against the buffer lines of CPU loads (llama.cpp b11434). What GPUs add follows
+    llama.cpp's code (layer split, tied output weights on both sides, copies of inputs between
+    devices) and could not be checked against a GPU here. Not in it: a driver's own context
+    (some 100 MB per GPU), projectors, draft models and LoRA adapters. Builds of before 2026-08
+    also keep the logits of a whole batch (vocabulary times ``-ub`` times 4 bytes).
+
+    Args:
+        info: facts of the whole model (``read_model``).
+        config: options of the load; default ``LoadConfig()``.
+        devices: GPUs; none for a load on the CPU.
+        split: share of each GPU (``--tensor-split``); default: by free memory, as llama.cpp.
+        host_free: free memory of the host in bytes.
+
+    Raises:
+        ConfigError: a cache type is unknown, or the file lacks the facts to reckon with.
+    """
+    config = config or LoadConfig()
+    _check(info, config)
+    ubatch = min(config.ubatch_size or _UBATCH, config.batch_size or _BATCH)
+    cells = cells_of(info, config, ubatch)
+    batch = _batch(info, config, cells, ubatch)
+    layers = (info.layers or 0) + 1
+    on_gpu = min(layers if config.gpu_layers < 0 else config.gpu_layers, layers) if devices else 0
+    places = _places(layers, on_gpu, devices, split)
+    weights = _weights(info, places, len(devices))
+    cache = [0] * (len(devices) + 1)
+    for place, size in zip(places, cache_bytes(info, config, cells), strict=False):
+        cache[place] += size
+    compute = _compute(info, batch, places, len(devices))
+    found = [
+        DeviceMemory(
+            name=device.name,
+            layers=places.count(number),
+            weights=weights[number],
+            kv_cache=cache[number],
+            compute=compute[number],
+            free=device.free,
+        )
+        for number, device in enumerate(devices)
+    ]
+    host = DeviceMemory(
+        name=HOST,
+        layers=places.count(len(devices)),
+        weights=weights[-1],
+        kv_cache=cache[-1],
+        compute=compute[-1],
+        output=(info.vocabulary or 0) * cells.slots * _FLOAT,
+        free=host_free,
+    )
+    return MemoryEstimate(
+        devices=(*found, host),
+        context_len=cells.context,
+        parallel=cells.slots,
+        shared=config.parallel is None,
+        gpu_layers=on_gpu,
+        layers=layers,
+    )
+
+
+def _check(info: GGUFInfo, config: LoadConfig) -> None:
+    for name in ("cache_type_k", "cache_type_v"):
+        kind = getattr(config, name)
+        if kind is not None and kind not in CACHE_TYPES:
+            raise ConfigError(f"{name} must be one of {', '.join(CACHE_TYPES)}, not {kind!r}")
+    missing = [name for name in ("layers", "embedding_length") if not getattr(info, name)]
+    if info.kind != "model" or missing:
+        what = f"is a {info.kind}" if info.kind != "model" else f"does not say {missing[0]}"
+        raise ConfigError(f"{info.path} {what}: no model whose memory could be estimated")
+
+
+def _batch(info: GGUFInfo, config: LoadConfig, cells: Cells, ubatch: int) -> Batch:
+    asked = (config.context_len or cells.context) * cells.streams
+    tokens = min(asked, ubatch)
+    return Batch(
+        tokens=tokens,
+        outputs=min(cells.slots, tokens),
+        cells=(cells.context, cells.window) if cells.window else (cells.context,),
+        flash=config.flash_attn is not False,
+        rotated=_rotation(info.key_length, config.cache_type_k, 64)
+        + _rotation(info.value_length, config.cache_type_v, 1),
+        cast=_cast(info, config, cells),
+    )
+
+
+def _cast(info: GGUFInfo, config: LoadConfig, cells: Cells) -> int:
+    half = 2 * (info.kv_heads or 0) * cells.context * cells.streams
+    keys = (info.key_length or 0) if config.cache_type_k == "f32" else 0
+    return half * (keys + ((info.value_length or 0) if config.cache_type_v == "f32" else 0))
+
+
+def _rotation(length: int | None, kind: str | None, most: int) -> int:
+    # Quantized keys and values are rotated by a matrix of 64 by 64, keys by a larger one where
+    # a multiple of two divides the head.
+    if not length or length % 64 or kind in (None, "f32", "f16", "bf16"):
+        return 0
+    size = 64
+    while length % (2 * size) == 0 and size < 64 * most:
+        size *= 2
+    return size * size * _FLOAT
+
+
+def _places(
+    layers: int, on_gpu: int, devices: Sequence[Device], split: Sequence[float] | None
+) -> tuple[int, ...]:
+    """The device of each block and of the output layer; the host is ``len(devices)``."""
+    host = len(devices)
+    if not on_gpu:
+        return (host,) * layers
+    shares = [float(share) for share in split or [device.free for device in devices]]
+    if len(shares) != host or min(shares) < 0 or not sum(shares):
+        raise ConfigError(f"give one share per GPU ({host}), not all of them 0")
+    limits = [part / sum(shares) for part in accumulate(shares)]
+    start = layers - on_gpu
+    return (host,) * start + tuple(
+        min(bisect.bisect_right(limits, number / on_gpu), host - 1) for number in range(on_gpu)
+    )
+
+
+def _weights(info: GGUFInfo, places: Sequence[int], host: int) -> list[int]:
+    sizes = [0] * (host + 1)
+    if not host:
+        sizes[0] = sum(_repacked(tensor) for tensor in info.tensors)
+    output = "output.weight"
+    named = {tensor.name for tensor in info.tensors}
+    for tensor in info.tensors:
+        size = tensor.nbytes or 0
+        block = _BLOCK.match(tensor.name)
+        if block:
+            # Blocks beyond the count are heads for multi-token prediction: with the output.
+            sizes[places[min(int(block[1]), len(places) - 1)]] += size
+        elif tensor.name.startswith("output"):
+            sizes[places[-1]] += size
+        else:
+            sizes[host] += size
+            if tensor.name == "token_embd.weight" and output not in named and places[-1] != host:
+                sizes[places[-1]] += size  # tied: the GPU has a copy of its own
+    return sizes
+
+
+def _repacked(tensor: TensorInfo) -> int:
+    matrix = len(tensor.shape) > 1 and tensor.name.startswith(("blk.", "output."))
+    return (tensor.nbytes or 0) if matrix and tensor.type in _REPACKED else 0
+
+
+def _compute(info: GGUFInfo, batch: Batch, places: Sequence[int], host: int) -> list[int]:
+    sizes = [0] * (host + 1)
+    peak = compute_bytes(info, batch)
+    used = {place for place in places if place != host}
+    # Large batches borrow the GPUs for the host's layers, weights copied one by one.
+    borrowed = max(
+        (tensor.nbytes or 0 for tensor in info.tensors if tensor.name[:4] == "blk."), default=0
+    )
+    for place in used:
+        sizes[place] = peak
+        if len(used) > 1:
+            sizes[place] += (_PIPELINE_COPIES - 1) * mask_bytes(batch)
+        if host in places:
+            sizes[place] += borrowed
+    sizes[host] = peak if host in places else input_bytes(info, batch)
+    return sizes

@@ -1,0 +1,150 @@
+"""Where settings come from: environment, ``.env``, and files. Reads them, remembers them.
+
+    environment   LLAMA_ROCM_<OPTION>; aliases LLAMA_URL, ROCM_LLAMA_SERVER_PATH, ROCM_MODEL_DIR
+    .env          the same names, beside the project's file
+    project file  llama-rocm.toml | .yaml | .yml | .json: in the working directory, or above it
+                  up to the project's root (where .git or pyproject.toml is)
+    user's file   the same names in $XDG_CONFIG_HOME/llama-rocm (~/.config; %APPDATA% on Windows)
+
+``LLAMA_ROCM_CONFIG`` names a file to read instead of the project's. A file can name programs to
+run, so one that belongs to another user is not read unless it is named so.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rocm_core.errors import ConfigError
+from rocm_core.settings.effective import Settings
+
+PREFIX = "LLAMA_ROCM_"
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+ALIASES = {
+    "LLAMA_URL": "base_url",
+    "ROCM_LLAMA_SERVER_PATH": "server_path",
+    "ROCM_MODEL_DIR": "model_dir",
+}
+_NAMES = tuple(f"llama-rocm.{suffix}" for suffix in ("toml", "yaml", "yml", "json"))
+_ROOT_MARKS = (".git", "pyproject.toml")
+
+Stamp = tuple[object, ...]
+
+_lock = threading.Lock()
+_remembered: tuple[Stamp, Settings] | None = None
+
+
+def current_settings(*, complete: bool = False) -> Settings:
+    """The settings as they are now; read anew when the environment or a file has changed.
+
+    Args:
+        complete: with the aliases that ``find_engine`` and ``resolve_ref`` read for themselves,
+            even if nothing else is set.
+
+    Raises:
+        ConfigError: a file cannot be read, or a key or value is wrong; the message names the
+            source.
+    """
+    global _remembered
+    variables = relevant(os.environ)
+    files = list(config_files(os.environ, Path.cwd()))
+    stamp: Stamp = (complete, tuple(variables.items()), tuple(_stamp(path) for path in files))
+    with _lock:
+        if _remembered is None or _remembered[0] != stamp:
+            if not (complete or any(map(_is_ours, variables)) or any(map(_has_ours, files))):
+                _remembered = (stamp, Settings())
+            else:
+                from rocm_core.settings.schema import read  # imports pydantic-settings
+
+                _remembered = (stamp, read(variables, files))
+        return _remembered[1]
+
+
+def relevant(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables of ours that are set; an empty one is not."""
+    return {
+        name: value
+        for name, value in sorted(env.items())
+        if value and (name in ALIASES or (name.startswith(PREFIX) and name != CONFIG_VARIABLE))
+    }
+
+
+def _is_ours(variable: str) -> bool:
+    return not variable.startswith("ROCM_")
+
+
+def _has_ours(path: Path) -> bool:
+    # Many programs keep a .env; most of them have nothing to do with us.
+    return path.name != ".env" or b"LLAMA_" in (data := path.read_bytes()) or b"ROCM_" in data
+
+
+def config_files(env: Mapping[str, str], cwd: Path) -> Iterator[Path]:
+    """The files to read, the most important first: ``.env``, the project's, the user's.
+
+    Raises:
+        ConfigError: the file that ``LLAMA_ROCM_CONFIG`` names does not exist, or a directory
+            has two.
+    """
+    project = list(_project_directories(cwd))
+    yield from [p for d in project if _trusted(p := d / ".env")][:1]
+    if named := env.get(CONFIG_VARIABLE):
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"{CONFIG_VARIABLE} names {path}, which is no file")
+        yield path
+    else:
+        yield from [found for d in project if (found := _file_in(d))][:1]
+    if user := _file_in(user_directory(env)):
+        yield user
+
+
+def user_directory(env: Mapping[str, str]) -> Path:
+    """Where the user's own file is looked for."""
+    if sys.platform == "win32" and env.get("APPDATA"):
+        return Path(env["APPDATA"]) / "llama-rocm"
+    base = env.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path.home() / ".config") / "llama-rocm"
+
+
+def _project_directories(cwd: Path) -> list[Path]:
+    """The working directory, and those above it if a project's root is among them."""
+    above = [cwd, *cwd.parents]
+    for depth, directory in enumerate(above):
+        if any((directory / mark).exists() for mark in _ROOT_MARKS):
+            return above[: depth + 1]
+    return [cwd]
+
+
+def _file_in(directory: Path) -> Path | None:
+    found = [path for name in _NAMES if _trusted(path := directory / name)]
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise ConfigError(f"{directory} has {names}: keep one of them")
+    return found[0] if found else None
+
+
+def _trusted(path: Path) -> bool:
+    """Whether it exists and nobody else has written it."""
+    try:
+        owner = path.stat().st_uid
+    except OSError:
+        return False
+    if not path.is_file():
+        return False
+    if hasattr(os, "getuid") and owner not in (os.getuid(), 0):
+        warnings.warn(
+            f"{path} is not read: it belongs to another user. If you trust it, set "
+            f"{CONFIG_VARIABLE}={path}",
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    facts = path.stat()
+    return str(path), facts.st_mtime_ns, facts.st_size

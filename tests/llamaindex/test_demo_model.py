@@ -1,0 +1,119 @@
+"""Agents on real engines: forced steps with any model, and whole tasks with one that knows tools.
+
+The tasks run on the bundled model once it is a trained one, or on ``ROCM_TEST_CHAT_MODEL``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from llama_index.core.agent.workflow import (
+    AgentWorkflow,
+    FunctionAgent,
+    ReActAgent,
+    ToolCallResult,
+)
+from llama_index.core.memory import ChatMemoryBuffer
+
+from llama_index_rocm import RocmLLM
+from rocm_core import GenerateConfig, read_gguf, resolve_ref
+
+BOTH = pytest.mark.parametrize("streaming", [False, True])
+TASK = "First what is the weather in Paris, then what time is it in Tokyo?"
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def get_weather(city: str) -> str:
+    """Get the weather in a city"""
+    return f"sunny in {city}, 21 degrees"
+
+
+def get_time(timezone: str) -> str:
+    """Get the current time"""
+    return f"09:30 in {timezone}"
+
+
+async def run(agent: Any, task: str) -> tuple[str, list[str]]:
+    memory = ChatMemoryBuffer.from_defaults(token_limit=2000, tokenizer_fn=str.split)
+    handler = agent.run(user_msg=task, memory=memory)
+    called = [e.tool_name async for e in handler.stream_events() if isinstance(e, ToolCallResult)]
+    return str(await handler), called
+
+
+# -- any model --------------------------------------------------------------------------------
+
+
+@BOTH
+async def test_function_agent_with_a_forced_first_tool(llm: RocmLLM, streaming: bool) -> None:
+    agent = FunctionAgent(tools=[add], llm=llm, initial_tool_choice="add", streaming=streaming)
+    answer, called = await run(agent, "Hello")
+    assert called == ["add"]
+    assert answer
+
+
+class InReactForm(RocmLLM):
+    """Each answer is held to the next step by a grammar; the engine writes it."""
+
+    steps: list[str]
+
+    def generate_config(self, options: Mapping[str, Any]) -> tuple[GenerateConfig, dict[str, Any]]:
+        return super().generate_config({**options, "grammar": self.steps.pop(0)})
+
+
+@BOTH
+async def test_react_agent_in_steps_held_by_a_grammar(engine: Any, streaming: bool) -> None:
+    number = r"[1-9]"
+    act = rf'root ::= "Thought: Sum.\nAction: add\nAction Input: {{\"a\": " {number} ", \"b\": 3}}"'
+    end = r'root ::= "Thought: I can answer.\nAnswer: Done " [1-9] "."'
+    llm = InReactForm(model="demo", engine=engine, context_len=4096, steps=[act, act, end])
+    try:
+        agent = ReActAgent(tools=[add], llm=llm, streaming=streaming)
+        answer, called = await run(agent, "Hello")
+        assert called == ["add", "add"]
+        assert answer.startswith("Done ")
+    finally:
+        llm.close()
+
+
+# -- a model that knows tools -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def chat_model_path() -> str:
+    path = os.environ.get("ROCM_TEST_CHAT_MODEL", "demo")
+    about = str(read_gguf(resolve_ref(path).value).metadata.get("general.description"))
+    if "not trained" in about:
+        pytest.skip("the bundled model recites one answer; ROCM_TEST_CHAT_MODEL names another")
+    return path
+
+
+@pytest.fixture(scope="module")
+def knowing(engine: Any, chat_model_path: str) -> Iterator[RocmLLM]:
+    llm = RocmLLM(model=chat_model_path, engine=engine, temperature=0, max_tokens=300)
+    llm.text_model.load()
+    yield llm
+    llm.close()
+
+
+@BOTH
+async def test_function_agent_finishes_a_task_with_two_tools(
+    knowing: RocmLLM, streaming: bool
+) -> None:
+    agent = FunctionAgent(tools=[get_weather, get_time], llm=knowing, streaming=streaming)
+    answer, called = await run(agent, TASK)
+    assert called == ["get_weather", "get_time"]
+    assert "09:30" in answer
+
+
+async def test_agent_workflow_finishes_a_task_with_two_tools(knowing: RocmLLM) -> None:
+    workflow = AgentWorkflow.from_tools_or_functions([get_weather, get_time], llm=knowing)
+    answer, called = await run(workflow, TASK)
+    assert called == ["get_weather", "get_time"]
+    assert "09:30" in answer
