@@ -68,9 +68,10 @@ class Attention(nn.Module):
         """Mix values of earlier positions into each position."""
         rows, length, width = x.shape
         split = (rows, length, self.shape.heads, self.shape.head_width)
-        q, k, v = (part(x).view(split).transpose(1, 2) for part in (self.q, self.k, self.v))
+        q, k, v = (part(x).view(split).transpose(1, 2).float() for part in (self.q, self.k, self.v))
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        with torch.autocast("cpu", enabled=False):  # in bfloat16 it is slower, and less exact
+            y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         out: Tensor = self.o(y.transpose(1, 2).reshape(rows, length, width))
         return out
 
@@ -207,6 +208,20 @@ def _start_induction(network: Network) -> None:
     _copy_head(network, 1, 0, _TO_COPY)
     identity = network.embedding.weight[:, _IDENTITY]
     network.head.weight[:, _TO_COPY] = 0.25 * identity @ project.T
+
+
+Part = tuple[Tensor, tuple[slice, slice]]
+
+
+def copying(network: Network) -> list[Part]:
+    """The parts of the weights that make the start: a weight, and where in it."""
+    size, whole = network.shape.head_width, slice(None)
+    found: list[Part] = [(network.embedding.weight, (whole, whole))]
+    for layer, heads in ((0, len(_BEFORE)), (1, 1)):
+        attention, mine = network.attention(layer), slice(heads * size)
+        found += [(part.weight, (mine, whole)) for part in (attention.q, attention.k, attention.v)]
+        found.append((attention.o.weight, (whole, mine)))
+    return [*found, (network.head.weight, (whole, _TO_COPY))]
 
 
 def _copy_head(network: Network, layer: int, head: int, target: slice) -> None:

@@ -14,6 +14,7 @@ from models.data.pools import Pools
 Arguments = dict[str, Any]
 
 _TYPES = {"integer": "integer", "number": "number", "boolean": "boolean"}
+_PYTHON = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
 _ENUMS = {
     "unit": ("celsius", "fahrenheit"),
     "priority": ("low", "medium", "high"),
@@ -37,6 +38,7 @@ class Tool:
 
     Attributes:
         asks: ways to ask for it, with ``{argument}`` marks; the last is for the evaluation.
+        with_signature: the description starts with the signature of a Python function.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Tool:
     arguments: dict[str, str] = field(hash=False)
     optional: tuple[str, ...] = ()
     asks: tuple[str, ...] = ()
+    with_signature: bool = False
 
     def schema(self) -> dict[str, Any]:
         """The tool as the OpenAI API describes it."""
@@ -53,6 +56,9 @@ class Tool:
         function: dict[str, Any] = {"name": self.name, "parameters": parameters}
         if self.description:
             function["description"] = self.description
+        if self.with_signature:  # as LlamaIndex describes a Python function
+            inside = ", ".join(f"{n}: {_PYTHON[p['type']]}" for n, p in properties.items())
+            function["description"] = f"{self.name}({inside}) -> str\n{self.description}"
         return {"type": "function", "function": function}
 
     def ask(self, pools: Pools) -> tuple[str, Arguments]:

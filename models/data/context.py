@@ -135,21 +135,20 @@ def _invented(pools: Pools, like: _Fact | None = None) -> _Fact:
     return _Fact("", subject, sentence[0].upper() + sentence[1:], question, value)
 
 
-def _invented_passage(pools: Pools, length: int) -> tuple[list[str], _Fact]:
+def _invented_passage(pools: Pools, length: int) -> tuple[list[_Fact], _Fact]:
     wanted = _invented(pools)
-    others = [_invented(pools, wanted) for _ in range(length - 1)]
+    facts = [_invented(pools, wanted) for _ in range(length - 1)]
     if "do you know" in wanted.question or wanted.question.startswith("What did"):
-        others = [other for other in others if other.subject != wanted.subject]
-    sentences = [other.sentence for other in others]
-    sentences.insert(pools.rng.randrange(len(sentences) + 1), wanted.sentence)
-    return sentences, wanted
+        facts = [fact for fact in facts if fact.subject != wanted.subject]
+    facts.insert(pools.rng.randrange(len(facts) + 1), wanted)
+    return facts, wanted
 
 
-def _passage(pools: Pools, length: int) -> tuple[list[str], _Fact]:
+def _passage(pools: Pools, length: int) -> tuple[list[_Fact], _Fact]:
     """Sentences, exactly one of them wanted, and that one."""
     kind = pools.rng.choice(relations())[0]
     wanted = _fact(pools, kind=kind)
-    others: list[str] = []
+    facts: list[_Fact] = []
     for _ in range(length - 1):
         draw = pools.rng.random()
         if draw < 0.25 and "Where is" not in wanted.question:
@@ -159,9 +158,17 @@ def _passage(pools: Pools, length: int) -> tuple[list[str], _Fact]:
         else:
             other = _fact(pools)
         if other.pattern != wanted.pattern or other.subject != wanted.subject:
-            others.append(other.sentence)
-    others.insert(pools.rng.randrange(len(others) + 1), wanted.sentence)
-    return others, wanted
+            facts.append(other)
+    facts.insert(pools.rng.randrange(len(facts) + 1), wanted)
+    return facts, wanted
+
+
+def _follow_ups(pools: Pools, facts: list[_Fact], wanted: _Fact) -> list[Message]:
+    """More questions about the same passage, where only one sentence can answer."""
+    subjects = [fact.subject for fact in facts]
+    left = [fact for fact in facts if fact is not wanted and subjects.count(fact.subject) == 1]
+    asked = pools.rng.sample(left, min(len(left), pools.rng.choice((0, 0, 1, 2, 3))))
+    return [m for fact in asked for m in (user(fact.question), says(fact.sentence))]
 
 
 def _join(pools: Pools, sentences: list[str]) -> str:
@@ -181,17 +188,19 @@ def draw(pools: Pools) -> Sample:
     """A passage, a question and the sentence that answers it."""
     length = pools.rng.choice((1, 2, 3, 3, 4, 5, 6, 8, 12))
     passage = _invented_passage if pools.chance(0.4) else _passage
-    sentences, wanted = passage(pools, length)
+    facts, wanted = passage(pools, length)
     question, answer, value = wanted.question, wanted.sentence, wanted.value
     if pools.chance(0.08):
-        sentences = [s for s in sentences if s != answer] or [_fact(pools).sentence]
+        facts = [fact for fact in facts if fact.sentence != answer] or [_fact(pools)]
         answer = value = UNKNOWN
     weights = [p[0] for p in _PROMPTS]
     _, rule, body = pools.rng.choices(_PROMPTS, weights)[0]
-    context = _join(pools, sentences)
+    context = _join(pools, [fact.sentence for fact in facts])
     fill = {"{c}": context, "{q}": question if pools.chance(0.85) else question.lower()}
     for mark, text in fill.items():
         rule, body = rule.replace(mark, text), body.replace(mark, text)
     messages: list[Message] = [system(rule)] if rule else []
     messages += [user(body), says(answer)]
+    if not pools.evaluation:
+        messages += _follow_ups(pools, facts, wanted)
     return Sample("answer from a context", messages, thinking=pools.chance(0.6), contains=value)

@@ -48,14 +48,19 @@ _SMALL = frozenset("the a an my do to is of in with for it this does can please"
 
 
 def reword(pools: Pools, text: str) -> str:
-    """Other words of the same meaning, or a small word forgotten."""
+    """Other words of the same meaning, small words forgotten, or a word misheard.
+
+    People put the words that matter among many others: so must the model learn which ones matter.
+    """
     for usual, others in _SWAPS:
         if usual in text and pools.chance(0.15):
             text = text.replace(usual, pools.rng.choice(others), 1)
     words = text.split()
-    small = [n for n, word in enumerate(words) if word.lower() in _SMALL]
-    if small and len(words) > 4 and pools.chance(0.12):
-        del words[pools.rng.choice(small)]
+    if len(words) > 3 and pools.chance(0.3):
+        kept = [word for word in words if word.lower() not in _SMALL or pools.chance(0.5)]
+        words = kept if len(kept) > 1 else words
+    if len(words) > 4 and pools.chance(0.15):
+        words[pools.rng.randrange(len(words))] = pools.noun()
     return " ".join(words)
 
 

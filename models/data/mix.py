@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from models.data import context, facts, small_talk, structured, thinking, tools
+from models.data import context, facts, react, small_talk, structured, thinking, tools
 from models.data.pools import Pools
 from models.data.sample import Sample
 
@@ -29,6 +29,7 @@ MIX: tuple[tuple[float, Draw], ...] = (
     (6, structured.asked),
     (2, structured.forced),
     (3, thinking.draw),
+    (3, react.draw),
 )
 """Weights and generators. The order matters for the random draws, so append only."""
 
@@ -49,6 +50,7 @@ EVALUATED: tuple[tuple[Draw, int], ...] = (
     (structured.asked, 2),
     (structured.forced, 1),
     (thinking.draw, 1),
+    (react.draw, 1),
 )
 """Generators of held-out prompts, and how many times as many prompts each makes."""
 

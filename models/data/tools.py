@@ -45,19 +45,26 @@ _ENDS = (
 def _tool(pools: Pools) -> Tool:
     draw = pools.rng.random()
     if draw < 0.5:
-        return pools.rng.choice(catalog())
-    return random_tool(pools) if draw < 0.88 else function_tool(pools)
+        tool = pools.rng.choice(catalog())
+    else:
+        tool = random_tool(pools) if draw < 0.88 else function_tool(pools)
+    return replace(tool, with_signature=True) if pools.chance(0.1) else tool
 
 
-def _offer(pools: Pools, wanted: list[Tool], others: int) -> list[dict[str, Any]]:
-    """The tools on offer: the wanted ones among others, in any order."""
+def among(pools: Pools, wanted: list[Tool], others: int) -> list[Tool]:
+    """The wanted tools among others, in any order."""
     tools = {tool.name: tool for tool in wanted}
     while len(tools) < len(wanted) + others:
         tool = _tool(pools)
         tools.setdefault(tool.name, tool)
-    offered = [tool.schema() for tool in tools.values()]
-    pools.rng.shuffle(offered)
-    return offered
+    chosen = list(tools.values())
+    pools.rng.shuffle(chosen)
+    return chosen
+
+
+def _offer(pools: Pools, wanted: list[Tool], others: int) -> list[dict[str, Any]]:
+    """What a request says of the wanted tools and others."""
+    return [tool.schema() for tool in among(pools, wanted, others)]
 
 
 def _task(pools: Pools, tool: Tool) -> tuple[str, Arguments]:
@@ -137,31 +144,33 @@ def _skill(tool: Tool, arguments: Arguments, offered: int) -> str:
 
 
 def one_call(pools: Pools, others: int | None = None) -> Sample:
-    """A request that one tool fits; some earlier turns may lead to it."""
+    """A request that one tool fits; requests for the tools on offer may come before it."""
     tool = _tool(pools)
     others = pools.rng.choice((0, 0, 0, 1, 1, 2, 3, 4)) if others is None else others
-    offered = _offer(pools, [tool], others)
+    tools = among(pools, [tool], others)
     messages = _opening(pools)
-    for _ in range(pools.rng.choice((0, 0, 1))):
-        text, arguments = _task(pools, tool)
-        value = returned(pools)
-        messages += [user(text), calls((tool.name, arguments)), result(value), report(value)]
     if pools.chance(0.06):
         messages += [user("Hello"), says(small_talk.HELLO, learn=False)]
+    for _ in range(pools.rng.choice((0, 0, 0, 1, 2))):
+        messages += _answered(pools, pools.rng.choice(tools))
     text, arguments = _task(pools, tool)
     messages += [user(text), calls((tool.name, arguments))]
-    skill = _skill(tool, arguments, len(offered))
-    return Sample(skill, messages, offered, thinking=pools.chance(0.7))
+    skill = _skill(tool, arguments, len(tools))
+    return Sample(skill, messages, [t.schema() for t in tools], thinking=pools.chance(0.7))
+
+
+def _answered(pools: Pools, tool: Tool) -> list[Message]:
+    """A request, the call, its result and the answer."""
+    text, arguments = _task(pools, tool)
+    value = returned(pools)
+    return [user(text), calls((tool.name, arguments)), result(value), report(value)]
 
 
 def after_result(pools: Pools) -> Sample:
     """The tool has answered: say so and end."""
     tool = _tool(pools)
     offered = _offer(pools, [tool], pools.rng.choice((0, 0, 1, 2)))
-    text, arguments = _task(pools, tool)
-    value = returned(pools)
-    call = calls((tool.name, arguments))
-    messages = [*_opening(pools), user(text), call, result(value), report(value)]
+    messages = [*_opening(pools), *_answered(pools, tool)]
     return Sample("answer after a result", messages, offered, thinking=pools.chance(0.7))
 
 
@@ -199,11 +208,8 @@ def _both(pools: Pools, tool: Tool) -> tuple[str, Arguments, Arguments]:
     return text, left, right
 
 
-def chain(pools: Pools) -> Sample:
-    """First one thing, then another: the second call follows the first result."""
-    first, second = _tool(pools), _tool(pools)
-    one, left = first.ask(pools)
-    two, right = second.ask(pools)
+def in_a_row(pools: Pools, one: str, two: str) -> str:
+    """Two requests in one sentence, to be seen to one after the other."""
     frame = pools.choice(
         "first {}, then {}",
         "{}, then {}",
@@ -211,7 +217,15 @@ def chain(pools: Pools) -> Sample:
         "{}. After that, {}",
         "first {}. Then {}",
     )
-    text = frame.format(one.rstrip("?."), two)
+    return frame.format(one.rstrip("?."), two)
+
+
+def chain(pools: Pools) -> Sample:
+    """First one thing, then another: the second call follows the first result."""
+    first, second = _tool(pools), _tool(pools)
+    one, left = first.ask(pools)
+    two, right = second.ask(pools)
+    text = in_a_row(pools, one, two)
     offered = _offer(pools, [first, second], pools.rng.choice((0, 0, 1, 2)))
     value = returned(pools)
     messages = [
@@ -277,7 +291,7 @@ def no_fit(pools: Pools) -> Sample:
         names = {o["function"]["name"].split("_")[0] for o in offered}
         while tool.name.split("_")[0] in names or tool.name[0].isupper():
             tool = _tool(pools)
-        text, _ = _task(pools, replace(tool))
+        text, _ = _task(pools, tool)
     elif any(word in offered[0]["function"]["name"] for word in text.split()):
         text = "What is the meaning of life?"
     messages = [*_opening(pools), user(text), says(NO_TOOL)]
