@@ -41,8 +41,6 @@ log = logging.getLogger("rocm_core.server")
 
 _FIRST_LINE = 10.0
 _ANSWERS = 2.0
-# Who owes an answer for so long is suspended, not merely slow, and does not keep a server.
-_SUSPENDED = 30.0
 _BUSY_CHECK = 1.0
 # A crashed server that nobody is attached to: its history is kept for the next one who asks.
 _LINGER = 60.0
@@ -215,20 +213,13 @@ class Keeper:
             limit = max(0.0, self._keep_alive)
         self._ask_all(limit, _ANSWERS)
         if any(slot.get("is_processing") for slot in self._slots()):
-            # Somebody who is not attached, or is suspended.
-            return self._look_again(limit)
-        if any(0 < session.owes_for < _SUSPENDED for session in list(self._sessions)):
-            # The machine is busy. Its stream may be one that ended here, and that it still reads.
-            return self._look_again(limit)
+            # Somebody who is not attached, or is suspended: look again, without haste.
+            self.use(max(0.0, limit - _BUSY_CHECK))
+            return False
         with self._change:
             due = self._due()
             self._closing = self._closing or (due is not None and due <= time.monotonic())
             return self._closing
-
-    def _look_again(self, limit: float) -> bool:
-        """It is needed; without haste, see whether it still is."""
-        self.use(max(0.0, limit - _BUSY_CHECK))
-        return False
 
     def _ask_all(self, limit: float, patience: float) -> None:
         with self._change:
@@ -252,13 +243,7 @@ class Session:
     def __init__(self, keeper: Keeper, channel: Channel) -> None:
         self.channel = channel
         self.answered = True
-        self._asked = 0.0
         self._keeper = keeper
-
-    @property
-    def owes_for(self) -> float:
-        """Seconds since the question that it has not answered; 0 if it owes nothing."""
-        return 0.0 if self.answered else time.monotonic() - self._asked
 
     def run(self) -> None:
         """Do what the client asks for, until it hangs up."""
@@ -301,7 +286,7 @@ class Session:
         """Ask how long it has been idle; ``False`` if it still owes the last answer."""
         if not self.answered:
             return False
-        self.answered, self._asked = False, time.monotonic()
+        self.answered = False
         # A client that does not read must not hold up anybody else.
         threading.Thread(target=self._send_question, args=(limit,), daemon=True).start()
         return True
