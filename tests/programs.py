@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -14,7 +16,10 @@ from typing import Any
 
 import psutil
 
-PATIENCE = 60.0  # no wait of a test is longer; the machine may be busy
+# No wait of a test is longer; the machine may be busy. Shorter than pytest's own limit, so that
+# whoever waits in vain is told what for.
+PATIENCE = 90.0
+_LAST_WORDS = 10.0
 
 
 class Program:
@@ -22,38 +27,79 @@ class Program:
 
     def __init__(self, body: str, *args: str, env: dict[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", body, *args],
+            [sys.executable, "-X", "faulthandler", "-c", body, *args],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
             env={**os.environ, **(env or {})},
         )
-        self.errors = ""
-        self._drain = threading.Thread(target=self._read_errors, daemon=True)
-        self._drain.start()
+        self._args = args
+        self._errors = b""
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        readers = (self._read_lines, self._read_errors)
+        self._readers = [threading.Thread(target=reader, daemon=True) for reader in readers]
+        for reader in self._readers:
+            reader.start()
+
+    def __repr__(self) -> str:
+        return f"program {' '.join(self._args)} (pid {self.pid})"
 
     @property
     def pid(self) -> int:
         return self.process.pid
 
+    @property
+    def errors(self) -> str:
+        """What it has written to stderr so far."""
+        return self._errors.decode(errors="replace")
+
+    def _read_lines(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
     def _read_errors(self) -> None:
         assert self.process.stderr
-        self.errors = self.process.stderr.read()
+        while data := os.read(self.process.stderr.fileno(), 65536):
+            self._errors += data
 
-    def line(self) -> str:
-        """The next line it prints."""
-        assert self.process.stdout
-        line = self.process.stdout.readline()
-        if not line:
-            self._drain.join(5)
-            raise AssertionError(f"the program ended: {self.errors}")
-        return line.strip()
+    def line(self, patience: float = PATIENCE) -> str:
+        """The next line it prints.
+
+        Raises:
+            AssertionError: it ended, or nothing came; with what it said on stderr, and in the
+                latter case with the stacks of its threads.
+        """
+        try:
+            line = self._lines.get(timeout=patience)
+        except queue.Empty:
+            stacks = self._die_of_it()
+            raise AssertionError(f"{self} printed nothing for {patience:g} s:\n{stacks}") from None
+        if line is None:
+            self._lines.put(None)
+            self._hear_out()
+            raise AssertionError(f"{self} ended: {self.errors}")
+        return line.decode().strip()
+
+    def _die_of_it(self) -> str:
+        """End it with SIGABRT, upon which its ``faulthandler`` writes every thread's stack."""
+        self.process.send_signal(signal.SIGABRT)
+        try:
+            self.process.wait(_LAST_WORDS)
+        except subprocess.TimeoutExpired:
+            self.kill()  # suspended
+        self._hear_out()
+        return self.errors
+
+    def _hear_out(self) -> None:
+        for reader in self._readers:
+            reader.join(_LAST_WORDS)
 
     def say(self, text: str = "") -> None:
         """Write a line to its stdin."""
         assert self.process.stdin
-        self.process.stdin.write(text + "\n")
+        self.process.stdin.write(f"{text}\n".encode())
         self.process.stdin.flush()
 
     def kill(self) -> None:
@@ -67,12 +113,13 @@ class Program:
         with contextlib.suppress(OSError):
             self.process.stdin.close()
         try:
-            self.process.wait(10)
+            self.process.wait(_LAST_WORDS)
         except subprocess.TimeoutExpired:
             self.kill()
-        self._drain.join(10)
-        self.process.stdout.close()
-        self.process.stderr.close()
+        self._hear_out()
+        if not any(reader.is_alive() for reader in self._readers):  # a copy of it may hold them
+            self.process.stdout.close()
+            self.process.stderr.close()
 
 
 @contextlib.contextmanager
@@ -89,6 +136,11 @@ def programs() -> Iterator[Callable[..., Program]]:
     finally:
         for program in started:
             program.close()
+
+
+def in_time(seconds: float) -> float:
+    """A limit for what is promised within ``seconds`` on a machine that has nothing else to do."""
+    return 3 * seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE) -> None:

@@ -118,6 +118,14 @@ def test_niceties_are_asked_of_the_build_first() -> None:
     assert "--no-webui" in args
     assert "--jinja" not in args
     assert "--log-colors" not in args
+    assert "--threads-http" not in args
+
+
+def test_a_burst_of_requests_finds_http_threads_and_the_callers_number_wins() -> None:
+    assert int(value(flags_of(parallel=4), "--threads-http")) == 128
+    args = flags_of(extra_args=["--threads-http", "5"])
+    assert args[-2:] == ["--threads-http", "5"]
+    assert args.index("--threads-http") < len(args) - 2
 
 
 def test_download_and_port() -> None:

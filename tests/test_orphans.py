@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable, Iterator
 
-import psutil
 import pytest
 
 from rocm_core.config import Engine
+from tests.programs import PATIENCE, Program, in_time, programs, runs, wait_for
 
 _PREAMBLE = """
 import sys, threading, asyncio, time
@@ -36,68 +35,61 @@ _STARTED_FROM = {
 }
 
 
-def launch(engine: Engine, body: str) -> tuple[subprocess.Popen[str], list[int]]:
-    program = subprocess.Popen(
-        [sys.executable, "-c", _PREAMBLE + body, engine],
-        stdout=subprocess.PIPE,
-        stdin=subprocess.PIPE,
-        text=True,
-    )
-    assert program.stdout
-    pids = [int(pid) for pid in program.stdout.readline().split()]
+@pytest.fixture
+def start() -> Iterator[Callable[..., Program]]:
+    with programs() as start:
+        yield start
+
+
+def launch(
+    start: Callable[..., Program], engine: Engine, body: str, servers: int = 3
+) -> tuple[Program, list[int]]:
+    """The program, and the pids of its servers."""
+    program = start(_PREAMBLE + body, engine)
+    pids = [int(pid) for pid in program.line().split()]
+    assert len(pids) == servers
     return program, pids
 
 
-def runs(pid: int) -> bool:
-    try:
-        # An orphan stays a zombie until the machine's first process gets around to it.
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def all_gone_within(pids: list[int], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while any(map(runs, pids)):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
+def assert_gone_soon(pids: list[int]) -> None:
+    """Within two seconds, it is promised."""
+    wait_for(lambda: not any(map(runs, pids)), in_time(2.0))
 
 
 @pytest.mark.parametrize("where", _STARTED_FROM)
-def test_kill_9_leaves_no_server(engine: Engine, where: str) -> None:
-    program, pids = launch(engine, f"{_STARTED_FROM[where]}\nreport()\ntime.sleep(60)")
-    with program:
-        assert len(pids) == 3
-        # A request to die that belonged to the forking thread would have fired by now.
-        time.sleep(0.3)
-        assert all(map(runs, pids))
-        program.send_signal(signal.SIGKILL)
-        assert all_gone_within(pids, 2.0)
+def test_kill_9_leaves_no_server(engine: Engine, start: Callable[..., Program], where: str) -> None:
+    body = f"{_STARTED_FROM[where]}\nreport()\ntime.sleep(600)"
+    program, pids = launch(start, engine, body)
+    # A request to die that belonged to the forking thread would have fired by now.
+    time.sleep(0.3)
+    assert all(map(runs, pids))
+    program.kill()
+    assert_gone_soon(pids)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_other_deaths_leave_no_server(engine: Engine, signum: signal.Signals) -> None:
-    program, pids = launch(engine, "start()\nreport()\ntime.sleep(60)")
-    with program:
-        assert len(pids) == 3
-        program.send_signal(signum)
-        assert all_gone_within(pids, 2.0)
+def test_other_deaths_leave_no_server(
+    engine: Engine, start: Callable[..., Program], signum: signal.Signals
+) -> None:
+    program, pids = launch(start, engine, "start()\nreport()\ntime.sleep(600)")
+    program.process.send_signal(signum)
+    assert_gone_soon(pids)
 
 
 @pytest.mark.parametrize(
     "ending", ["sys.exit(3)", "raise SystemError", "pass", "import os; os.abort()"]
 )
-def test_the_end_of_the_program_ends_its_servers(engine: Engine, ending: str) -> None:
-    program, pids = launch(engine, f"start()\nreport()\n{ending}")
-    with program:
-        assert len(pids) == 3
-        program.wait(timeout=20)
-        assert all_gone_within(pids, 2.0)
+def test_the_end_of_the_program_ends_its_servers(
+    engine: Engine, start: Callable[..., Program], ending: str
+) -> None:
+    program, pids = launch(start, engine, f"start()\nreport()\n{ending}")
+    program.process.wait(PATIENCE)
+    assert_gone_soon(pids)
 
 
-def test_a_model_left_open_at_exit_is_no_leak(engine: Engine) -> None:
+def test_a_model_left_open_at_exit_is_no_leak(
+    engine: Engine, start: Callable[..., Program]
+) -> None:
     body = """
 from rocm_core import load_model
 model = load_model("demo", engine=sys.argv[1])
@@ -105,7 +97,6 @@ stream = model.generate("x", max_tokens=5000, ignore_eos=True)
 next(stream)
 print(model.connection.server.pid, flush=True)
 """
-    program, pids = launch(engine, body)
-    with program:
-        assert program.wait(timeout=20) == 0
-        assert all_gone_within(pids, 2.0)
+    program, pids = launch(start, engine, body, servers=1)
+    assert program.process.wait(PATIENCE) == 0
+    assert_gone_soon(pids)

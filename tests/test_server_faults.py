@@ -19,7 +19,7 @@ from rocm_core.config import Engine
 from rocm_core.errors import PortInUse, RocmError, ServerDied, ServerStalled
 from rocm_core.server.find import find_engine
 from tests.fake_server import FakeServer, answer
-from tests.programs import Program, programs, runs, wait_for
+from tests.programs import PATIENCE, Program, in_time, programs, runs, wait_for
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -83,7 +83,7 @@ def test_a_wrapper_script_does_not_leave_its_server_behind(tmp_path: Path, engin
     assert children
     os.kill(script, signal.SIGKILL)
     wait_for(lambda: server.state is State.FAILED)
-    wait_for(lambda: not any(runs(int(child)) for child in children), 5)
+    wait_for(lambda: not any(runs(int(child)) for child in children), in_time(5))
 
 
 def test_a_stranger_who_answers_200_to_everything_is_not_taken_for_ours(engine: Engine) -> None:
@@ -132,7 +132,7 @@ def test_a_fault_under_16_streams_is_an_error_or_nothing_at_all(
             if fault == signal.SIGSTOP:
                 time.sleep(0.3)
                 os.kill(server.pid, signal.SIGCONT)
-            outcomes = [job.result(60) for job in asked]
+            outcomes = [job.result(PATIENCE) for job in asked]
     failed = [outcome for outcome in outcomes if isinstance(outcome, RocmError)]
     assert all(outcome == whole for outcome in outcomes if isinstance(outcome, str))
     assert all(isinstance(error, ServerDied) for error in failed)
@@ -179,7 +179,7 @@ def test_a_fork_during_a_stream_does_not_hold_its_slot(engine: Engine) -> None:
         try:
             stream.close()  # type: ignore[attr-defined]
             client = model.connection.client
-            wait_for(lambda: not any(slot["is_processing"] for slot in client.slots()), 1)
+            wait_for(lambda: not any(slot["is_processing"] for slot in client.slots()), in_time(1))
         finally:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
@@ -198,7 +198,7 @@ if sys.argv[2] != "starting":
 if sys.argv[2] == "stopping":
     threading.Thread(target=server.stop, daemon=True).start()
 print(server._running.child.pid if server._running else 0, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -209,4 +209,4 @@ def test_a_parent_killed_in_any_state_leaves_no_server(
     program = start(_PARENT, str(wrapper(engine, tmp_path, "")), state)
     pid = int(program.line())
     program.kill()
-    wait_for(lambda: not pid or not runs(pid), 2)
+    wait_for(lambda: not pid or not runs(pid), in_time(2))

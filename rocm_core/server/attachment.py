@@ -51,7 +51,8 @@ _CHANGEOVER_POLL = 0.02
 # A keeper greets at once, unless it is suspended or the machine is.
 _GREETING = 30.0
 _BACKLOG = 256
-_PROBE_TIMEOUTS = Timeouts(connect=5.0, first_token=5.0)
+# It has just answered its keeper: late on a busy machine is not untrue.
+_PROBE_TIMEOUTS = Timeouts(connect=_GREETING, first_token=_GREETING)
 
 
 class Attachment(Running):

@@ -22,6 +22,12 @@ _TINY_MODEL_BYTES = 64 * 1024 * 1024
 _ALL_LAYERS = "999"
 # llama-server's own physical batch, and the longest one to ask for on our own (it costs memory).
 _DEFAULT_UBATCH, _LONGEST_INPUT = 512, 8192
+# Each request holds one of llama-server's HTTP threads until its last byte is taken, and one that
+# finds none waits for that, however many slots are free. By itself it has as many as slots and
+# four; it adds further ones (cpp-httplib ``ThreadPool::enqueue``), but takes a thread that was
+# woken and does not run yet for an idle one, so that of a burst some get none. Idle ones are
+# cheap: all together they take 1 to 5 MB.
+_HTTP_THREADS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +133,8 @@ def _known(flag: str, flags: frozenset[str]) -> str:
 
 def _niceties(flags: frozenset[str]) -> list[str]:
     args: list[str] = [flag for flag in ("--jinja", "--metrics") if flag in flags]
+    if "--threads-http" in flags:
+        args += ["--threads-http", str(_HTTP_THREADS)]
     for flag in ("--no-ui", "--no-webui"):
         if flag in flags:
             args.append(flag)

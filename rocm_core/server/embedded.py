@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     add("-np", "--parallel", type=int, default=-1)
     add("-ngl", "--n-gpu-layers", type=int)
     add("-t", "--threads", type=int)
+    add("--threads-http", type=int, default=-1)
     add("-b", "--batch-size", type=int)
     add("-ub", "--ubatch-size", type=int)
     add("-fa", "--flash-attn", choices=("on", "off", "auto"), default="auto")
@@ -72,6 +73,7 @@ def parameters(options: argparse.Namespace, key: str | None) -> Any:
     params.n_ctx = options.ctx_size
     params.kv_unified = options.parallel < 0
     params.n_parallel = options.parallel if options.parallel > 0 else _AUTO_SLOTS
+    params.n_threads_http = options.threads_http
     params.use_jinja = True
     params.ui = False
     params.endpoint_metrics = options.metrics
