@@ -23,8 +23,10 @@ from rocm_core import GenerateConfig, LoadConfig, Server, State, load_model, res
 from rocm_core.cli import main
 from rocm_core.config import Engine
 from rocm_core.errors import ServerDied, ServerStartError, ServerStopped
+from rocm_core.server import find_engine
+from rocm_core.server.control import Channel, error_to_line
 from rocm_core.server.directory import find_servers, list_servers, stop_server
-from rocm_core.server.registry import Registry
+from rocm_core.server.registry import Registry, key_of, with_absolute_paths
 from tests.programs import PATIENCE, Program, in_time, programs, runs, wait_for
 
 LONG = GenerateConfig(max_tokens=6000, ignore_eos=True)
@@ -79,6 +81,11 @@ def start() -> Iterator[Callable[..., Program]]:
 
 def shared(engine: Engine, **options: Any) -> Server:
     return Server(resolve_ref("demo"), LoadConfig(engine=engine, **{"keep_alive": 60} | options))
+
+
+def fails_to_start(server: Server) -> None:
+    with pytest.raises(ServerStartError, match="enough"):
+        server.start()
 
 
 def say_hello(server: Server) -> str:
@@ -155,6 +162,29 @@ def test_the_registry_of_a_stopped_server_is_empty_and_requests_are_told(
     with pytest.raises(ServerStopped):
         list(stream)
     wait_for(lambda: server.state is State.STOPPED)
+    server.stop()
+
+
+def test_who_waits_for_a_load_answers_the_question_whether_it_is_idle(registry: Registry) -> None:
+    """An answer owed is an answer never asked for again: the server would end while in use."""
+    server = shared("embedded")
+    key = key_of(server.ref, with_absolute_paths(server.config), find_engine("embedded"))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(registry.path(key, "sock")))
+        listener.listen(1)
+        attached = threading.Thread(target=fails_to_start, args=(server,))
+        attached.start()
+        keeper = Channel(listener.accept()[0])
+        assert keeper.receive(PATIENCE) == {"op": "attach", "keep_alive": 60}
+        keeper.send(**{"is": "welcome"})
+        keeper.send(ask="idle", limit=60.0)
+        assert keeper.receive(PATIENCE) == {"idle": 0.0}
+        error = error_to_line(ServerStartError("enough"))
+        keeper.send(**{"is": "failed", "error": error})
+        attached.join(PATIENCE)
+        assert not attached.is_alive()
+        keeper.close()
+    registry.path(key, "sock").unlink()
     server.stop()
 
 

@@ -207,13 +207,16 @@ class Attachment(Running):
             if line is None or line.get("is") == "stopped":
                 return False
             greeted = True
-            if self._understood(line, on_progress):
+            if self._understood(channel, line, on_progress):
                 return True
         return False
 
-    def _understood(self, line: Line, on_progress: OnProgress) -> bool:
+    def _understood(self, channel: Channel, line: Line, on_progress: OnProgress) -> bool:
         kind = line.get("is")
-        if kind == "progress":
+        if line.get("ask") == "idle":
+            # Who waits for the load is using it. Without an answer we would not be asked again.
+            channel.send(idle=0.0)
+        elif kind == "progress":
             on_progress(line["share"])
         elif kind == "log":
             self._owner.log_line(line["text"])

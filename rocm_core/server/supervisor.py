@@ -382,6 +382,8 @@ class Server:
             Seconds since the last use if that is too short, or ``None`` if it was let go.
         """
         with self._change:
+            if self._state is State.STARTING:
+                return 0.0
             if running is self._running and self._state is State.READY:
                 idle = running.idle_for()
                 if idle < limit:
