@@ -7,16 +7,18 @@ import subprocess
 import sys
 import time
 
-import psutil
 import pytest
 
 from rocm_core.config import Engine
+from tests.leftovers import assert_gone
+from tests.programs import runs
+from tests.reciter import RECITER
 
 _PREAMBLE = """
 import sys, threading, asyncio, time
 from rocm_core import LoadConfig, Server, resolve_ref
 servers = [
-    Server(resolve_ref("demo"), LoadConfig(engine=sys.argv[1], context_len=n))
+    Server(resolve_ref(sys.argv[2]), LoadConfig(engine=sys.argv[1], context_len=n))
     for n in (512, 768, 1024)
 ]
 def start():
@@ -38,7 +40,7 @@ _STARTED_FROM = {
 
 def launch(engine: Engine, body: str) -> tuple[subprocess.Popen[str], list[int]]:
     program = subprocess.Popen(
-        [sys.executable, "-c", _PREAMBLE + body, engine],
+        [sys.executable, "-c", _PREAMBLE + body, engine, RECITER],
         stdout=subprocess.PIPE,
         stdin=subprocess.PIPE,
         text=True,
@@ -46,23 +48,6 @@ def launch(engine: Engine, body: str) -> tuple[subprocess.Popen[str], list[int]]
     assert program.stdout
     pids = [int(pid) for pid in program.stdout.readline().split()]
     return program, pids
-
-
-def runs(pid: int) -> bool:
-    try:
-        # An orphan stays a zombie until the machine's first process gets around to it.
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def all_gone_within(pids: list[int], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while any(map(runs, pids)):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 @pytest.mark.parametrize("where", _STARTED_FROM)
@@ -74,7 +59,7 @@ def test_kill_9_leaves_no_server(engine: Engine, where: str) -> None:
         time.sleep(0.3)
         assert all(map(runs, pids))
         program.send_signal(signal.SIGKILL)
-        assert all_gone_within(pids, 2.0)
+        assert_gone(pids)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -83,7 +68,7 @@ def test_other_deaths_leave_no_server(engine: Engine, signum: signal.Signals) ->
     with program:
         assert len(pids) == 3
         program.send_signal(signum)
-        assert all_gone_within(pids, 2.0)
+        assert_gone(pids)
 
 
 @pytest.mark.parametrize(
@@ -94,13 +79,16 @@ def test_the_end_of_the_program_ends_its_servers(engine: Engine, ending: str) ->
     with program:
         assert len(pids) == 3
         program.wait(timeout=20)
-        assert all_gone_within(pids, 2.0)
+        assert_gone(pids)
 
 
 def test_a_model_left_open_at_exit_is_no_leak(engine: Engine) -> None:
     body = """
 from rocm_core import load_model
-model = load_model("demo", engine=sys.argv[1])
+from tests.leftovers import assert_gone
+from tests.programs import runs
+from tests.reciter import RECITER
+model = load_model(sys.argv[2], engine=sys.argv[1])
 stream = model.generate("x", max_tokens=5000, ignore_eos=True)
 next(stream)
 print(model.connection.server.pid, flush=True)
@@ -108,4 +96,4 @@ print(model.connection.server.pid, flush=True)
     program, pids = launch(engine, body)
     with program:
         assert program.wait(timeout=20) == 0
-        assert all_gone_within(pids, 2.0)
+        assert_gone(pids)
