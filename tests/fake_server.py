@@ -6,8 +6,9 @@
         server.requests[0].disconnected.wait()
 
 A reply is a status, headers and a list of steps: bytes to send, an event to wait for, a pause,
-or a way to misbehave. Bodies come from ``tests/captures``. One thread serves one connection;
-each connection carries one request, as llama-server's do for clients that ask to close.
+or a way to misbehave; or a function that makes one for a request. Bodies come from
+``tests/captures``; ``tests.scripts`` puts answers of a chat together. One thread serves one
+connection; each connection carries one request, as llama-server's do for clients that ask to close.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -82,6 +83,10 @@ class Request:
     disconnected: threading.Event = field(default_factory=threading.Event)
 
 
+# Makes the reply to a request.
+Writer = Callable[[Request], Reply]
+
+
 def capture(name: str) -> bytes:
     """The bytes of a captured body, for example ``chat_stream.b11434``."""
     return (CAPTURES / f"{name}.txt").read_bytes()
@@ -122,7 +127,9 @@ class FakeServer:
     def __init__(self, uds: Path | None = None) -> None:
         self.requests: list[Request] = []
         # Every llama-server lists its model; what a test needs otherwise, it scripts.
-        self._replies: dict[str, list[Reply]] = {"/v1/models": [answer("v1_models.b11434")]}
+        self._replies: dict[str, list[Reply | Writer]] = {
+            "/v1/models": [answer("v1_models.b11434")]
+        }
         self._changed = threading.Condition()
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -143,7 +150,7 @@ class FakeServer:
             thread.join(PATIENCE)
         self._listener.close()
 
-    def script(self, path: str, *replies: Reply) -> None:
+    def script(self, path: str, *replies: Reply | Writer) -> None:
         """Answer ``path`` with these replies in turn; the last one repeats."""
         self._replies[path] = list(replies)
 
@@ -169,7 +176,7 @@ class FakeServer:
         with connection, contextlib.suppress(_Over, OSError):
             request = _read_request(connection)
             with self._changed:
-                reply = self._next_reply(request.path)
+                reply = self._next_reply(request)
                 self.requests.append(request)
                 self._changed.notify_all()
             try:
@@ -178,10 +185,12 @@ class FakeServer:
                 if _hung_up(connection):
                     request.disconnected.set()
 
-    def _next_reply(self, path: str) -> Reply:
-        missing = [answer("error_404.b11434", 404)]
+    def _next_reply(self, request: Request) -> Reply:
+        path = request.path
+        missing: list[Reply | Writer] = [answer("error_404.b11434", 404)]
         replies = self._replies.get(path) or self._replies.get(path.partition("?")[0], missing)
-        return replies[0] if len(replies) == 1 else replies.pop(0)
+        reply = replies[0] if len(replies) == 1 else replies.pop(0)
+        return reply if isinstance(reply, Reply) else reply(request)
 
     def _perform(self, connection: socket.socket, reply: Reply) -> None:
         self._steps(connection, reply.before, chunked=False)

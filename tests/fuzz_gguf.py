@@ -20,8 +20,8 @@ import atheris
 with atheris.instrument_imports(include=["rocm_core.gguf"]):
     from rocm_core.gguf import facts, reader
 
-from rocm_core.demo import demo_model_path
 from tests.gguf_writer import BIG, LITTLE
+from tests.reciter import RECITER
 
 _LONGEST_INPUT = 1 << 16
 
@@ -38,7 +38,7 @@ def read(data: bytes) -> None:
 def seeds(folder: Path) -> None:
     """Healthy headers to start from."""
     headers = [w.model(version) for w in (LITTLE, BIG) for version in (2, 3)]
-    headers.append(demo_model_path().read_bytes()[:_LONGEST_INPUT])
+    headers.append(Path(RECITER).read_bytes()[:_LONGEST_INPUT])
     for number, header in enumerate(headers):
         (folder / str(number)).write_bytes(header[4:])
 

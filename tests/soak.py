@@ -30,13 +30,14 @@ from rocm_core import GenerateConfig, LoadConfig, RocmError, Server, TextModel, 
 from rocm_core.refs import resolve_ref
 from rocm_core.server.directory import list_servers, stop_server
 from tests.programs import Program, runs, wait_for
+from tests.reciter import RECITER
 
 HELLO = [{"role": "user", "content": "Hello"}]
 ANSWER = GenerateConfig(max_tokens=150, ignore_eos=True, temperature=0.0)
 SHARED_PROGRAM = """
 import sys
 from rocm_core import load_model
-model = load_model("demo", engine=sys.argv[1], keep_alive=5, context_len=1024)
+model = load_model(sys.argv[2], engine=sys.argv[1], keep_alive=5, context_len=1024)
 while True:
     try:
         for token in model.chat([{"role": "user", "content": "Hello"}], max_tokens=50):
@@ -178,7 +179,7 @@ def run(engine: str, seconds: float, seed: int) -> Soak:
 
     def load(name: str, **options: Any) -> None:
         old = models.get(name)
-        models[name] = load_model("demo", engine=soak.engine, **options)
+        models[name] = load_model(RECITER, engine=soak.engine, **options)
         if old is not None:
             old.close()
 
@@ -188,7 +189,7 @@ def run(engine: str, seconds: float, seed: int) -> Soak:
     reload_private()
     load("shared", keep_alive=5, context_len=1024)
     soak.right = "".join(token.text for token in models["private"].chat(HELLO, ANSWER))
-    behind = Server(resolve_ref("demo"), LoadConfig(engine=soak.engine, port=0))
+    behind = Server(resolve_ref(RECITER), LoadConfig(engine=soak.engine, port=0))
     behind.start()
     proxy = Proxy(int((behind.url or "").rpartition(":")[2]), random.Random(seed + 1), soak.fault)
     models["proxy"] = load_model(proxy.url, api_key=behind.api_key)
@@ -209,7 +210,7 @@ def run(engine: str, seconds: float, seed: int) -> Soak:
         if kind in ("SIGKILL", "SIGSTOP"):
             soak.signal_server(server, kind)
         elif kind == "guest":
-            guests.append(Program(SHARED_PROGRAM, engine))
+            guests.append(Program(SHARED_PROGRAM, engine, RECITER))
             if len(guests) > 2:
                 guests.pop(soak.chance.randrange(len(guests))).kill()
                 soak.fault("SIGKILL of a program that shares")
@@ -261,7 +262,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         os.environ["XDG_RUNTIME_DIR"] = directory
-        with load_model("demo", engine=options.engine) as model:
+        with load_model(RECITER, engine=options.engine) as model:
             model.load()  # what a program opens once and keeps
         before = psutil.Process().num_fds()
         soak = run(options.engine, options.seconds, options.seed)

@@ -8,19 +8,20 @@ import gc
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from models.build_demo import ANSWER
 from rocm_core import load_model
 from rocm_core.backend.admission import Admission, Gate, Limits, gate_of
 from rocm_core.config import Engine
 from rocm_core.errors import ServerBusy, ServerStopped
 from rocm_core.model import TextModel
 from tests.fake_server import PATIENCE
+from tests.programs import wait_for
+from tests.reciter import ANSWER, RECITER
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -29,15 +30,6 @@ def admission(gate: Gate | None = None, places: int | None = 1, **limits: Any) -
     made = Admission(gate or Gate())
     made.limits = Limits(places, **limits)
     return made
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    turn = threading.Event()
-    for _ in range(int(PATIENCE / 0.005)):
-        if condition():
-            return
-        turn.wait(0.005)
-    raise AssertionError("never happened")
 
 
 def clean(way: Admission) -> bool:
@@ -315,7 +307,7 @@ def test_500_requests_that_end_in_every_way_leave_it_clean() -> None:
 @pytest.fixture(scope="module")
 def narrow(engine: Engine) -> Iterator[TextModel]:
     """Two slots."""
-    with load_model("demo", engine=engine, parallel=2, context_len=2048) as model:
+    with load_model(RECITER, engine=engine, parallel=2, context_len=2048) as model:
         model.load()
         yield model
 
@@ -338,7 +330,7 @@ def test_no_more_requests_are_under_way_than_the_server_has_slots(narrow: TextMo
 
 def test_models_that_share_a_server_share_its_queue(narrow: TextModel, engine: Engine) -> None:
     options: dict[str, Any] = {"engine": engine, "parallel": 2, "context_len": 2048}
-    with load_model("demo", **options, max_queue=0) as other:
+    with load_model(RECITER, **options, max_queue=0) as other:
         other.load()
         assert other.connection.admission.gate is narrow.connection.admission.gate
         held = [narrow.generate("x", max_tokens=-1, ignore_eos=True) for _ in range(2)]
@@ -352,7 +344,7 @@ def test_models_that_share_a_server_share_its_queue(narrow: TextModel, engine: E
 
 
 def test_closing_lets_streams_come_to_their_end_if_asked_to(engine: Engine) -> None:
-    model = load_model("demo", engine=engine, context_len=960)
+    model = load_model(RECITER, engine=engine, context_len=960)
     begun, rest = threading.Event(), list[str]()
 
     def read() -> None:

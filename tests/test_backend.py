@@ -13,7 +13,6 @@ from typing import Any
 import psutil
 import pytest
 
-from models.build_demo import ANSWER
 from rocm_core import LoadConfig, Server, get_backend, list_backends, load_model, resolve_ref
 from rocm_core.backend import choose_backend
 from rocm_core.backend.local import LocalConnection
@@ -29,6 +28,7 @@ from rocm_core.gpu import kfd_problem, list_gpus
 from rocm_core.server.placement import place
 from tests.fake_server import FakeServer, Reply, answer, stream
 from tests.gpu_trees import build
+from tests.reciter import ANSWER, RECITER
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -36,7 +36,7 @@ HELLO = [{"role": "user", "content": "Hello"}]
 @pytest.fixture(scope="module")
 def remote(engine: Engine) -> Iterator[Server]:
     """A server on TCP, as somebody else would run it."""
-    server = Server(resolve_ref("demo"), LoadConfig(engine=engine, port=0))
+    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine, port=0))
     server.start()
     yield server
     server.stop()
@@ -76,8 +76,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 def prepared(splits: bool = True, **options: Any) -> LoadConfig:
     """What a start of the demo model would run with."""
-    backend = choose_backend(options.get("backend", "auto"), resolve_ref("demo"))
-    connection = backend.load_model(resolve_ref("demo"), LoadConfig(**options))
+    backend = choose_backend(options.get("backend", "auto"), resolve_ref(RECITER))
+    connection = backend.load_model(resolve_ref(RECITER), LoadConfig(**options))
     connection.release()
     return place(connection.config, splits=splits)
 
@@ -87,7 +87,7 @@ def test_auto_takes_the_gpu_where_there_is_one_and_says_why(
 ) -> None:
     machine("rx_7800_xt_second")
     with caplog.at_level(logging.INFO, "rocm_core.backend"):
-        assert choose_backend("auto", resolve_ref("demo")).name == "rocm"
+        assert choose_backend("auto", resolve_ref(RECITER)).name == "rocm"
     assert "RX 7800 XT (gfx1101, 16.0 GiB, 0000:03:00.0): every card" in caplog.text
     assert "RX 7800 XT" in get_backend("rocm").probe().reasons[0]
 
@@ -97,18 +97,18 @@ def test_auto_takes_the_cpu_where_there_is_no_gpu_and_says_why(
 ) -> None:
     machine("no_gpu")
     with caplog.at_level(logging.INFO, "rocm_core.backend"):
-        assert choose_backend("auto", resolve_ref("demo")).name == "cpu"
+        assert choose_backend("auto", resolve_ref(RECITER)).name == "cpu"
     assert "backend cpu (rocm: /dev/kfd does not exist" in caplog.text
     assert "/dev/kfd" in get_backend("rocm").probe().reasons[0]
     with pytest.raises(BackendUnavailable, match="/dev/kfd does not exist"):
-        load_model("demo", backend="rocm")
+        load_model(RECITER, backend="rocm")
 
 
 def test_a_gpu_that_cannot_be_opened_is_a_reason(machine: Callable[[str], None]) -> None:
     machine("without_render_node")
     assert "renderD128 does not exist" in get_backend("rocm").probe().reasons[0]
     with pytest.raises(BackendUnavailable, match="renderD128 does not exist"):
-        load_model("demo", backend="rocm")
+        load_model(RECITER, backend="rocm")
 
 
 def test_a_mask_that_hides_everything_is_a_reason(
@@ -138,9 +138,9 @@ def test_devices_takes_effect(machine: Callable[[str], None]) -> None:
     assert dict(both.environment)["ROCR_VISIBLE_DEVICES"] == "GPU-5c88007d760374f3,0"
     assert (both.split_mode, both.tensor_split) == ("layer", (3, 1))
     with pytest.raises(ConfigError, match=r"no GPU 7\. There are: GPU 0: AMD Radeon Graphics"):
-        load_model("demo", devices=[7])
+        load_model(RECITER, devices=[7])
     with pytest.raises(ConfigError, match="tensor_split has 2 shares, and there are 1 GPUs"):
-        load_model("demo", tensor_split=[3, 1])
+        load_model(RECITER, tensor_split=[3, 1])
 
 
 def test_the_split_follows_free_memory_unless_it_is_given(machine: Callable[[str], None]) -> None:
@@ -151,7 +151,7 @@ def test_the_split_follows_free_memory_unless_it_is_given(machine: Callable[[str
     assert prepared(split_mode="none", main_gpu=1).tensor_split == ()
     assert prepared(splits=False).split_mode is None, "it has no flag for that"
     with pytest.raises(ConfigError, match="main_gpu is 4, and there are 4 GPUs"):
-        load_model("demo", main_gpu=4)
+        load_model(RECITER, main_gpu=4)
 
 
 def test_a_mask_in_the_options_counts_like_one_in_the_environment(
@@ -170,7 +170,7 @@ def test_the_cpu_backend_hides_gpus_from_its_child(machine: Callable[[str], None
     assert dict(prepared(backend="cpu").environment)["ROCR_VISIBLE_DEVICES"] == ""
     assert prepared(backend="cpu", gpu_layers=3).environment == ()
     with pytest.raises(BackendUnavailable, match=r"devices=\[0\] asks for GPUs"):
-        load_model("demo", backend="cpu", devices=0)
+        load_model(RECITER, backend="cpu", devices=0)
 
 
 def test_devices_without_a_gpu_never_falls_back_to_the_cpu(
@@ -178,7 +178,7 @@ def test_devices_without_a_gpu_never_falls_back_to_the_cpu(
 ) -> None:
     machine("no_gpu")
     with pytest.raises(BackendUnavailable, match=r"asks for GPUs.*/dev/kfd does not exist"):
-        load_model("demo", devices=0)
+        load_model(RECITER, devices=0)
 
 
 def test_a_server_without_a_backend_is_placed_too(machine: Callable[[str], None]) -> None:
@@ -197,7 +197,7 @@ def test_what_auto_came_to_be_shares_a_server_with_it_by_name(
     machine: Callable[[str], None],
 ) -> None:
     machine("no_gpu")
-    with load_model("demo") as one, load_model("demo", backend="cpu") as other:
+    with load_model(RECITER) as one, load_model(RECITER, backend="cpu") as other:
         first, second = one.connection, other.connection
         assert isinstance(first, LocalConnection)
         assert isinstance(second, LocalConnection)
@@ -205,7 +205,7 @@ def test_what_auto_came_to_be_shares_a_server_with_it_by_name(
 
 
 def test_a_server_on_the_cpu_runs_with_gpus_hidden(engine: Engine) -> None:
-    with load_model("demo", engine=engine, backend="cpu", context_len=640) as model:
+    with load_model(RECITER, engine=engine, backend="cpu", context_len=640) as model:
         model.load()
         connection = model.connection
         assert isinstance(connection, LocalConnection)
@@ -220,7 +220,7 @@ def test_nothing_installed_lists_every_reason(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("ROCM_LLAMA_SERVER_PATH", raising=False)
     with pytest.raises(BackendUnavailable, match=r"rocm: .*cpu: .*llama-rocm\[embedded\]"):
-        load_model("demo")
+        load_model(RECITER)
 
 
 def test_a_running_server_is_used_like_any_model(remote: Server) -> None:
@@ -291,11 +291,11 @@ def test_options_that_do_nothing_on_a_remote_server_are_told() -> None:
 
 def test_references_and_backends_that_do_not_fit() -> None:
     with pytest.raises(ConfigError, match="needs an http"):
-        load_model("demo", backend="remote")
+        load_model(RECITER, backend="remote")
     with pytest.raises(ConfigError, match="running server"):
         load_model("http://127.0.0.1:1", backend="cpu")
     with pytest.raises(ConfigError, match="api_key belongs to a remote server"):
-        load_model("demo", api_key="k")
+        load_model(RECITER, api_key="k")
 
 
 def test_a_server_may_come_and_go_behind_one_model(engine: Engine) -> None:
@@ -305,7 +305,7 @@ def test_a_server_may_come_and_go_behind_one_model(engine: Engine) -> None:
     def use() -> None:
         try:
             for _ in range(3):
-                with load_model("demo", engine=engine, context_len=576) as model:
+                with load_model(RECITER, engine=engine, context_len=576) as model:
                     list(model.generate("x", max_tokens=2))
         except BaseException as error:
             failures.append(error)

@@ -20,6 +20,7 @@ from rocm_core.server.diagnosis import (
     gpu_use,
 )
 from rocm_core.server.failures import KNOWN
+from tests.reciter import RECITER
 
 LOGS = Path(__file__).parent / "logs"
 
@@ -164,7 +165,7 @@ def test_an_unknown_failure_shows_the_last_error_lines(tmp_path: Path) -> None:
     )
     path.chmod(0o755)
     with pytest.raises(ServerStartError) as caught:
-        Server(resolve_ref("demo"), LoadConfig(server_path=path)).start()
+        Server(resolve_ref(RECITER), LoadConfig(server_path=path)).start()
     assert "exited with code 1: 0.2 E foo: tensor is upside down\n" in str(caught.value)
 
 

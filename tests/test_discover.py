@@ -12,6 +12,7 @@ from rocm_core import discover_models, resolve_ref
 from rocm_core.discover import FoundModel
 from rocm_core.errors import ModelNotFound
 from tests.gguf_writer import LITTLE, STRING
+from tests.reciter import RECITER
 
 
 def model(path: Path, *, width: int = 64, kind: str = "model", quantization: int = 1) -> Path:
@@ -234,9 +235,7 @@ def test_unreadable_files_are_listed_with_the_problem(tmp_path: Path, env: dict[
 
 
 def test_a_broken_download_is_told(tmp_path: Path, env: dict[str, str]) -> None:
-    from rocm_core.demo import demo_model_path
-
-    (tmp_path / "half.gguf").write_bytes(demo_model_path().read_bytes()[:100_000])
+    (tmp_path / "half.gguf").write_bytes(Path(RECITER).read_bytes()[:100_000])
     half = found(env, tmp_path)["half"]
     assert half.kind == "model"
     assert half.problem and half.problem.startswith("incomplete: ")

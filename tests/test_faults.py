@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from models.build_demo import ANSWER
 from rocm_core import LoadConfig, Server, load_model, resolve_ref
 from rocm_core.backend.greeting import forget_dialects
 from rocm_core.config import Engine, Timeouts
@@ -21,6 +20,7 @@ from rocm_core.errors import ClientError, ModelNotFound, RocmError, StreamInterr
 from rocm_core.model import TextModel
 from tests.fake_server import RESET, Fault
 from tests.proxy import Damage, Proxy, cut, delayed, duplicated, faithful, garbled
+from tests.reciter import ANSWER, RECITER
 
 HELLO = [{"role": "user", "content": "Hello"}]
 # An answer of the demo model takes some 20 kB on the wire.
@@ -30,7 +30,7 @@ _LIMITS = Timeouts(connect=10, first_token=30, idle=30, total=60)
 
 @pytest.fixture(scope="module")
 def remote(engine: Engine) -> Iterator[Server]:
-    server = Server(resolve_ref("demo"), LoadConfig(engine=engine, port=0))
+    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine, port=0))
     server.start()
     yield server
     server.stop()

@@ -15,12 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models import build_demo
-from rocm_core.demo import demo_model_path
 from rocm_core.errors import InvalidGGUF, ModelNotFound, RocmError
 from rocm_core.gguf import check_gguf, part_paths, read_gguf, read_model, reader
 from rocm_core.gguf.quantization import FILE_TYPES, TENSOR_TYPES
 from tests.gguf_writer import ARRAY, BIG, CODES, LITTLE, STRING, Writer
+from tests.reciter import CHAT_TEMPLATE, CONTEXT, END_ID, RECITER
 from tests.shapes import Shape, write_model
 
 Check = Callable[[Path], object]
@@ -34,16 +33,16 @@ def written(tmp_path: Path) -> Path:
 # -- healthy files --------------------------------------------------------------------------
 
 
-def test_demo_model() -> None:
-    info = read_gguf(demo_model_path())
+def test_a_whole_model() -> None:
+    info = read_gguf(RECITER)
 
-    assert info.path == demo_model_path()
+    assert info.path == Path(RECITER)
     assert info.version == 3
     assert info.architecture == "llama"
-    assert info.name == "llama-rocm demo"
-    assert info.context_length == build_demo.CONTEXT
-    assert info.chat_template == build_demo.CHAT_TEMPLATE
-    assert info.metadata["tokenizer.ggml.eos_token_id"] == build_demo.END_ID
+    assert info.name == "llama-rocm reciter"
+    assert info.context_length == CONTEXT
+    assert info.chat_template == CHAT_TEMPLATE
+    assert info.metadata["tokenizer.ggml.eos_token_id"] == END_ID
     assert "tokenizer.ggml.tokens" not in info.metadata
 
 
@@ -95,7 +94,7 @@ def test_facts_of_the_wrong_type_are_none(written: Path) -> None:
 
 
 def test_path_may_be_a_string_and_the_facts_can_be_pickled() -> None:
-    info = read_gguf(str(demo_model_path()))
+    info = read_gguf(RECITER)
 
     assert pickle.loads(pickle.dumps(info)) == info
 
@@ -142,8 +141,8 @@ def test_header_cut_short_anywhere_is_refused(written: Path, writer: Writer) -> 
             read_gguf(written)
 
 
-def test_demo_model_cut_short_is_refused_up_to_the_end_of_its_header() -> None:
-    whole = demo_model_path().read_bytes()
+def test_a_model_cut_short_is_refused_up_to_the_end_of_its_header() -> None:
+    whole = Path(RECITER).read_bytes()
     header = reader.parse_header(whole)
 
     for length in range(header.data_start - 32):  # then padding, of up to 31 bytes
@@ -154,10 +153,10 @@ def test_demo_model_cut_short_is_refused_up_to_the_end_of_its_header() -> None:
 
 
 def test_what_a_broken_download_lacks_is_counted(written: Path) -> None:
-    whole = demo_model_path().read_bytes()
+    whole = Path(RECITER).read_bytes()
     written.write_bytes(whole[:-1000])
     assert read_gguf(written).missing == 1000
-    assert read_gguf(demo_model_path()).missing == 0
+    assert read_gguf(RECITER).missing == 0
 
 
 def test_damage_is_told_with_file_and_remedy(written: Path) -> None:
@@ -294,14 +293,14 @@ def test_arbitrary_bytes_after_the_magic_raise_nothing_but_our_errors(
 
 
 def test_facts_of_a_real_model_file() -> None:
-    info = read_gguf(demo_model_path())
+    info = read_gguf(RECITER)
 
     assert (info.layers, info.heads, info.kv_heads) == (1, 1, 1)
     assert info.quantization == "F16"
     assert info.parameters == sum(tensor.elements for tensor in info.tensors) > 0
     assert info.vocabulary == 315
-    assert info.special_tokens["eos"] == build_demo.END_ID
-    assert info.file_size == demo_model_path().stat().st_size
+    assert info.special_tokens["eos"] == END_ID
+    assert info.file_size == Path(RECITER).stat().st_size
     assert (info.missing, info.parts, info.kind) == (0, 1, "model")
 
 

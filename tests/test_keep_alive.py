@@ -28,6 +28,7 @@ from rocm_core.server.control import Channel, error_to_line
 from rocm_core.server.directory import find_servers, list_servers, stop_server
 from rocm_core.server.registry import Registry, key_of, with_absolute_paths
 from tests.programs import PATIENCE, Program, in_time, programs, runs, wait_for
+from tests.reciter import RECITER
 
 LONG = GenerateConfig(max_tokens=6000, ignore_eos=True)
 
@@ -35,9 +36,9 @@ LONG = GenerateConfig(max_tokens=6000, ignore_eos=True)
 NOTEBOOK = """
 import sys, time
 from rocm_core import load_model
-engine, keep_alive, tokens = (*sys.argv[1:], "6000")[:3]
+engine, keep_alive, path, tokens = (*sys.argv[1:], "6000")[:4]
 begun = time.perf_counter()
-model = load_model("demo", engine=engine, keep_alive=keep_alive)
+model = load_model(path, engine=engine, keep_alive=keep_alive)
 model.load()
 attached = time.perf_counter()
 hello = [{"role": "user", "content": "Hello"}]
@@ -80,7 +81,7 @@ def start() -> Iterator[Callable[..., Program]]:
 
 
 def shared(engine: Engine, **options: Any) -> Server:
-    return Server(resolve_ref("demo"), LoadConfig(engine=engine, **{"keep_alive": 60} | options))
+    return Server(resolve_ref(RECITER), LoadConfig(engine=engine, **{"keep_alive": 60} | options))
 
 
 def fails_to_start(server: Server) -> None:
@@ -99,14 +100,14 @@ def say_hello(server: Server) -> str:
 def test_a_restarted_kernel_finds_its_server_and_it_ends_when_idle(
     engine: Engine, start: Callable[..., Program], registry: Registry
 ) -> None:
-    notebook = start(NOTEBOOK, engine, "60s")
+    notebook = start(NOTEBOOK, engine, "60s", RECITER)
     pid = int(notebook.line().split()[0])
     notebook.kill()
     attach, first = list[float](), list[float]()
     for attempt in range(10):  # the machine may be busy: the best one counts
         busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
         good = attempt > 1 and min(attach) < 0.1 * busy and min(first) < 0.2 * busy
-        kernel = start(NOTEBOOK, engine, "1s" if good or attempt == 9 else "60s")
+        kernel = start(NOTEBOOK, engine, "1s" if good or attempt == 9 else "60s", RECITER)
         same, attached, token = kernel.line().split()
         assert int(same) == pid
         attach.append(float(attached))
@@ -136,7 +137,7 @@ def test_a_notebook_that_is_merely_open_does_not_keep_a_server(
 
 
 def test_a_stream_under_way_keeps_the_server(engine: Engine, start: Callable[..., Program]) -> None:
-    notebook = start(NOTEBOOK, engine, "1s")
+    notebook = start(NOTEBOOK, engine, "1s", RECITER)
     pid = int(notebook.line().split()[0])
     end = time.monotonic() + 3
     while time.monotonic() < end:
@@ -195,7 +196,7 @@ def test_ten_programs_at_once_make_one_server_and_any_one_survives_the_others(
     engine: Engine, start: Callable[..., Program], registry: Registry
 ) -> None:
     # Short streams: four slots serve ten programs, and nobody reads on.
-    notebooks = [start(NOTEBOOK, engine, "10m", "400") for _ in range(10)]
+    notebooks = [start(NOTEBOOK, engine, "10m", RECITER, "400") for _ in range(10)]
     pids = {notebook.line().split()[0] for notebook in notebooks}
     assert len(pids) == 1
     assert len(list_servers(registry)) == 1
@@ -223,9 +224,9 @@ def test_unequal_options_get_a_server_each(engine: Engine, registry: Registry) -
 
 
 def test_models_of_one_program_share_it_too(engine: Engine, registry: Registry) -> None:
-    with load_model("demo", engine=engine, keep_alive=60) as first:
+    with load_model(RECITER, engine=engine, keep_alive=60) as first:
         first.load()
-        with load_model("demo", engine=engine, keep_alive="30s") as second:
+        with load_model(RECITER, engine=engine, keep_alive="30s") as second:
             second.load()
             pids = {m.connection.server.pid for m in (first, second)}  # type: ignore[attr-defined]
     assert len(pids) == 1
@@ -297,7 +298,7 @@ def test_a_program_killed_at_any_moment_leaves_a_server_that_ends(
     body = """
 import sys, threading, time
 from rocm_core import LoadConfig, Server, resolve_ref
-server = Server(resolve_ref("demo"), LoadConfig(engine=sys.argv[1], keep_alive=1))
+server = Server(resolve_ref(sys.argv[3]), LoadConfig(engine=sys.argv[1], keep_alive=1))
 thread = threading.Thread(target=server.start, daemon=True)
 thread.start()
 if sys.argv[2] != "while it starts":
@@ -307,7 +308,7 @@ if sys.argv[2] == "while it lets go":
 print("now", flush=True)
 time.sleep(600)
 """
-    program = start(body, engine, moment)
+    program = start(body, engine, moment, RECITER)
     assert program.line() == "now"
     if moment == "while it starts":
         wait_for(lambda: list(registry.directory.glob("*.sock")))
@@ -435,7 +436,7 @@ def test_a_forked_copy_shares_the_server_and_holds_nothing_of_the_original(
     body = """
 import os, sys
 from rocm_core import load_model
-model = load_model("demo", engine=sys.argv[1], keep_alive=60)
+model = load_model(sys.argv[2], engine=sys.argv[1], keep_alive=60)
 model.load()
 mine = model.connection.server.pid
 stream = model.generate("x", max_tokens=6000, ignore_eos=True)
@@ -448,7 +449,7 @@ if child == 0:
 os.waitpid(child, 0)
 print(len([next(stream) for _ in range(10)]), flush=True)
 """
-    program = start(body, engine)
+    program = start(body, engine, RECITER)
     assert program.line() == "True Hello! I am"
     assert program.line() == "10"
 
@@ -465,7 +466,7 @@ def test_ps_tells_the_facts(
     next(stream)
     assert main(["ps", "--json"]) == 0
     (facts,) = json.loads(capsys.readouterr().out)
-    assert facts["model"] == "demo"
+    assert facts["model"] == "reciter"
     assert facts["pid"] == server.pid
     assert (facts["slots_total"], facts["n_ctx"], facts["vram"]) == (2, 512, None)
     assert facts["address"] == server.client.address
@@ -510,13 +511,13 @@ def test_stop_and_logs_by_name_and_pid(
 ) -> None:
     server = shared(engine)
     server.start()
-    assert main(["logs", "demo"]) == 0
+    assert main(["logs", "reciter"]) == 0
     assert "listening on" in capsys.readouterr().out
     assert main(["stop", "no-such-model"]) == 1
-    assert f"demo (pid {server.pid})" in capsys.readouterr().err
+    assert f"reciter (pid {server.pid})" in capsys.readouterr().err
     assert main(["stop"]) == 1
     assert main(["stop", str(server.pid)]) == 0
-    assert capsys.readouterr().out == f"stopped demo (pid {server.pid})\n" or server.pid is None
+    assert capsys.readouterr().out == f"stopped reciter (pid {server.pid})\n" or server.pid is None
     assert list_servers(registry) == []
     assert main(["stop", "--all"]) == 0
     server.stop()
@@ -527,7 +528,7 @@ def test_logs_follow_until_the_server_ends(engine: Engine, registry: Registry) -
     server.start()
     command = [sys.executable, "-c", "import sys; from rocm_core.cli import main; sys.exit(main())"]
     following = subprocess.Popen(
-        [*command, "logs", "demo", "-f", "-n", "1"], stdout=subprocess.PIPE, text=True
+        [*command, "logs", "reciter", "-f", "-n", "1"], stdout=subprocess.PIPE, text=True
     )
     with following:
         assert following.stdout
@@ -536,7 +537,7 @@ def test_logs_follow_until_the_server_ends(engine: Engine, registry: Registry) -
         for line in following.stdout:
             if "stop processing" in line or "release" in line:
                 break
-        stop_server(find_servers("demo", registry)[0], registry)
+        stop_server(find_servers("reciter", registry)[0], registry)
         assert following.wait(PATIENCE) == 0
     server.stop()
 

@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-
-import psutil
 
 from rocm_core import TextModel
+from tests.leftovers import Footprint
 
 HELLO = [{"role": "user", "content": "Hello"}]
-
-
-@dataclass
-class Footprint:
-    """What this process holds; it may get less when a server of an earlier test is let go."""
-
-    descriptors: int
-    threads: int
-    megabytes: float
-
-    @classmethod
-    def now(cls) -> Footprint:
-        gc.collect()
-        process = psutil.Process()
-        return cls(process.num_fds(), threading.active_count(), process.memory_info().rss / 2**20)
 
 
 def ask(model: TextModel) -> None:
@@ -40,11 +21,7 @@ def test_1000_sequential_requests_leave_nothing(model: TextModel) -> None:
     before = Footprint.now()
     for _ in range(1000):
         ask(model)
-    after = Footprint.now()
-    print(f"\nsequential: {before} → {after}")
-    assert after.descriptors <= before.descriptors
-    assert after.threads <= before.threads
-    assert after.megabytes < before.megabytes + 3
+    before.assert_no_more(megabytes=3)
 
 
 def test_500_requests_64_at_a_time_leave_nothing(model: TextModel) -> None:
@@ -53,11 +30,7 @@ def test_500_requests_64_at_a_time_leave_nothing(model: TextModel) -> None:
     before = Footprint.now()
     with ThreadPoolExecutor(64) as pool:
         list(pool.map(lambda _: ask(model), range(500)))
-    after = Footprint.now()
-    print(f"\nthreads: {before} → {after}")
-    assert after.descriptors <= before.descriptors
-    assert after.threads <= before.threads
-    assert after.megabytes < before.megabytes + 8
+    before.assert_no_more(megabytes=8)
 
 
 async def test_500_tasks_64_at_a_time_leave_nothing(model: TextModel) -> None:
@@ -70,8 +43,4 @@ async def test_500_tasks_64_at_a_time_leave_nothing(model: TextModel) -> None:
     await asyncio.gather(*(aask() for _ in range(100)))
     before = Footprint.now()
     await asyncio.gather(*(aask() for _ in range(500)))
-    after = Footprint.now()
-    print(f"\ntasks: {before} → {after}")
-    assert after.descriptors <= before.descriptors
-    assert after.threads <= before.threads
-    assert after.megabytes < before.megabytes + 8
+    before.assert_no_more(megabytes=8)

@@ -8,15 +8,12 @@ import gc
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psutil
 import pytest
 
-from models.build_demo import ANSWER, PIECE_IDS, PIECES
 from rocm_core import GenerateConfig, LoadConfig, Message, TextModel, Token, load_model
 from rocm_core.config import Engine
 from rocm_core.errors import (
@@ -28,6 +25,9 @@ from rocm_core.errors import (
     ServerDied,
     ServerStopped,
 )
+from tests.leftovers import assert_afreed, assert_freed
+from tests.programs import wait_for
+from tests.reciter import ANSWER, PIECE_IDS, PIECES, RECITER
 
 HELLO = [Message("user", "Hello")]
 LONG: dict[str, Any] = {"max_tokens": 6000, "ignore_eos": True}
@@ -35,18 +35,6 @@ LONG: dict[str, Any] = {"max_tokens": 6000, "ignore_eos": True}
 
 def text(tokens: list[Token]) -> str:
     return "".join(token.text for token in tokens)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> float:
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begun < seconds, f"not within {seconds} s"
-        time.sleep(0.002)
-    return time.monotonic() - begun
-
-
-def idle(model: TextModel) -> Callable[[], bool]:
-    return lambda: not any(s["is_processing"] for s in model.connection.client.slots())
 
 
 # -- what it answers --------------------------------------------------------------------------
@@ -92,7 +80,7 @@ def test_stop_token_ids_really_stop(model: TextModel) -> None:
     fourth = PIECE_IDS[4]
     assert text(list(model.generate("x", stop_token_ids=[fourth]))) == "".join(PIECES[:4])
     assert text(list(model.chat(HELLO, stop_token_ids=[fourth]))) == "".join(PIECES[:4])
-    wait_for(idle(model), 1)
+    assert_freed(model, 1)
 
 
 async def test_stop_token_ids_really_stop_async(model: TextModel) -> None:
@@ -139,14 +127,14 @@ def test_tokenize_and_back(model: TextModel) -> None:
 
 def test_info_names_what_is_known(model: TextModel) -> None:
     info = model.info
-    assert (info.name, info.architecture) == ("demo", "llama")
+    assert (info.name, info.architecture) == ("reciter", "llama")
     assert (info.n_ctx, info.n_ctx_train, info.total_slots) == (8192, 8192, 4)
     assert info.chat_template_caps["supports_tools"] is True
     assert info.modalities["vision"] is False
 
 
 def test_model_type_needs_no_server(engine: Engine) -> None:
-    with load_model("demo", engine=engine) as model:
+    with load_model(RECITER, engine=engine) as model:
         assert model.model_type == "llama"
         assert model.props is None
 
@@ -158,7 +146,7 @@ def test_metrics_count_tokens(model: TextModel) -> None:
 
 
 def test_loading_is_lazy_and_context_len_is_per_slot(engine: Engine) -> None:
-    with load_model("demo", engine=engine, context_len=512, parallel=2) as model:
+    with load_model(RECITER, engine=engine, context_len=512, parallel=2) as model:
         assert model.props is None
         assert (model.info.n_ctx, model.info.total_slots) == (512, 2)
 
@@ -170,7 +158,7 @@ def test_options_are_checked_at_once(model: TextModel) -> None:
     with pytest.raises(ConfigError, match="Did you mean 'temperature'"):
         model.generate("x", temprature=1)
     with pytest.raises(ConfigError, match="Did you mean 'context_len'"):
-        load_model("demo", context_length=1)
+        load_model(RECITER, context_length=1)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +189,7 @@ def test_a_bad_field_is_the_servers_word(model: TextModel) -> None:
 
 
 def test_a_server_reaped_by_somebody_else_is_known_to_be_gone(engine: Engine) -> None:
-    with load_model("demo", engine=engine, context_len=896) as model:
+    with load_model(RECITER, engine=engine, context_len=896) as model:
         model.load()
         server = model.connection.server  # type: ignore[attr-defined]
         os.kill(server.pid, signal.SIGKILL)
@@ -214,17 +202,17 @@ def test_a_server_reaped_by_somebody_else_is_known_to_be_gone(engine: Engine) ->
 def test_a_total_limit_ends_a_long_answer_and_frees_the_slot(engine: Engine) -> None:
     from rocm_core import Timeouts
 
-    with load_model("demo", engine=engine, timeouts=Timeouts(total=0.2)) as model:
+    with load_model(RECITER, engine=engine, timeouts=Timeouts(total=0.2)) as model:
         model.load()
         with pytest.raises(RequestTimeout) as caught:
             for _ in range(50):
                 list(model.generate("x", **LONG))
         assert caught.value.phase == "total"
-        wait_for(idle(model), 1)
+        assert_freed(model, 1)
 
 
 def test_a_server_killed_between_requests_is_replaced(engine: Engine) -> None:
-    with load_model("demo", engine=engine, context_len=832) as model:
+    with load_model(RECITER, engine=engine, context_len=832) as model:
         model.load()
         server = model.connection.server  # type: ignore[attr-defined]
         first = server.pid
@@ -235,7 +223,7 @@ def test_a_server_killed_between_requests_is_replaced(engine: Engine) -> None:
 
 
 def test_a_server_killed_in_mid_answer_raises_and_keeps_the_error(engine: Engine) -> None:
-    with load_model("demo", engine=engine, parallel=1) as model:
+    with load_model(RECITER, engine=engine, parallel=1) as model:
         stream = model.generate("x", **LONG)
         next(stream)
         os.kill(model.connection.server.pid, signal.SIGKILL)  # type: ignore[attr-defined]
@@ -245,7 +233,7 @@ def test_a_server_killed_in_mid_answer_raises_and_keeps_the_error(engine: Engine
 
 
 def test_a_closed_model_says_so(engine: Engine) -> None:
-    model = load_model("demo", engine=engine)
+    model = load_model(RECITER, engine=engine)
     model.close()
     model.close()
     with pytest.raises(ServerStopped, match="closed"):
@@ -259,7 +247,7 @@ def test_closing_a_stream_frees_the_slot_within_100_ms(model: TextModel) -> None
     stream = model.generate("x", **LONG)
     next(stream)
     stream.close()  # type: ignore[attr-defined]
-    assert wait_for(idle(model), 0.1) < 0.1
+    assert_freed(model)
 
 
 def test_dropping_a_stream_frees_the_slot(model: TextModel) -> None:
@@ -267,13 +255,13 @@ def test_dropping_a_stream_frees_the_slot(model: TextModel) -> None:
     next(stream)
     del stream
     gc.collect()
-    wait_for(idle(model), 0.1)
+    assert_freed(model)
 
 
 def test_breaking_out_of_a_loop_frees_the_slot(model: TextModel) -> None:
     for _ in model.chat(HELLO, **LONG):
         break
-    wait_for(idle(model), 0.1)
+    assert_freed(model)
 
 
 async def test_cancelling_a_task_frees_the_slot(model: TextModel) -> None:
@@ -288,7 +276,7 @@ async def test_cancelling_a_task_frees_the_slot(model: TextModel) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.to_thread(wait_for, idle(model), 0.1)
+    await assert_afreed(model)
 
 
 async def test_cancelling_a_reader_between_two_pieces_frees_the_slot(model: TextModel) -> None:
@@ -304,7 +292,7 @@ async def test_cancelling_a_reader_between_two_pieces_frees_the_slot(model: Text
     await begun.wait()
     task.cancel()
     await asyncio.wait([task])
-    await asyncio.to_thread(wait_for, idle(model), 0.1)
+    await assert_afreed(model)
     assert task.cancelled()
 
 
@@ -317,7 +305,7 @@ def test_the_end_of_a_loop_closes_a_stream_that_is_still_held(model: TextModel) 
         await anext(stream)
 
     asyncio.run(read())
-    wait_for(idle(model), 0.1)
+    assert_freed(model)
     assert complaints == []
 
 
@@ -327,7 +315,7 @@ async def test_dropping_an_async_stream_frees_the_slot(model: TextModel) -> None
     del stream
     gc.collect()
     await asyncio.sleep(0)
-    await asyncio.to_thread(wait_for, idle(model), 0.1)
+    await assert_afreed(model)
 
 
 def test_keyboard_interrupt_frees_the_slot_and_spares_the_server(model: TextModel) -> None:
@@ -343,7 +331,7 @@ def test_keyboard_interrupt_frees_the_slot_and_spares_the_server(model: TextMode
             stream = model.generate("x", **LONG)
     del stream
     gc.collect()
-    wait_for(idle(model), 0.1)
+    assert_freed(model)
     assert text(list(model.generate("x", max_tokens=3))) == "Hello! I am"
 
 
@@ -382,8 +370,8 @@ def pid_of(model: TextModel) -> int:
 
 
 def test_equal_options_share_a_server_and_the_last_close_stops_it(engine: Engine) -> None:
-    first, second = (load_model("demo", engine=engine, context_len=640) for _ in range(2))
-    other = load_model("demo", LoadConfig(engine=engine, context_len=704))
+    first, second = (load_model(RECITER, engine=engine, context_len=640) for _ in range(2))
+    other = load_model(RECITER, LoadConfig(engine=engine, context_len=704))
     pid = pid_of(first)
     assert pid_of(second) == pid
     assert pid_of(other) != pid
@@ -395,7 +383,7 @@ def test_equal_options_share_a_server_and_the_last_close_stops_it(engine: Engine
 
 
 def test_a_dropped_model_lets_go_of_its_server(engine: Engine) -> None:
-    model = load_model("demo", engine=engine, context_len=768)
+    model = load_model(RECITER, engine=engine, context_len=768)
     pid = pid_of(model)
     del model
     gc.collect()

@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from rocm_core.config import Engine
-from tests.programs import PATIENCE, Program, in_time, programs, runs, wait_for
+from tests.leftovers import assert_gone
+from tests.programs import PATIENCE, Program, programs, runs
+from tests.reciter import RECITER
 
 _PREAMBLE = """
 import sys, threading, asyncio, time
 from rocm_core import LoadConfig, Server, resolve_ref
 servers = [
-    Server(resolve_ref("demo"), LoadConfig(engine=sys.argv[1], context_len=n))
+    Server(resolve_ref(sys.argv[2]), LoadConfig(engine=sys.argv[1], context_len=n))
     for n in (512, 768, 1024)
 ]
 def start():
@@ -45,15 +47,10 @@ def launch(
     start: Callable[..., Program], engine: Engine, body: str, servers: int = 3
 ) -> tuple[Program, list[int]]:
     """The program, and the pids of its servers."""
-    program = start(_PREAMBLE + body, engine)
+    program = start(_PREAMBLE + body, engine, RECITER)
     pids = [int(pid) for pid in program.line().split()]
     assert len(pids) == servers
     return program, pids
-
-
-def assert_gone_soon(pids: list[int]) -> None:
-    """Within two seconds, it is promised."""
-    wait_for(lambda: not any(map(runs, pids)), in_time(2.0))
 
 
 @pytest.mark.parametrize("where", _STARTED_FROM)
@@ -64,7 +61,7 @@ def test_kill_9_leaves_no_server(engine: Engine, start: Callable[..., Program], 
     time.sleep(0.3)
     assert all(map(runs, pids))
     program.kill()
-    assert_gone_soon(pids)
+    assert_gone(pids)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -73,7 +70,7 @@ def test_other_deaths_leave_no_server(
 ) -> None:
     program, pids = launch(start, engine, "start()\nreport()\ntime.sleep(600)")
     program.process.send_signal(signum)
-    assert_gone_soon(pids)
+    assert_gone(pids)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +81,7 @@ def test_the_end_of_the_program_ends_its_servers(
 ) -> None:
     program, pids = launch(start, engine, f"start()\nreport()\n{ending}")
     program.process.wait(PATIENCE)
-    assert_gone_soon(pids)
+    assert_gone(pids)
 
 
 def test_a_model_left_open_at_exit_is_no_leak(
@@ -92,11 +89,11 @@ def test_a_model_left_open_at_exit_is_no_leak(
 ) -> None:
     body = """
 from rocm_core import load_model
-model = load_model("demo", engine=sys.argv[1])
+model = load_model(sys.argv[2], engine=sys.argv[1])
 stream = model.generate("x", max_tokens=5000, ignore_eos=True)
 next(stream)
 print(model.connection.server.pid, flush=True)
 """
     program, pids = launch(start, engine, body, servers=1)
     assert program.process.wait(PATIENCE) == 0
-    assert_gone_soon(pids)
+    assert_gone(pids)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import pytest
 
 from rocm_core.config import Engine
+from tests.reciter import RECITER
 
 # Standard modules that look at the platform when they are imported are imported before.
 _PREAMBLE = """
@@ -51,7 +52,7 @@ _MACOS = {
 _SERVE = """
 from rocm_core import LoadConfig, Server, load_model, resolve_ref
 from rocm_core.errors import ConfigError
-server = Server(resolve_ref("demo"), LoadConfig(engine=engine))
+server = Server(resolve_ref(sys.argv[2]), LoadConfig(engine=engine))
 server.start()
 print("url" if server.url else "socket")
 if server.url:
@@ -63,7 +64,7 @@ print(server.state.value)
 
 
 _SHARE = """
-shared = Server(resolve_ref("demo"), LoadConfig(engine=engine, keep_alive=1))
+shared = Server(resolve_ref(sys.argv[2]), LoadConfig(engine=engine, keep_alive=1))
 try:
     shared.start()
     print(shared.client.health())
@@ -75,7 +76,7 @@ except ConfigError as error:
 
 def run(engine: Engine, body: str, without: Mapping[str, object], directory: str) -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-c", _PREAMBLE.format(**without) + body, engine],
+        [sys.executable, "-c", _PREAMBLE.format(**without) + body, engine, RECITER],
         capture_output=True,
         text=True,
         check=False,

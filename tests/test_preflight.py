@@ -13,6 +13,7 @@ from rocm_core.errors import ConfigError
 from rocm_core.preflight import preflight_url
 from rocm_core.types import Check
 from tests.fake_server import FakeServer, answer, stream
+from tests.reciter import RECITER
 
 NAMES = [
     "reachable",
@@ -28,18 +29,16 @@ NOT_THERE = answer("error_404.b11434", 404)
 
 @pytest.fixture(scope="module")
 def remote(engine: Engine) -> Iterator[Server]:
-    server = Server(resolve_ref("demo"), LoadConfig(engine=engine, port=0))
+    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine, port=0))
     server.start()
     yield server
     server.stop()
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        server.script("/health", answer("health.b11434"))
-        server.script("/props", answer("props.b11434"))
-        yield server
+def fake(scripted: FakeServer) -> FakeServer:
+    scripted.script("/health", answer("health.b11434"))
+    return scripted
 
 
 def by_name(checks: list[Check]) -> dict[str, Check]:
@@ -51,7 +50,7 @@ def statuses(checks: list[Check]) -> list[str]:
 
 
 def test_a_healthy_server(remote: Server) -> None:
-    checks = preflight_url(remote.url or "", remote.api_key, model="demo", dry_run=True)
+    checks = preflight_url(remote.url or "", remote.api_key, model="reciter", dry_run=True)
     assert [check.name for check in checks] == NAMES
     assert statuses(checks) == ["ok"] * 7
     found = by_name(checks)
@@ -128,7 +127,7 @@ def test_an_impossible_url_is_no_finding() -> None:
 
 
 def test_a_local_model_is_looked_at_without_starting_it(engine: Engine) -> None:
-    with load_model("demo", engine=engine, context_len=1280) as model:
+    with load_model(RECITER, engine=engine, context_len=1280) as model:
         found = by_name(model.preflight())
         assert [found[n].status for n in ("backend", "engine", "model_file")] == ["ok"] * 3
         assert found["engine"].detail.startswith(engine)

@@ -16,11 +16,9 @@ from typing import Any
 import pytest
 import trustme
 
-from models.build_demo import ANSWER
 from rocm_core import LoadConfig, Server, load_model, resolve_ref
 from rocm_core.client import Client, listing
 from rocm_core.config import Engine
-from rocm_core.demo import demo_model_path
 from rocm_core.errors import (
     AuthenticationError,
     ConfigError,
@@ -32,6 +30,7 @@ from rocm_core.server import find_engine
 from tests.conftest import HAS_BINARY, NO_BINARY
 from tests.fake_server import PATIENCE, FakeServer, answer, stream
 from tests.proxy import Proxy
+from tests.reciter import ANSWER, RECITER
 
 HELLO = [{"role": "user", "content": "Hello"}]
 CHAT = "/v1/chat/completions"
@@ -39,19 +38,17 @@ NOT_THERE = answer("error_404.b11434", 404)
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        server.script("/props", answer("props.b11434"))
-        server.script(CHAT, stream("chat_stream.b11434"))
-        server.script("/completion", stream("completion_stream.b11434"))
-        server.script("/v1/completions", stream("v1_completions_stream.b11434"))
-        server.script("/apply-template", answer("apply_template.b11434"))
-        yield server
+def fake(scripted: FakeServer) -> FakeServer:
+    scripted.script(CHAT, stream("chat_stream.b11434"))
+    scripted.script("/completion", stream("completion_stream.b11434"))
+    scripted.script("/v1/completions", stream("v1_completions_stream.b11434"))
+    scripted.script("/apply-template", answer("apply_template.b11434"))
+    return scripted
 
 
 @pytest.fixture(scope="module")
 def remote(engine: Engine) -> Iterator[Server]:
-    server = Server(resolve_ref("demo"), LoadConfig(engine=engine, port=0))
+    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine, port=0))
     server.start()
     yield server
     server.stop()
@@ -291,9 +288,9 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _copy(home: Path) -> Path:
-    copy = home / "demo.gguf"
+    copy = home / "reciter.gguf"
     if not copy.exists():
-        copy.write_bytes(Path(demo_model_path()).read_bytes())
+        copy.write_bytes(Path(RECITER).read_bytes())
     return copy
 
 

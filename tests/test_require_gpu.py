@@ -23,6 +23,7 @@ from rocm_core.server.find import PATH_VARIABLE
 from tests.conftest import HAS_BINARY, NO_BINARY
 from tests.fake_engines import NO_DEVICE, VULKAN, library, program
 from tests.gpu_trees import build
+from tests.reciter import RECITER
 
 needs_binary = pytest.mark.skipif(not HAS_BINARY, reason=NO_BINARY)
 OFFLOADED = "load_tensors: offloaded 2/2 layers to GPU"
@@ -33,7 +34,7 @@ def started() -> Iterator[Any]:
     servers: list[Server] = []
 
     def start(**options: Any) -> Server:
-        server = Server(resolve_ref("demo"), LoadConfig(**options))
+        server = Server(resolve_ref(RECITER), LoadConfig(**options))
         servers.append(server)
         server.start()
         return server
@@ -59,7 +60,7 @@ def wrapper(path: Path, before: str) -> Path:
 
 
 def test_required_and_not_used_raises_with_the_remedy(engine: Engine) -> None:
-    server = Server(resolve_ref("demo"), LoadConfig(engine=engine, require_gpu=True))
+    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine, require_gpu=True))
     with pytest.raises(GpuNotUsed, match=r"would run on the CPU.*server_path=") as caught:
         server.start()
     assert any("no usable GPU" in line for line in caught.value.log_tail)
@@ -105,7 +106,7 @@ def test_required_and_used_is_ready(tmp_path: Path, started: Any) -> None:
 def test_none_offloaded_raises_whatever_else_is_said(tmp_path: Path) -> None:
     # ollama/ollama#12303
     path = wrapper(tmp_path / "llama-server", "echo 'offloaded 0/35 layers to GPU' >&2")
-    server = Server(resolve_ref("demo"), LoadConfig(server_path=path, require_gpu=True))
+    server = Server(resolve_ref(RECITER), LoadConfig(server_path=path, require_gpu=True))
     with pytest.raises(GpuNotUsed, match="offloaded 0/35"):
         server.start()
 
@@ -121,7 +122,7 @@ def test_the_cpu_backend_refuses_what_requires_a_gpu(
 ) -> None:
     monkeypatch.setattr("rocm_core.backend.local.kfd_problem", lambda: "no card")
     with pytest.raises(BackendUnavailable, match="require_gpu=True, and no GPU can be used: no c"):
-        load_model("demo", backend=backend, require_gpu=True)
+        load_model(RECITER, backend=backend, require_gpu=True)
 
 
 def test_a_vulkan_build_needs_no_kfd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +131,7 @@ def test_a_vulkan_build_needs_no_kfd(tmp_path: Path, monkeypatch: pytest.MonkeyP
     library(tmp_path, "libggml-vulkan.so")
     monkeypatch.setenv(PATH_VARIABLE, engine.argv[0])
     assert get_backend("rocm").probe().ok
-    assert choose_backend("auto", resolve_ref("demo")).name == "rocm"
+    assert choose_backend("auto", resolve_ref(RECITER)).name == "rocm"
 
 
 def test_a_hip_build_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from rocm_core.server import Restart
 from rocm_core.server.restart import CrashHistory
 from rocm_core.server.vram import await_vram, vram_used
 from tests.programs import wait_for
+from tests.reciter import RECITER
 from tests.test_supervisor_events import Heard
 
 GIB = 2**30
@@ -82,7 +83,7 @@ def test_restart_never_refuses_after_the_first_crash() -> None:
 
 def test_the_very_next_request_after_a_kill_succeeds(engine: Engine) -> None:
     """Without waiting until the death is noticed: the request meets a dying server."""
-    with load_model("demo", engine=engine, context_len=800) as model:
+    with load_model(RECITER, engine=engine, context_len=800) as model:
         first = model.load() and model.connection.server.pid  # type: ignore[attr-defined]
         for _ in range(2):
             os.kill(model.connection.server.pid, signal.SIGKILL)  # type: ignore[attr-defined]
@@ -92,7 +93,7 @@ def test_the_very_next_request_after_a_kill_succeeds(engine: Engine) -> None:
 
 
 async def test_the_very_next_async_request_after_a_kill_succeeds(engine: Engine) -> None:
-    with load_model("demo", engine=engine, context_len=801) as model:
+    with load_model(RECITER, engine=engine, context_len=801) as model:
         await model.aload()
         os.kill(model.connection.server.pid, signal.SIGKILL)  # type: ignore[attr-defined]
         tokens = [token async for token in model.agenerate("x", max_tokens=3)]
@@ -100,7 +101,7 @@ async def test_the_very_next_async_request_after_a_kill_succeeds(engine: Engine)
 
 
 def test_a_request_that_overtakes_close_leaves_no_server(engine: Engine) -> None:
-    model = load_model("demo", engine=engine, context_len=802)
+    model = load_model(RECITER, engine=engine, context_len=802)
     connection = model.connection
     model.close()
     with pytest.raises(ServerStopped, match="closed"):
@@ -121,7 +122,7 @@ def test_a_restart_is_told_with_its_reason(server: Server) -> None:
 
 
 def test_with_restart_never_the_next_start_tells_of_the_crash(engine: Engine) -> None:
-    server = Server(resolve_ref("demo"), LoadConfig(engine=engine, restart="never"))
+    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine, restart="never"))
     server.start()
     crash(server)
     with pytest.raises(ServerDied, match="SIGKILL"):
@@ -136,7 +137,7 @@ def test_with_restart_never_the_next_start_tells_of_the_crash(engine: Engine) ->
 def test_too_many_crashes_leave_it_failed_with_the_history(engine: Engine) -> None:
     clock = Clock()
     history = CrashHistory(limit=2, clock=clock)
-    server = Server(resolve_ref("demo"), LoadConfig(engine=engine), crashes=history)
+    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine), crashes=history)
     for _ in range(3):
         server.start()
         crash(server)
@@ -154,7 +155,7 @@ def test_too_many_crashes_leave_it_failed_with_the_history(engine: Engine) -> No
 def test_stop_ends_a_backoff(engine: Engine) -> None:
     clock = Clock()
     server = Server(
-        resolve_ref("demo"), LoadConfig(engine=engine), crashes=CrashHistory(clock=clock)
+        resolve_ref(RECITER), LoadConfig(engine=engine), crashes=CrashHistory(clock=clock)
     )
     for _ in range(4):
         server.start()
@@ -236,7 +237,7 @@ def test_a_restart_waits_for_the_vram_of_the_dead_server(engine: Engine) -> None
         return asked[-1]
 
     config = LoadConfig(engine=engine)
-    server = Server(resolve_ref("demo"), config, vram_used=used)
+    server = Server(resolve_ref(RECITER), config, vram_used=used)
     server.start()
     assert asked == [GIB]
     crash(server)

@@ -24,6 +24,7 @@ from rocm_core.errors import RocmError
 from rocm_core.preflight import preflight_url
 from rocm_core.settings import current_settings
 from tests.fake_server import FakeServer, answer, stream
+from tests.reciter import RECITER
 
 KEY = "sk-very-secret-0123456789"
 HEADER = "Bearer-proxy-secret-987654"
@@ -129,7 +130,7 @@ def test_a_server_of_our_own_keeps_its_key_to_itself(
     engine: Engine, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    server = Server(resolve_ref("demo"), LoadConfig(engine=engine))
+    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine))
     server.start()
     secret = (server.api_key or "",)
     assert len(secret[0]) > 20

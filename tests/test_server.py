@@ -11,7 +11,6 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ import pytest
 
 from rocm_core import GenerateConfig, LoadConfig, RocmError, Server, State, resolve_ref
 from rocm_core.config import Engine
-from rocm_core.demo import demo_model_path
 from rocm_core.errors import (
     AuthenticationError,
     EngineNotFound,
@@ -33,11 +31,13 @@ from rocm_core.errors import (
     ServerStopped,
 )
 from rocm_core.refs import ModelRef
+from tests.programs import wait_for
+from tests.reciter import RECITER
 
 LONG = GenerateConfig(max_tokens=6000, ignore_eos=True)
 
 
-def make(engine: Engine, ref: str | Path = "demo", **options: Any) -> Server:
+def make(engine: Engine, ref: str | Path = RECITER, **options: Any) -> Server:
     return Server(resolve_ref(ref), LoadConfig(engine=engine, **options))
 
 
@@ -217,7 +217,7 @@ def test_stop_with_a_stream_in_flight_is_quick_and_told_to_the_reader(server: Se
 
 def truncated(tmp_path: Path) -> Path:
     path = tmp_path / "truncated.gguf"
-    path.write_bytes(demo_model_path().read_bytes()[:-20000])
+    path.write_bytes(Path(RECITER).read_bytes()[:-20000])
     return path
 
 
@@ -273,7 +273,7 @@ def test_a_stall_is_told_apart_from_a_slow_load(tmp_path: Path) -> None:
     silent = tmp_path / "llama-server"
     silent.write_text("#!/bin/sh\n[ $1 = --help ] && echo '--model x' && exit\nexec sleep 600\n")
     silent.chmod(0o755)
-    server = Server(resolve_ref("demo"), LoadConfig(server_path=silent, stall_timeout=0.3))
+    server = Server(resolve_ref(RECITER), LoadConfig(server_path=silent, stall_timeout=0.3))
     with pytest.raises(ServerStalled, match="no progress for 0.3 s"):
         server.start()
     assert server.pid is None
@@ -284,13 +284,13 @@ def test_a_silent_exit_is_reported_with_its_code(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\n[ $1 = --help ] && echo '--model x' && exit\nexit 7\n")
     program.chmod(0o755)
     with pytest.raises(ServerStartError, match="exited with code 7") as caught:
-        Server(resolve_ref("demo"), LoadConfig(server_path=program)).start()
+        Server(resolve_ref(RECITER), LoadConfig(server_path=program)).start()
     assert caught.value.returncode == 7
 
 
 def test_a_wrong_server_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(EngineNotFound, match="does not exist"):
-        Server(resolve_ref("demo"), LoadConfig(server_path=tmp_path / "none")).start()
+        Server(resolve_ref(RECITER), LoadConfig(server_path=tmp_path / "none")).start()
 
 
 # -- ports ------------------------------------------------------------------------------------
@@ -389,13 +389,6 @@ def test_killed_between_requests_the_next_request_says_so(server: Server) -> Non
             client.health()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true"
-        time.sleep(0.005)
-
-
 # -- what else it owns ------------------------------------------------------------------------
 
 
@@ -451,5 +444,5 @@ def test_a_program_that_cannot_start_leaves_no_directory(tmp_path: Path, monkeyp
     program.write_text("#!/bin/sh\n[ $1 = --help ] && echo '--model x' && exit\nexit 1\n")
     program.chmod(0o755)
     with pytest.raises(ServerStartError):
-        Server(resolve_ref("demo"), LoadConfig(server_path=program)).start()
+        Server(resolve_ref(RECITER), LoadConfig(server_path=program)).start()
     assert list(tmp_path.glob("llama-rocm-*")) == []

@@ -19,7 +19,9 @@ from rocm_core.config import Engine
 from rocm_core.errors import PortInUse, RocmError, ServerDied, ServerStalled
 from rocm_core.server.find import find_engine
 from tests.fake_server import FakeServer, answer
-from tests.programs import PATIENCE, Program, in_time, programs, runs, wait_for
+from tests.leftovers import assert_freed, assert_gone
+from tests.programs import PATIENCE, Program, programs, wait_for
+from tests.reciter import RECITER
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -47,7 +49,7 @@ def test_100_mb_of_log_neither_block_the_server_nor_fill_the_memory(
 ) -> None:
     noise = "yes 'a line of a log that never ends, of about a hundred bytes, as llama.cpp prints'"
     program = wrapper(engine, tmp_path, f"{noise} | head -c 100000000 >&2")
-    server = Server(resolve_ref("demo"), LoadConfig(server_path=program))
+    server = Server(resolve_ref(RECITER), LoadConfig(server_path=program))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     server.start()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
@@ -63,7 +65,7 @@ def test_a_server_that_hangs_while_loading_is_told_with_its_last_line(
 ) -> None:
     program = wrapper(engine, tmp_path, "echo 'load: the last line before' >&2; kill -STOP $$")
     config = LoadConfig(server_path=program, stall_timeout=0.5)
-    server = Server(resolve_ref("demo"), config)
+    server = Server(resolve_ref(RECITER), config)
     with pytest.raises(ServerStalled, match="no progress for 0.5 s") as caught:
         server.start()
     assert caught.value.log_tail == ("load: the last line before",)
@@ -75,7 +77,7 @@ def test_a_wrapper_script_does_not_leave_its_server_behind(tmp_path: Path, engin
     program = wrapper(engine, tmp_path, "unset ROCM_PARENT_PID")
     text = program.read_text().replace("\nexec ", "\n", 2)
     program.write_text(text.rstrip() + "\nexit $?\n")
-    server = Server(resolve_ref("demo"), LoadConfig(server_path=program))
+    server = Server(resolve_ref(RECITER), LoadConfig(server_path=program))
     server.start()
     script = server.pid
     assert script
@@ -83,7 +85,7 @@ def test_a_wrapper_script_does_not_leave_its_server_behind(tmp_path: Path, engin
     assert children
     os.kill(script, signal.SIGKILL)
     wait_for(lambda: server.state is State.FAILED)
-    wait_for(lambda: not any(runs(int(child)) for child in children), in_time(5))
+    assert_gone(map(int, children), 5)
 
 
 def test_a_stranger_who_answers_200_to_everything_is_not_taken_for_ours(engine: Engine) -> None:
@@ -91,7 +93,7 @@ def test_a_stranger_who_answers_200_to_everything_is_not_taken_for_ours(engine: 
         for path in ("/health", "/props", "/v1/models", "/"):
             stranger.script(path, answer(b'{"status": "ok"}'))
         port = int(stranger.url.rpartition(":")[2])
-        server = Server(resolve_ref("demo"), LoadConfig(engine=engine, port=port))
+        server = Server(resolve_ref(RECITER), LoadConfig(engine=engine, port=port))
         with pytest.raises(PortInUse):
             server.start()
     assert server.pid is None
@@ -102,7 +104,7 @@ def test_a_wall_clock_that_jumps_changes_nothing(
 ) -> None:
     random_time = random.Random(4)
     monkeypatch.setattr(time, "time", lambda: random_time.uniform(0, 4e9))
-    with load_model("demo", engine=engine, context_len=640, stall_timeout=30) as model:
+    with load_model(RECITER, engine=engine, context_len=640, stall_timeout=30) as model:
         for _ in range(5):
             assert "".join(t.text for t in model.generate("x", max_tokens=3)) == "Hello! I am"
 
@@ -112,7 +114,7 @@ def test_a_fault_under_16_streams_is_an_error_or_nothing_at_all(
     engine: Engine, fault: signal.Signals
 ) -> None:
     config = GenerateConfig(max_tokens=200, ignore_eos=True, temperature=0.0)
-    with load_model("demo", engine=engine, context_len=960, parallel=4) as model:
+    with load_model(RECITER, engine=engine, context_len=960, parallel=4) as model:
         whole = "".join(t.text for t in model.chat(HELLO, config))
         server = model.connection.server  # type: ignore[attr-defined]
         running = threading.Semaphore(0)
@@ -144,7 +146,7 @@ def test_a_fault_under_16_streams_is_an_error_or_nothing_at_all(
 _FORK = """
 import os, sys
 from rocm_core import load_model
-model = load_model("demo", engine=sys.argv[1])
+model = load_model(sys.argv[2], engine=sys.argv[1])
 def hello():
     return "".join(t.text for t in model.generate("x", max_tokens=3))
 hello()
@@ -162,14 +164,14 @@ print(hello(), model.connection.server.pid == mine, flush=True)
 def test_after_a_fork_both_copies_work_and_each_owns_its_server(
     engine: Engine, start: Callable[..., Program]
 ) -> None:
-    program = start(_FORK, engine)
+    program = start(_FORK, engine, RECITER)
     assert program.line() == "Hello! I am True"
     assert program.line() == "Hello! I am True"
 
 
 def test_a_fork_during_a_stream_does_not_hold_its_slot(engine: Engine) -> None:
     """Closing the stream must close the connection although a copy of it was forked."""
-    with load_model("demo", engine=engine, context_len=700) as model:
+    with load_model(RECITER, engine=engine, context_len=700) as model:
         stream = model.generate("x", max_tokens=6000, ignore_eos=True)
         next(stream)
         child = os.fork()
@@ -178,8 +180,7 @@ def test_a_fork_during_a_stream_does_not_hold_its_slot(engine: Engine) -> None:
             os._exit(0)
         try:
             stream.close()  # type: ignore[attr-defined]
-            client = model.connection.client
-            wait_for(lambda: not any(slot["is_processing"] for slot in client.slots()), in_time(1))
+            assert_freed(model, 1)
         finally:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
@@ -188,7 +189,7 @@ def test_a_fork_during_a_stream_does_not_hold_its_slot(engine: Engine) -> None:
 _PARENT = """
 import sys, threading, time
 from rocm_core import LoadConfig, Server, resolve_ref
-server = Server(resolve_ref("demo"), LoadConfig(server_path=sys.argv[1]))
+server = Server(resolve_ref(sys.argv[3]), LoadConfig(server_path=sys.argv[1]))
 thread = threading.Thread(target=server.start, daemon=True)
 thread.start()
 while server.pid is None:
@@ -206,7 +207,7 @@ time.sleep(600)
 def test_a_parent_killed_in_any_state_leaves_no_server(
     engine: Engine, tmp_path: Path, start: Callable[..., Program], state: str
 ) -> None:
-    program = start(_PARENT, str(wrapper(engine, tmp_path, "")), state)
+    program = start(_PARENT, str(wrapper(engine, tmp_path, "")), state, RECITER)
     pid = int(program.line())
     program.kill()
-    wait_for(lambda: not pid or not runs(pid), in_time(2))
+    assert_gone([pid] if pid else [])

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from models.build_demo import ANSWER
 from rocm_core import LlamaService
 from rocm_core.config import Engine
 from rocm_core.errors import ConfigError, ModelNotFound, ServerStopped
 from rocm_core.types import Message
 from tests.fake_server import PATIENCE
+from tests.reciter import ANSWER, RECITER
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def pid(service: LlamaService) -> int:
 
 def test_start_ask_measure_stop(service: LlamaService, engine: Engine) -> None:
     assert not service.is_running()
-    info = service.start({"model": "demo", "engine": engine}, context_len=2560)
+    info = service.start({"model": RECITER, "engine": engine}, context_len=2560)
     assert info.n_ctx == 2560
     assert service.is_running()
     assert text(service.send_chat_message("Hello", system="x")) == ANSWER
@@ -43,7 +43,7 @@ def test_start_ask_measure_stop(service: LlamaService, engine: Engine) -> None:
     metrics = service.get_metrics()
     assert metrics["tokens_predicted_total"] > 3
     assert (metrics["in_flight"], metrics["waiting"]) == (0, 0)
-    assert service.get_config() == {"model": "demo", "engine": engine, "context_len": 2560}
+    assert service.get_config() == {"model": RECITER, "engine": engine, "context_len": 2560}
     process = psutil.Process(pid(service))
     service.stop()
     service.stop()
@@ -66,7 +66,7 @@ def test_the_model_may_come_from_the_settings(
 def test_many_starts_are_one_and_another_configuration_takes_its_place(
     service: LlamaService, engine: Engine
 ) -> None:
-    config = {"model": "demo", "engine": engine, "context_len": 2176}
+    config = {"model": RECITER, "engine": engine, "context_len": 2176}
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: service.start(config), range(8)))
     first = psutil.Process(pid(service))
@@ -80,7 +80,7 @@ def test_many_starts_are_one_and_another_configuration_takes_its_place(
 def test_stop_from_another_thread_ends_a_start_and_an_answer(
     service: LlamaService, engine: Engine
 ) -> None:
-    config = {"model": "demo", "engine": engine, "context_len": 2304}
+    config = {"model": RECITER, "engine": engine, "context_len": 2304}
     with ThreadPoolExecutor(1) as pool:
         starting = pool.submit(service.start, config)
         while service._model is None and not starting.done():
@@ -101,14 +101,14 @@ def test_a_failed_start_leaves_it_stopped_and_usable(service: LlamaService, engi
     with pytest.raises(ModelNotFound):
         service.start({"model": "gone.gguf"})
     with pytest.raises(ConfigError, match="contex_len"):
-        service.start({"model": "demo", "contex_len": 1})
+        service.start({"model": RECITER, "contex_len": 1})
     assert not service.is_running()
-    service.start({"model": "demo", "engine": engine})
+    service.start({"model": RECITER, "engine": engine})
     assert service.is_running()
 
 
 def test_a_dead_server_is_not_running(service: LlamaService, engine: Engine) -> None:
-    service.start({"model": "demo", "engine": engine, "context_len": 2368})
+    service.start({"model": RECITER, "engine": engine, "context_len": 2368})
     process = psutil.Process(pid(service))
     process.kill()
     process.wait(PATIENCE)

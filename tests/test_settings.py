@@ -22,6 +22,7 @@ from rocm_core.cli import main
 from rocm_core.errors import ConfigError
 from rocm_core.settings import Settings, current_settings, plan
 from rocm_core.settings.schema import OPTIONS
+from tests.reciter import RECITER
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / ".env.example"
@@ -275,10 +276,8 @@ def test_limits_and_generation_reach_the_model(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_model_directory_of_a_file_is_searched(project: Path) -> None:
-    from rocm_core.demo import demo_model_path
-
     (project / "models").mkdir()
-    (project / "models" / "tiny.gguf").write_bytes(Path(demo_model_path()).read_bytes())
+    (project / "models" / "tiny.gguf").write_bytes(Path(RECITER).read_bytes())
     (project / "llama-rocm.toml").write_text('model_dir = "models"\nmodel = "tiny"')
     with load_model() as model:
         assert model.connection.ref.name == "tiny"

@@ -14,6 +14,7 @@ import pytest
 from rocm_core import LoadConfig, Server, resolve_ref
 from rocm_core.config import Engine
 from tests.programs import PATIENCE, wait_for
+from tests.reciter import RECITER
 
 # Thrice the HTTP threads that llama-server has by itself: its slots and four.
 STREAMS = 24
@@ -24,7 +25,7 @@ LARGE = {"prompt": "x", "n_predict": 20, "n_probs": 500, "ignore_eos": True, "st
 
 @pytest.fixture
 def server(engine: Engine) -> Iterator[Server]:
-    server = Server(resolve_ref("demo"), LoadConfig(engine=engine))
+    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine))
     server.start()
     yield server
     server.stop()

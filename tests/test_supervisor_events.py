@@ -20,6 +20,7 @@ from rocm_core.errors import ServerDied, ServerStopped
 from rocm_core.server import LoadProgress, LogLine, ServerEvent, StateChanged
 from rocm_core.server.observers import Observers
 from tests.programs import PATIENCE, wait_for
+from tests.reciter import RECITER
 
 
 class Heard:
@@ -166,7 +167,7 @@ def hanging(tmp_path: Path) -> LoadConfig:
 
 
 async def test_the_last_one_who_gives_up_waiting_calls_the_start_off(tmp_path: Path) -> None:
-    server = Server(resolve_ref("demo"), hanging(tmp_path))
+    server = Server(resolve_ref(RECITER), hanging(tmp_path))
     first, second = (asyncio.create_task(server.astart()) for _ in range(2))
     while server.pid is None:
         await asyncio.sleep(0.005)
@@ -185,7 +186,7 @@ async def test_the_last_one_who_gives_up_waiting_calls_the_start_off(tmp_path: P
 
 
 def test_a_start_after_a_called_off_one_begins_anew(engine: Engine, tmp_path: Path) -> None:
-    server = Server(resolve_ref("demo"), hanging(tmp_path))
+    server = Server(resolve_ref(RECITER), hanging(tmp_path))
     outcomes: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
 
     def start() -> None:
@@ -209,7 +210,7 @@ def test_a_start_after_a_called_off_one_begins_anew(engine: Engine, tmp_path: Pa
 
 
 def test_ctrl_c_during_a_load_stops_the_server(tmp_path: Path) -> None:
-    server = Server(resolve_ref("demo"), hanging(tmp_path))
+    server = Server(resolve_ref(RECITER), hanging(tmp_path))
 
     def interrupt() -> None:
         wait_for(lambda: server.pid is not None)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from models.build_demo import CHAT_TEMPLATE
 from rocm_core import GenerateConfig, TextModel, load_model
 from rocm_core.config import Engine
 from rocm_core.template import Demands, fitted, questionable
 from tests.fake_server import FakeServer, answer
+from tests.reciter import CHAT_TEMPLATE, RECITER
 
 SYSTEM, LATE = {"role": "system", "content": "S"}, {"role": "system", "content": "L"}
 USER, REPLY = {"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}
@@ -65,7 +65,7 @@ async def test_a_tolerant_template_gets_the_messages_as_they_are(model: TextMode
 
 
 async def test_a_strict_template_gets_its_system_message_first(engine: Engine) -> None:
-    with load_model("demo", engine=engine, chat_template=STRICT) as model:
+    with load_model(RECITER, engine=engine, chat_template=STRICT) as model:
         assert [m["role"] for m in model.template.fit([USER, LATE, USER])] == [
             "system",
             "user",

@@ -18,6 +18,7 @@ from rocm_core.cli import main
 from rocm_core.cli.top import View, Watched
 from rocm_core.config import Engine, GenerateConfig
 from tests.gpu_trees import RX_7800_XT_DRM, Machine, build
+from tests.reciter import RECITER
 
 
 def screen(view: View) -> str:
@@ -53,7 +54,7 @@ def test_no_gpu(tmp_path: Path) -> None:
 
 
 def test_a_server_at_work(engine: Engine, tmp_path: Path) -> None:
-    server = Server(resolve_ref("demo"), LoadConfig(engine=engine))
+    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine))
     server.start()
     try:
         view = View([Watched("demo", server.client, server.pid)], str(tmp_path)).look()
@@ -76,7 +77,7 @@ def test_one_snapshot_as_json(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     build("rx_7900_xtx", tmp_path)
-    server = Server(resolve_ref("demo"), LoadConfig(engine=engine, port=0))
+    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine, port=0))
     server.start()
     try:
         url, key = server.url, server.api_key

@@ -11,7 +11,6 @@ import pytest
 
 from rocm_core import GenerateConfig, TextModel, load_model
 from rocm_core.config import Engine
-from rocm_core.demo import demo_model_path
 from rocm_core.errors import InvalidRequest, RocmError
 from rocm_core.types import Usage
 
@@ -20,6 +19,7 @@ pytest.importorskip("gguf")
 import gguf
 
 from models.vision import PATCHES, build
+from tests.reciter import RECITER
 
 
 def png(width: int, height: int, color: tuple[int, int, int]) -> bytes:
@@ -53,12 +53,12 @@ def prompt_tokens(model: TextModel, messages: list[dict[str, object]]) -> int:
 
 @pytest.fixture(scope="module")
 def seeing(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TextModel]:
-    reader = gguf.GGUFReader(demo_model_path())
+    reader = gguf.GGUFReader(RECITER)
     field = reader.get_field("llama.embedding_length")
     assert field is not None
     path = tmp_path_factory.mktemp("vision") / "mmproj.gguf"
     build(path, field.contents())
-    with load_model("demo", engine=engine, mmproj=path) as model:
+    with load_model(RECITER, engine=engine, mmproj=path) as model:
         yield model
 
 

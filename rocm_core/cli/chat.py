@@ -7,6 +7,9 @@ import sys
 import time
 from typing import Any
 
+from rich.console import Console
+from rich.text import Text
+
 from rocm_core.cli.loading import load_progress
 from rocm_core.cli.options import add_model_options, add_remote_options, load_options
 from rocm_core.config import GenerateConfig
@@ -16,11 +19,12 @@ from rocm_core.settings import current_settings
 from rocm_core.types import Timings, Usage
 
 _HELP = "/exit ends, /clear forgets the conversation, Ctrl-C stops an answer"
+_DEMO = "no model given: this is the bundled demo, a tiny one; -m names a GGUF file or org/repo"
 
 
 def add_command(commands: Any) -> None:
     """Register ``chat``."""
-    parser = commands.add_parser("chat", help="talk to a model")
+    parser = commands.add_parser("chat", help="talk to a model, the bundled demo if none is given")
     parser.add_argument("prompt", nargs="?", help="one prompt; without it, a conversation")
     add_model_options(parser)
     parser.add_argument("--system", help="system prompt")
@@ -40,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     given = {n: v for n in ("max_tokens", "temperature") if (v := getattr(options, n)) is not None}
     unset: dict[str, Any] = {"max_tokens": None, "temperature": None}
     config = GenerateConfig(**(unset | current_settings().generate() | given))
-    with load_model(options.model, **load_options(options)) as model:
+    with load_model(_model(options.model), **load_options(options)) as model:
         with load_progress(model.connection.ref.name) as show:
             model.load(show)
         chat = Chat(model, config, options.system)
@@ -48,6 +52,13 @@ def run(options: argparse.Namespace) -> int:
             chat.say(options.prompt)
             return 130 if chat.stopped else 0
         return _converse(chat)
+
+
+def _model(given: str | None) -> str | None:
+    if given is not None or any(current_settings().target()):
+        return given
+    print(_DEMO, file=sys.stderr)
+    return "demo"
 
 
 def _converse(chat: Chat) -> int:
@@ -74,7 +85,7 @@ def _converse(chat: Chat) -> int:
 
 
 class Chat:
-    """A conversation; answers are printed as they come, speeds go to stderr.
+    """A conversation; answers are printed as they come, thoughts and speeds go to stderr.
 
     Attributes:
         stopped: the last answer was stopped by Ctrl-C.
@@ -103,12 +114,13 @@ class Chat:
         timings: Timings | None = None
         begun, first = time.perf_counter(), None
         self.stopped = False
+        show = _Screen()
         events = self._model.chat_events(messages, self._config)
         try:
             for event in events:
                 if first is None and (event.text or event.reasoning):
                     first = time.perf_counter() - begun
-                _show(event.text, event.reasoning)
+                show(event.text, event.reasoning)
                 pieces.append(event.text)
                 usage, timings = event.usage or usage, event.timings or timings
         except KeyboardInterrupt:
@@ -119,11 +131,30 @@ class Chat:
         return "".join(pieces)
 
 
-def _show(text: str, reasoning: str) -> None:
-    if reasoning:
-        print(reasoning, end="", file=sys.stderr, flush=True)
-    if text:
-        print(text, end="", flush=True)
+class _Screen:
+    """Shows one turn: the answer on stdout, and nothing else there, so that it can be piped.
+
+    A thought (``reasoning_content``, which llama-server turns on where the template knows it)
+    goes to stderr, dimmed, with a line between it and the answer.
+    """
+
+    def __init__(self) -> None:
+        self._aside = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._thought = ""
+
+    def __call__(self, text: str, reasoning: str) -> None:
+        if reasoning:
+            self._thought = reasoning
+            self._aside.print(Text(reasoning, "dim"), end="")
+        if text:
+            self._end_thought()
+            print(text, end="", flush=True)
+
+    def _end_thought(self) -> None:
+        if self._thought:
+            self._aside.print("" if self._thought.endswith("\n") else "\n", end="")
+            self._aside.rule(style="dim")
+            self._thought = ""
 
 
 def _speed(usage: Usage | None, timings: Timings | None, ttft: float | None, stopped: bool) -> str:

@@ -1,8 +1,4 @@
-"""The demo model that ships inside the package.
-
-It is a real GGUF file that llama.cpp loads like any other model, but it knows a single answer:
-a short description of itself.  ``models/build_demo.py`` writes it by hand and explains how.
-"""
+"""The demo model that ships inside the package: a GGUF file that llama.cpp loads like any other."""
 
 from __future__ import annotations
 

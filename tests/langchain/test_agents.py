@@ -24,8 +24,9 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel, Field
 
 from langchain_rocm import ChatRocm
-from models.build_demo import ANSWER, PIECES
-from tests.langchain.scripted import Body, ScriptedServer, scripted
+from tests.fake_server import FakeServer
+from tests.reciter import ANSWER, PIECES
+from tests.scripts import Body, authored, sent
 
 
 @tool
@@ -57,8 +58,8 @@ def knowing(body: Body) -> Body:
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with scripted(knowing) as server:
+def server() -> Iterator[FakeServer]:
+    with authored(knowing) as server:
         yield server
 
 
@@ -70,7 +71,7 @@ ASK: Any = {"messages": [HumanMessage("How is the weather in Zürich?")]}
 # ---------------------------------------------------------------------------
 
 
-async def test_an_agent_calls_its_tool_and_answers(server: ScriptedServer) -> None:
+async def test_an_agent_calls_its_tool_and_answers(server: FakeServer) -> None:
     agent = create_agent(ChatRocm(base_url=server.url), [weather], system_prompt="Be brief.")
     for state in (agent.invoke(ASK), await agent.ainvoke(ASK)):
         kinds = [type(message) for message in state["messages"]]
@@ -78,18 +79,18 @@ async def test_an_agent_calls_its_tool_and_answers(server: ScriptedServer) -> No
         assert state["messages"][2].content == "Zürich: rain"
         assert state["messages"][3].text == "It rains in Zürich."
     # What the model thought goes back within the tool loop.
-    assert server.bodies[1]["messages"][2]["reasoning_content"] == "I must look."
+    assert sent(server)[1]["messages"][2]["reasoning_content"] == "I must look."
 
 
 @pytest.mark.parametrize("strategy", [Report, ProviderStrategy(Report), ToolStrategy(Report)])
-async def test_tools_and_a_response_format_together(server: ScriptedServer, strategy: Any) -> None:
+async def test_tools_and_a_response_format_together(server: FakeServer, strategy: Any) -> None:
     agent = create_agent(ChatRocm(base_url=server.url), [weather], response_format=strategy)
     for state in (agent.invoke(ASK), await agent.ainvoke(ASK)):
         assert state["structured_response"] == Report(city="Zürich", degrees=12)
         assert any(isinstance(message, ToolMessage) for message in state["messages"])
 
 
-async def test_an_agent_streams_its_tokens(server: ScriptedServer) -> None:
+async def test_an_agent_streams_its_tokens(server: FakeServer) -> None:
     agent = create_agent(ChatRocm(base_url=server.url), [weather])
     texts = []
     for chunk, _ in agent.stream(ASK, stream_mode="messages"):
@@ -111,7 +112,7 @@ def test_retries_know_what_may_pass() -> None:
             )
         return {"content": "x"}
 
-    with scripted(stubborn) as server:
+    with authored(stubborn) as server:
         agent = create_agent(
             ChatRocm(base_url=server.url),
             response_format=ToolStrategy(Report),
@@ -232,7 +233,7 @@ def test_summarization_fires_by_the_tokens_we_report(chat: ChatRocm) -> None:
     assert "summary" in state["messages"][0].text.lower()
 
 
-def test_old_tool_results_are_cleared_by_our_count(chat: ChatRocm, server: ScriptedServer) -> None:
+def test_old_tool_results_are_cleared_by_our_count(chat: ChatRocm, server: FakeServer) -> None:
     edit = ClearToolUsesEdit(trigger=1000, keep=0, placeholder="[cleared]")
     editing = ContextEditingMiddleware(edits=[edit], token_count_method="model")
     agent = create_agent(chat, [weather], middleware=[editing])

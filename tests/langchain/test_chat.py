@@ -18,9 +18,9 @@ from langchain_core.outputs import LLMResult
 from pydantic import ValidationError
 
 from langchain_rocm import ChatRocm, errors
-from models.build_demo import ANSWER, PIECES
 from rocm_core.backend.local import LocalConnection
 from rocm_core.config import Engine
+from tests.reciter import ANSWER, PIECES, RECITER
 
 
 def server_pid(chat: ChatRocm) -> int | None:
@@ -39,7 +39,7 @@ def assert_full_answer(message: AIMessage) -> None:
     )
     assert "cache_read" in message.usage_metadata["input_token_details"]
     metadata = message.response_metadata
-    assert metadata["model_name"] == "demo"
+    assert metadata["model_name"] == "reciter"
     assert metadata["model_provider"] == "rocm"
     assert metadata["finish_reason"] == "stop"
     assert metadata["timings"]["predicted_n"] == len(PIECES) + 1
@@ -137,7 +137,7 @@ def test_callbacks_hear_each_token_once(chat: ChatRocm) -> None:
 def test_streaming_and_disable_streaming(engine: Engine, chat: ChatRocm) -> None:
     def answer(**options: Any) -> tuple[int, int]:
         recorder = Recorder()
-        with_options = ChatRocm(model="demo", engine=engine, callbacks=[recorder], **options)
+        with_options = ChatRocm(model=RECITER, engine=engine, callbacks=[recorder], **options)
         chunks = len(list(with_options.stream("Hi")))
         told = len(recorder.tokens)
         recorder.tokens.clear()
@@ -162,7 +162,7 @@ def test_langchains_stream_switch_is_not_a_request_field(chat: ChatRocm) -> None
 
 
 def test_max_tokens(chat: ChatRocm, engine: Engine) -> None:
-    short = ChatRocm(model="demo", engine=engine, max_tokens=3)
+    short = ChatRocm(model=RECITER, engine=engine, max_tokens=3)
     for answer in (short.invoke("Hi"), chat.invoke("Hi", max_tokens=3)):
         assert answer.text == "".join(PIECES[:3])
         assert answer.response_metadata["finish_reason"] == "length"
@@ -170,13 +170,13 @@ def test_max_tokens(chat: ChatRocm, engine: Engine) -> None:
 
 
 def test_stop(chat: ChatRocm, engine: Engine) -> None:
-    stopping = ChatRocm(model="demo", engine=engine, stop=[" small"])
+    stopping = ChatRocm(model=RECITER, engine=engine, stop=[" small"])
     assert stopping.invoke("Hi").text == "Hello! I am the"
     assert stopping.invoke("Hi", stop=[" the"]).text == "Hello! I am"
     assert stopping.invoke("Hi", stop=[]).text == ANSWER
     assert chat.invoke("Hi", stop=[" small"]).text == "Hello! I am the"
     assert chat.bind(stop=[" small"]).invoke("Hi").response_metadata["finish_reason"] == "stop"
-    assert ChatRocm(model="demo", engine=engine, stop=[]).invoke("Hi").text == ANSWER
+    assert ChatRocm(model=RECITER, engine=engine, stop=[]).invoke("Hi").text == ANSWER
 
 
 def test_a_call_takes_any_option_and_any_request_field(chat: ChatRocm) -> None:
@@ -201,7 +201,7 @@ def test_a_cache_tells_instances_apart(engine: Engine, chat: ChatRocm) -> None:
     cache = InMemoryCache()
 
     def answer(**options: Any) -> str:
-        return ChatRocm(model="demo", engine=engine, cache=cache, **options).invoke("Hi").text
+        return ChatRocm(model=RECITER, engine=engine, cache=cache, **options).invoke("Hi").text
 
     assert answer() == ANSWER
     assert answer(stop=[" small"]) == "Hello! I am the"
@@ -217,8 +217,8 @@ def test_a_cache_tells_instances_apart(engine: Engine, chat: ChatRocm) -> None:
 
 def test_instances_share_a_server(chat: ChatRocm, engine: Engine) -> None:
     chat.invoke("Hi", max_tokens=1)
-    twin = ChatRocm(model="demo", engine=engine, temperature=0.5)
-    other = ChatRocm(model="demo", engine=engine, context_len=512)
+    twin = ChatRocm(model=RECITER, engine=engine, temperature=0.5)
+    other = ChatRocm(model=RECITER, engine=engine, context_len=512)
     try:
         twin.invoke("Hi", max_tokens=1)
         other.invoke("Hi", max_tokens=1)
@@ -231,7 +231,7 @@ def test_instances_share_a_server(chat: ChatRocm, engine: Engine) -> None:
 
 
 def test_close_ends_the_server_and_the_next_call_opens_again(engine: Engine) -> None:
-    chat = ChatRocm(model="demo", engine=engine, context_len=1024)
+    chat = ChatRocm(model=RECITER, engine=engine, context_len=1024)
     chat.invoke("Hi", max_tokens=1)
     pid = server_pid(chat)
     assert pid
@@ -244,7 +244,7 @@ def test_close_ends_the_server_and_the_next_call_opens_again(engine: Engine) -> 
 
 
 def test_close_breaks_off_a_stream(engine: Engine) -> None:
-    chat = ChatRocm(model="demo", engine=engine, context_len=2048, ignore_eos=True)
+    chat = ChatRocm(model=RECITER, engine=engine, context_len=2048, ignore_eos=True)
     stream = chat.stream("Hi")
     next(stream)
     chat.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,13 +13,14 @@ from langchain_core.exceptions import ContextOverflowError
 from langchain_core.outputs import Generation
 
 from langchain_rocm import RocmLLM, errors
-from models.build_demo import ANSWER, PIECES
 from rocm_core.config import Engine
+from tests.leftovers import assert_afreed, assert_freed, auntil_busy, busy
+from tests.reciter import ANSWER, PIECES, RECITER
 
 
 @pytest.fixture(scope="module")
 def llm(engine: Engine) -> Iterator[RocmLLM]:
-    llm = RocmLLM(model="demo", engine=engine)
+    llm = RocmLLM(model=RECITER, engine=engine)
     yield llm
     llm.close()
 
@@ -28,7 +28,7 @@ def llm(engine: Engine) -> Iterator[RocmLLM]:
 @pytest.fixture(scope="module")
 def endless(llm: RocmLLM, engine: Engine) -> Iterator[RocmLLM]:
     """The same server; answers of thousands of tokens."""
-    endless = RocmLLM(model="demo", engine=engine, ignore_eos=True, max_tokens=8000)
+    endless = RocmLLM(model=RECITER, engine=engine, ignore_eos=True, max_tokens=8000)
     yield endless
     endless.close()
 
@@ -38,7 +38,7 @@ def assert_full_answer(generation: Generation) -> None:
     info = generation.generation_info
     assert info is not None
     assert info["finish_reason"] == "stop"
-    assert info["model_name"] == "demo"
+    assert info["model_name"] == "reciter"
     assert info["model_provider"] == "rocm"
     assert info["usage"]["output_tokens"] == len(PIECES) + 1  # and the end token
     assert info["timings"]["predicted_ms"] > 0
@@ -78,7 +78,7 @@ def test_the_prompt_is_sent_as_it_is(llm: RocmLLM) -> None:
 
 def test_options(llm: RocmLLM, engine: Engine) -> None:
     assert llm.invoke("Hi", stop=[" small"]) == "Hello! I am the"
-    stopping = RocmLLM(model="demo", engine=engine, stop=[" small"])
+    stopping = RocmLLM(model=RECITER, engine=engine, stop=[" small"])
     assert stopping.invoke("Hi") == "Hello! I am the"
     assert stopping.invoke("Hi", stop=[]) == ANSWER
     [[generation]] = llm.generate(["Hi"], max_tokens=2).generations
@@ -130,36 +130,24 @@ def test_identity(llm: RocmLLM) -> None:
     assert pickle.loads(pickle.dumps(llm)).invoke("Hi") == ANSWER
 
 
-def busy_slots(llm: RocmLLM) -> int:
-    slots = llm.text_model.connection.client.slots()
-    return sum(slot["is_processing"] for slot in slots)
-
-
-def assert_soon_free(llm: RocmLLM) -> None:
-    start = time.monotonic()
-    while busy_slots(llm):
-        assert time.monotonic() - start < 0.1
-
-
 def test_closing_a_stream_frees_the_slot(endless: RocmLLM) -> None:
     stream = endless.stream("Hi")
     next(stream)
-    assert busy_slots(endless) == 1
+    assert busy(endless) == 1
     stream.close()  # type: ignore[attr-defined]
-    assert_soon_free(endless)
+    assert_freed(endless)
 
 
 def test_an_error_in_one_prompt_breaks_the_others_off(endless: RocmLLM) -> None:
     with pytest.raises(ContextOverflowError):
         endless.generate(["x" * 10_000, "Hi", "Ho"])
-    assert_soon_free(endless)
+    assert_freed(endless)
 
 
 async def test_cancelling_frees_the_slots(endless: RocmLLM) -> None:
     task = asyncio.ensure_future(endless.agenerate(["Hi", "Ho"]))
-    while await asyncio.to_thread(busy_slots, endless) < 2:
-        await asyncio.sleep(0.001)
+    await auntil_busy(endless, 2)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.to_thread(assert_soon_free, endless)
+    await assert_afreed(endless)

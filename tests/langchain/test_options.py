@@ -12,10 +12,10 @@ from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
 
 from langchain_rocm import ChatRocm, RocmLLM, errors
-from models.build_demo import ANSWER, FIRST_PIECE_ID, PIECES
 from rocm_core.client.calls import _SAMPLING
 from tests.fake_server import FakeServer, answer, stream
-from tests.langchain.scripted import ScriptedServer, scripted
+from tests.reciter import ANSWER, FIRST_PIECE_ID, PIECES, RECITER
+from tests.scripts import authored, sent
 
 VALUES: dict[str, Any] = {
     "grammar": 'root ::= "x"',
@@ -32,26 +32,26 @@ ONE_PIXEL = base64.b64decode(
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with scripted(lambda body: {"content": "x"}) as server:
+def server() -> Iterator[FakeServer]:
+    with authored(lambda body: {"content": "x"}) as server:
         yield server
 
 
 @pytest.mark.parametrize("name", [name for name in _SAMPLING if name not in OF_THE_CALL])
-def test_zero_is_sent_and_unset_is_not(server: ScriptedServer, name: str) -> None:
+def test_zero_is_sent_and_unset_is_not(server: FakeServer, name: str) -> None:
     value = VALUES.get(name, 0)
     ChatRocm(base_url=server.url, **{name: value}).invoke("Hi")
     ChatRocm(base_url=server.url).invoke("Hi", **{name: value})
     ChatRocm(base_url=server.url).invoke("Hi")
-    of_instance, of_call, unset = server.bodies
+    of_instance, of_call, unset = sent(server)
     assert of_instance[name] == of_call[name] == value
     assert name not in unset
 
 
-def test_every_other_field_goes_through_extra_body(server: ScriptedServer) -> None:
+def test_every_other_field_goes_through_extra_body(server: FakeServer) -> None:
     chat = ChatRocm(base_url=server.url, extra_body={"t_max_predict_ms": 5, "n_probs": 1})
     chat.invoke("Hi", extra_body={"n_probs": 2}, id_slot=1, lora=[{"id": 0, "scale": 0.5}])
-    body = server.bodies[0]
+    body = sent(server)[0]
     assert (body["t_max_predict_ms"], body["n_probs"], body["id_slot"]) == (5, 2, 1)
     assert body["lora"] == [{"id": 0, "scale": 0.5}]
     assert "extra_body" not in body and "n" not in body
@@ -67,10 +67,10 @@ def test_the_real_servers_take_every_sampler(chat: ChatRocm) -> None:
     assert answer.text == ANSWER
 
 
-def test_usage_is_always_asked_for(server: ScriptedServer) -> None:
+def test_usage_is_always_asked_for(server: FakeServer) -> None:
     ChatRocm(base_url=server.url).invoke("Hi")
-    assert server.bodies[0]["stream"] is True
-    assert server.bodies[0]["stream_options"] == {"include_usage": True}
+    assert sent(server)[0]["stream"] is True
+    assert sent(server)[0]["stream_options"] == {"include_usage": True}
 
 
 def test_stop_token_ids_are_honored(chat: ChatRocm) -> None:
@@ -114,12 +114,12 @@ async def test_what_the_model_cannot_take_is_said_before(
 def test_images_and_audio_reach_a_model_that_can(tmp_path: Path) -> None:
     file = tmp_path / "a pixel.png"
     file.write_bytes(ONE_PIXEL)
-    with scripted(
+    with authored(
         lambda body: {"content": "a dot"}, {"modalities": {"vision": True, "audio": True}}
     ) as server:
         image = {"type": "image", "url": file.as_uri()}
         ChatRocm(base_url=server.url).invoke([HumanMessage(["What?", image, IMAGE, AUDIO])])
-        parts = server.bodies[0]["messages"][0]["content"]
+        parts = sent(server)[0]["messages"][0]["content"]
     data = base64.b64encode(ONE_PIXEL).decode()
     assert parts[1]["image_url"]["url"] == f"data:image/png;base64,{data}"
     assert parts[2]["image_url"]["url"] == "data:image/png;base64,AAAA"
@@ -129,12 +129,12 @@ def test_images_and_audio_reach_a_model_that_can(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_and_files_that_tools_name(tmp_path: Path) -> None:
     url = (tmp_path / "nothing.png").as_uri()
     part = {"type": "image_url", "image_url": {"url": url}}
-    with scripted(lambda body: {"content": "x"}, {"modalities": {"vision": True}}) as server:
+    with authored(lambda body: {"content": "x"}, {"modalities": {"vision": True}}) as server:
         chat = ChatRocm(base_url=server.url)
         with pytest.raises(errors.ConfigError, match="cannot read the image"):
             chat.invoke([HumanMessage([part])])
         chat.invoke([HumanMessage("?"), ToolMessage([part], tool_call_id="c")])
-        assert server.bodies[0]["messages"][1]["content"][0]["image_url"]["url"] == url
+        assert sent(server)[0]["messages"][1]["content"][0]["image_url"]["url"] == url
 
 
 def test_system_messages_anywhere(chat: ChatRocm) -> None:
@@ -173,7 +173,7 @@ async def test_infill(asynchronous: bool) -> None:
 
 
 def test_a_model_that_cannot_fill_says_so(chat: ChatRocm) -> None:
-    llm = RocmLLM(model="demo", engine=chat.engine)
+    llm = RocmLLM(model=RECITER, engine=chat.engine)
     with pytest.raises(errors.NotSupported, match="Infill is not supported"):
         llm.invoke("a", suffix="b")
     llm.close()

@@ -15,7 +15,8 @@ from langchain_rocm.profile import LazyProfile, profile_of
 from rocm_core.client.calls import _read_props
 from rocm_core.config import Engine
 from tests.fake_server import FakeServer, answer, capture
-from tests.langchain.scripted import scripted
+from tests.reciter import RECITER
+from tests.scripts import authored
 
 
 @tool
@@ -34,7 +35,7 @@ def test_constructing_and_showing_asks_nobody() -> None:
 
 
 def test_it_is_read_from_the_server_when_it_is_looked_at(chat: ChatRocm, engine: Engine) -> None:
-    fresh = ChatRocm(model="demo", engine=engine)
+    fresh = ChatRocm(model=RECITER, engine=engine)
     assert fresh.profile is not None
     assert fresh.profile.get("max_input_tokens") == 8192
     assert fresh.profile["tool_calling"] is True
@@ -55,7 +56,7 @@ def test_copies_have_a_profile_of_their_own(chat: ChatRocm, copied: Any) -> None
 
 
 def test_a_profile_of_ones_own_stays() -> None:
-    chat = ChatRocm(model="demo", profile={"max_input_tokens": 5})
+    chat = ChatRocm(model=RECITER, profile={"max_input_tokens": 5})
     assert chat.profile == {"max_input_tokens": 5}
 
 
@@ -99,10 +100,10 @@ def test_counts_are_exact(chat: ChatRocm, tools: list[Any] | None) -> None:
 def test_tokens_of_text_are_the_models_own(chat: ChatRocm, engine: Engine) -> None:
     assert chat.get_token_ids("abc") == [97, 98, 99]
     assert chat.get_num_tokens("ü") == 2
-    llm = RocmLLM(model="demo", engine=engine)
+    llm = RocmLLM(model=RECITER, engine=engine)
     assert llm.get_token_ids("abc") == [97, 98, 99]
     llm.close()
-    own = ChatRocm(model="demo", custom_get_token_ids=lambda text: [1])
+    own = ChatRocm(model=RECITER, custom_get_token_ids=lambda text: [1])
     assert own.get_token_ids("abc") == [1]
 
 
@@ -118,5 +119,5 @@ def test_counting_asks_the_server_once_and_nobody_else() -> None:
 
 
 def test_a_server_of_another_kind_has_no_facts() -> None:
-    with scripted(lambda body: {"content": "x"}, {"default_generation_settings": {}}) as server:
+    with authored(lambda body: {"content": "x"}, {"default_generation_settings": {}}) as server:
         assert "max_input_tokens" not in (ChatRocm(base_url=server.url).profile or {})

@@ -13,11 +13,12 @@ from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 
 from langchain_rocm import ChatRocm, errors
 from langchain_rocm.protocol import ProtocolEvents
-from models.build_demo import ANSWER, PIECES
 from rocm_core import StreamEvent, ToolCallDelta
 from rocm_core.tools import CallReader, tool_request
 from tests.fake_server import captured_streams
 from tests.langchain.test_chunks import chat_chunks, events, merged
+from tests.leftovers import abusy, assert_afreed
+from tests.reciter import ANSWER, PIECES
 
 STREAMS = [n for n in captured_streams() if n.startswith("chat_stream") and "error" not in n]
 
@@ -121,18 +122,12 @@ def test_log_probabilities_and_errors(chat: ChatRocm) -> None:
 
 
 async def test_leaving_early_frees_the_slot(endless: ChatRocm) -> None:
-    from tests.langchain.test_cancel import FREE_WITHIN, abusy_slots, seconds
-
     stream = await endless.astream_events("Hi", version="v3")
     async for _ in stream.text:
         break
-    assert await abusy_slots(endless) == 1
+    assert await abusy(endless) == 1
     await stream.aclose()
-
-    async def free() -> bool:
-        return await abusy_slots(endless) == 0
-
-    assert await seconds(free) < FREE_WITHIN
+    await assert_afreed(endless)
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_rocm import ChatRocm
 from langchain_rocm.messages import request_messages
 from tests.fake_server import FakeServer, answer, stream
-from tests.langchain.scripted import Body, ScriptedServer, scripted
+from tests.scripts import Body, authored, sent
 
 THOUGHT, TEXT = "The user says hi.\n", "Hi there ✓"
 
@@ -21,8 +21,8 @@ def thinking(body: Body) -> Body:
 
 
 @pytest.fixture
-def thinker() -> Iterator[ScriptedServer]:
-    with scripted(thinking) as server:
+def thinker() -> Iterator[FakeServer]:
+    with authored(thinking) as server:
         yield server
 
 
@@ -31,7 +31,7 @@ def kinds(message: AIMessage) -> list[str]:
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-async def test_it_arrives_as_a_block_of_its_own(thinker: ScriptedServer, version: str) -> None:
+async def test_it_arrives_as_a_block_of_its_own(thinker: FakeServer, version: str) -> None:
     chat = ChatRocm(base_url=thinker.url, output_version=version)
     chunks = list(chat.stream("Hi"))
     achunks = [chunk async for chunk in chat.astream("Hi")]
@@ -60,7 +60,7 @@ def test_a_recorded_stream_of_a_real_server() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "sent"),
+    ("given", "expected"),
     [
         ({"reasoning": True}, {"chat_template_kwargs": {"enable_thinking": True}}),
         ({"reasoning": False}, {"chat_template_kwargs": {"enable_thinking": False}}),
@@ -71,22 +71,22 @@ def test_a_recorded_stream_of_a_real_server() -> None:
     ],
 )
 def test_switches_per_instance_and_per_call(
-    thinker: ScriptedServer, given: dict[str, Any], sent: dict[str, Any]
+    thinker: FakeServer, given: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     fields = {"chat_template_kwargs", "reasoning_effort", "reasoning_budget_tokens"}
     ChatRocm(base_url=thinker.url).invoke("Hi", **given)
     if "reasoning_effort" not in given:
         ChatRocm(base_url=thinker.url, **given).invoke("Hi")
-    for body in thinker.bodies:
-        assert {name: value for name, value in body.items() if name in fields} == sent
+    for body in sent(thinker):
+        assert {name: value for name, value in body.items() if name in fields} == expected
 
 
 def test_template_variables_of_a_call_go_over_those_of_the_instance(
-    thinker: ScriptedServer,
+    thinker: FakeServer,
 ) -> None:
     chat = ChatRocm(base_url=thinker.url, chat_template_kwargs={"a": 1, "b": 1}, reasoning=True)
     chat.invoke("Hi", chat_template_kwargs={"b": 2}, reasoning=False)
-    assert thinker.bodies[0]["chat_template_kwargs"] == {"a": 1, "b": 2, "enable_thinking": False}
+    assert sent(thinker)[0]["chat_template_kwargs"] == {"a": 1, "b": 2, "enable_thinking": False}
 
 
 # ---------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def test_a_template_that_keeps_thoughts_gets_them(
     option: bool | None, preserves: bool, expected: list[Any]
 ) -> None:
     props = {"chat_template_caps": {"supports_preserve_reasoning": preserves}}
-    with scripted(thinking, props) as server:
+    with authored(thinking, props) as server:
         ChatRocm(base_url=server.url, replay_reasoning=option).invoke(HISTORY)
-        sent = server.bodies[0]["messages"]
-    assert [m.get("reasoning_content") for m in sent if m["role"] == "assistant"] == expected
+        messages = sent(server)[0]["messages"]
+    assert [m.get("reasoning_content") for m in messages if m["role"] == "assistant"] == expected

@@ -10,6 +10,7 @@ import pytest
 from langchain_rocm import ChatRocm, RocmLLM, errors
 from rocm_core.errors import RocmError, ServerBusy, ServerLoading, StreamInterrupted
 from rocm_core.types import ServerProps, StreamEvent
+from tests.reciter import RECITER
 
 EVENTS = [StreamEvent("a"), StreamEvent("b"), StreamEvent(finish_reason="stop", model="m")]
 PROPS = ServerProps(0, 0, "", "", "", {}, {}, "", {})
@@ -59,7 +60,7 @@ class ScriptedModel:
 
 
 def scripted(script: Script, **options: Any) -> tuple[ChatRocm, ScriptedModel]:
-    chat = ChatRocm(model="demo", **options)
+    chat = ChatRocm(model=RECITER, **options)
     model = ScriptedModel(script)
     chat._text_model = model  # type: ignore[assignment]
     return chat, model
@@ -142,7 +143,7 @@ def test_what_is_requested() -> None:
 
 
 def test_what_a_completion_requests() -> None:
-    llm = RocmLLM(model="demo", max_tokens=4)
+    llm = RocmLLM(model=RECITER, max_tokens=4)
     model = ScriptedModel([[*EVENTS]])
     llm._text_model = model  # type: ignore[assignment]
     assert llm.invoke("Hi", n_probs=2, stop=["x"]) == "ab"

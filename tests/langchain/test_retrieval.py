@@ -22,7 +22,8 @@ from langchain_tests.integration_tests import EmbeddingsIntegrationTests, Retrie
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 from langchain_rocm import RocmEmbeddings, RocmRerank, errors
-from models.minilm import cached_minilm, convert, source
+from models.minilm import cached_minilm
+from rocm_core import TextModel
 from rocm_core.config import Engine
 from tests.fake_server import FakeServer, answer
 
@@ -30,22 +31,17 @@ TEXTS = ["The cat sleeps.", "A graphics card renders.", "The old ship sails on t
 
 
 @pytest.fixture(scope="module")
-def embeddings(engine: Engine) -> Iterator[RocmEmbeddings]:
-    embeddings = RocmEmbeddings(model=str(cached_minilm()), engine=engine)
+def embeddings(
+    engine: Engine, minilm: Path, embedding_model: TextModel
+) -> Iterator[RocmEmbeddings]:
+    embeddings = RocmEmbeddings(model=str(minilm), engine=engine)
     yield embeddings
     embeddings.close()
 
 
 @pytest.fixture(scope="module")
-def ranker_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path: Path = tmp_path_factory.mktemp("models") / "ranker.gguf"
-    convert(source(), path, scoring=np.random.default_rng(7).normal(size=(1, 384)))
-    return path
-
-
-@pytest.fixture(scope="module")
-def rerank(engine: Engine, ranker_path: Path) -> Iterator[RocmRerank]:
-    rerank = RocmRerank(model=str(ranker_path), engine=engine, top_n=2)
+def rerank(engine: Engine, ranker: Path, rerank_model: TextModel) -> Iterator[RocmRerank]:
+    rerank = RocmRerank(model=str(ranker), engine=engine, top_n=2)
     yield rerank
     rerank.close()
 

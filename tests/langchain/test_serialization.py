@@ -15,8 +15,8 @@ from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
 
 from langchain_rocm import ChatRocm, RocmLLM
-from models.build_demo import ANSWER
-from tests.langchain.scripted import scripted
+from tests.reciter import ANSWER, RECITER
+from tests.scripts import authored, sent
 
 KEY = "sk-very-secret"
 OPTIONS: dict[str, Any] = {
@@ -50,7 +50,7 @@ def test_the_key_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("LLAMA_ROCM_API_KEY", KEY)
     chat = ChatRocm(base_url="http://127.0.0.1:9")
     assert chat.api_key is not None and chat.api_key.get_secret_value() == KEY
-    assert ChatRocm(model="demo").api_key is None  # our own servers make their keys
+    assert ChatRocm(model=RECITER).api_key is None  # our own servers make their keys
     assert KEY not in f"{chat!r}{chat.asdict()}{dumps(chat)}"
 
 
@@ -66,7 +66,7 @@ class Tracer(BaseTracer):
 
 
 def test_traces_show_the_model_of_the_call_and_no_key() -> None:
-    with scripted(lambda body: {"content": "Hello"}) as server:
+    with authored(lambda body: {"content": "Hello"}) as server:
         chat = ChatRocm(base_url=server.url, api_key=KEY)  # type: ignore[arg-type]
         tracer = Tracer()
         message = chat.invoke("Hi", config={"callbacks": [tracer]}, model="other", temperature=0)
@@ -77,7 +77,7 @@ def test_traces_show_the_model_of_the_call_and_no_key() -> None:
     assert metadata["ls_model_name"] == "other"
     assert metadata["ls_temperature"] == 0
     assert metadata["ls_provider"] == message.response_metadata["model_provider"] == "rocm"
-    assert server.bodies[0]["model"] == message.response_metadata["model_name"] == "other"
+    assert sent(server)[0]["model"] == message.response_metadata["model_name"] == "other"
     assert tracer.runs[1].outputs is not None
 
 
@@ -105,6 +105,6 @@ def test_fallbacks(chat: ChatRocm) -> None:
         "properties": {"a": {"type": "integer"}},
         "required": ["a"],
     }
-    with scripted(lambda body: {"content": "no JSON"}) as server:
+    with authored(lambda body: {"content": "no JSON"}) as server:
         stubborn = ChatRocm(base_url=server.url).with_structured_output(schema)
         assert "a" in stubborn.with_fallbacks([chat.with_structured_output(schema)]).invoke("Hi")

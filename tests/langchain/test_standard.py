@@ -1,8 +1,8 @@
 """LangChain's own standard suites. One test is expected to fail, for a reason upstream.
 
-``TestUnit``: no server. ``TestReal…``: the model of the fixture ``chat_model_path`` on a real
-engine. ``TestScripted``: the same suite against a server that understands, over the same wire;
-it shows the plumbing of those tests that need a model with understanding.
+``TestUnit``: no server. ``TestReal…``: the model of ``tests.trained`` on a real engine.
+``TestScripted``: the same suite against a server that understands, over the same wire; it shows
+the plumbing of those tests that need a model with understanding.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_rocm import ChatRocm
 from rocm_core.config import Engine
-from rocm_core.gguf import read_gguf
-from rocm_core.refs import resolve_ref
-from tests.langchain.conftest import CHAT_MODEL
-from tests.langchain.scripted import scripted, understanding
+from tests.langchain.understanding import understanding
+from tests.scripts import authored
+from tests.trained import TRAINED, skip_unless_trained
 
 # The suite's tests that ask for understanding: to call a tool unforced, or with what was said.
 _NEED_UNDERSTANDING = (
@@ -35,12 +34,6 @@ _NEED_UNDERSTANDING = (
     "test_bind_runnables_as_tools",
     "test_structured_few_shot_examples",
 )
-
-
-def understands() -> bool:
-    """Whether the model under test was trained to call tools: its template has thoughts."""
-    template = read_gguf(resolve_ref(CHAT_MODEL).value).chat_template or ""
-    return "<think>" in template
 
 
 class Claims:
@@ -56,7 +49,7 @@ class Claims:
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"model": CHAT_MODEL, "engine": "embedded"}
+        return {"model": TRAINED, "engine": "embedded"}
 
     @property
     def supports_json_mode(self) -> bool:
@@ -102,9 +95,8 @@ class TestUnit(Claims, ChatModelUnitTests):
 
 @pytest.fixture
 def _if_it_understands(request: pytest.FixtureRequest) -> None:
-    name = request.node.originalname
-    if name in _NEED_UNDERSTANDING and not understands():
-        pytest.skip("this model cannot understand; TestScripted runs it")
+    if request.node.originalname in _NEED_UNDERSTANDING:
+        skip_unless_trained()
 
 
 @pytest.mark.usefixtures("_if_it_understands", "real_server")
@@ -115,7 +107,7 @@ class Real(Claims, ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"model": CHAT_MODEL, "engine": self.engine}
+        return {"model": TRAINED, "engine": self.engine}
 
 
 @pytest.fixture(scope="class")
@@ -127,7 +119,7 @@ def real_server(request: pytest.FixtureRequest) -> Iterator[None]:
 
         if not HAS_BINARY:
             pytest.skip(NO_BINARY)
-    chat = ChatRocm(model=CHAT_MODEL, engine=engine)
+    chat = ChatRocm(model=TRAINED, engine=engine)
     chat.text_model.load()
     yield
     chat.close()
@@ -147,7 +139,7 @@ class TestRealBinary(Real):
 
 @pytest.fixture(scope="class")
 def understanding_server(request: pytest.FixtureRequest) -> Iterator[None]:
-    with scripted(understanding) as server:
+    with authored(understanding) as server:
         request.cls.url = server.url
         yield
 

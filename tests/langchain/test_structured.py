@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from langchain_rocm import ChatRocm, errors
 from langchain_rocm.structured import METHODS, Method, json_schema_of
-from tests.langchain.scripted import Body, scripted
+from tests.scripts import Body, authored, sent
 
 
 class Ship(BaseModel):
@@ -99,7 +99,7 @@ def test_include_raw(chat: ChatRocm) -> None:
 def test_strict() -> None:
     good = {"content": '{"piers": 2, "open": true}'}
     _, server = _asked(good, Harbor, strict=True)
-    wrapper = server.bodies[0]["response_format"]["json_schema"]
+    wrapper = sent(server)[0]["response_format"]["json_schema"]
     assert wrapper["strict"] is True
     assert wrapper["schema"]["additionalProperties"] is False
 
@@ -141,7 +141,7 @@ def test_methods_that_do_not_exist(chat: ChatRocm) -> None:
 
 
 def _asked(answer: Body, schema: Any, method: Method = "json_schema", **options: Any) -> Any:
-    with scripted(lambda body: answer) as server:
+    with authored(lambda body: answer) as server:
         chat = ChatRocm(base_url=server.url)
         return chat.with_structured_output(schema, method=method, **options).invoke("?"), server
 
@@ -157,7 +157,7 @@ def test_a_server_that_ignores_the_schema_raises(schema: Any, text: str, method:
 
 @pytest.mark.parametrize("streaming", [False, True])
 async def test_it_raises_in_streams_too(streaming: bool) -> None:
-    with scripted(lambda body: {"content": '{"piers": 1'}) as server:
+    with authored(lambda body: {"content": '{"piers": 1'}) as server:
         llm = ChatRocm(base_url=server.url).with_structured_output(Harbor)
         with pytest.raises(errors.InvalidAnswer):
             if streaming:
@@ -175,21 +175,21 @@ def test_the_json_may_arrive_as_reasoning() -> None:
 def test_the_model_does_not_think_first_unless_asked_to() -> None:
     good = {"content": '{"piers": 2, "open": true}'}
     _, server = _asked(good, Harbor)
-    assert server.bodies[0]["chat_template_kwargs"] == {"enable_thinking": False}
+    assert sent(server)[0]["chat_template_kwargs"] == {"enable_thinking": False}
     _, server = _asked(good, Harbor, reasoning="high")
-    assert server.bodies[0]["reasoning_effort"] == "high"
-    assert "chat_template_kwargs" not in server.bodies[0]
-    with scripted(lambda body: good) as server:
+    assert sent(server)[0]["reasoning_effort"] == "high"
+    assert "chat_template_kwargs" not in sent(server)[0]
+    with authored(lambda body: good) as server:
         chat = ChatRocm(base_url=server.url, reasoning=True)
         chat.with_structured_output(Harbor).invoke("?")
-    assert server.bodies[0]["chat_template_kwargs"] == {"enable_thinking": True}
+    assert sent(server)[0]["chat_template_kwargs"] == {"enable_thinking": True}
 
 
 def test_the_method_of_calling_shows_the_tool() -> None:
     good = {"content": '{"piers": 2, "open": true}'}
     value, server = _asked(good, Harbor, "function_calling")
     assert value == {"piers": 2, "open": True}
-    assert server.bodies[0]["tools"][0]["function"]["name"] == "Harbor"
+    assert sent(server)[0]["tools"][0]["function"]["name"] == "Harbor"
     native = {"tool_calls": [{"name": "Harbor", "args": {"piers": 1, "open": False}}]}
     value, _ = _asked(native, Harbor, "function_calling")
     assert value == {"piers": 1, "open": False}

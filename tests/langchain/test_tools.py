@@ -11,9 +11,10 @@ from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from langchain_rocm import ChatRocm, errors
-from models.build_demo import ANSWER
 from rocm_core.config import Engine
-from tests.langchain.scripted import Body, ScriptedServer, scripted
+from tests.fake_server import FakeServer
+from tests.reciter import ANSWER, RECITER
+from tests.scripts import Body, authored, sent
 
 
 @tool
@@ -147,7 +148,7 @@ def test_a_template_without_tools_is_refused_before_they_are_dropped(engine: Eng
     plain = (
         "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     )
-    chat = ChatRocm(model="demo", engine=engine, chat_template=plain + "<|im_start|>assistant\n")
+    chat = ChatRocm(model=RECITER, engine=engine, chat_template=plain + "<|im_start|>assistant\n")
     try:
         with pytest.raises(errors.ConfigError, match=r"no place for tools.*chat_template="):
             chat.bind_tools([add]).invoke("Hi")
@@ -171,12 +172,12 @@ def two_calls(body: Body) -> Body:
 
 
 @pytest.fixture
-def adding() -> Iterator[ScriptedServer]:
-    with scripted(two_calls) as server:
+def adding() -> Iterator[FakeServer]:
+    with authored(two_calls) as server:
         yield server
 
 
-async def test_parallel_calls(adding: ScriptedServer) -> None:
+async def test_parallel_calls(adding: FakeServer) -> None:
     bound = ChatRocm(base_url=adding.url).bind_tools([add], parallel_tool_calls=True)
     chunks: Any = list(bound.stream("2 + 3, and 4 + 5?"))
     assert chunks[-1].chunk_position == "last"
@@ -184,23 +185,23 @@ async def test_parallel_calls(adding: ScriptedServer) -> None:
         assert [call["args"] for call in answer.tool_calls] == [{"a": 2, "b": 3}, {"a": 4, "b": 5}]
         assert [call["id"] for call in answer.tool_calls] == ["id-0", "id-1"]
         assert answer.text == "Let me see."
-    assert adding.bodies[0]["parallel_tool_calls"] is True
-    assert adding.bodies[0]["tool_choice"] == "auto"
+    assert sent(adding)[0]["parallel_tool_calls"] is True
+    assert sent(adding)[0]["tool_choice"] == "auto"
 
 
 def test_a_reply_without_the_required_call_is_detected() -> None:
     """Even the schema is ignored by this server."""
-    with scripted(lambda body: {"content": "I would rather talk."}) as server:
+    with authored(lambda body: {"content": "I would rather talk."}) as server:
         chat = ChatRocm(base_url=server.url)
         with pytest.raises(errors.InvalidAnswer, match="the answer has none") as caught:
             chat.bind_tools([add, now], tool_choice="any").invoke("Hi")
         assert caught.value.is_retryable
-        assert [body["tool_choice"] for body in server.bodies] == ["required", "required"]
-        assert "response_format" not in server.bodies[0]
-        assert "anyOf" in server.bodies[1]["response_format"]["json_schema"]["schema"]
+        assert [body["tool_choice"] for body in sent(server)] == ["required", "required"]
+        assert "response_format" not in sent(server)[0]
+        assert "anyOf" in sent(server)[1]["response_format"]["json_schema"]["schema"]
 
 
-def test_tool_results_with_lists_and_artifacts(adding: ScriptedServer) -> None:
+def test_tool_results_with_lists_and_artifacts(adding: FakeServer) -> None:
     history = [
         HumanMessage("?"),
         AIMessage("", tool_calls=[{"name": "add", "args": {"a": 1, "b": 2}, "id": "c"}]),
@@ -209,6 +210,6 @@ def test_tool_results_with_lists_and_artifacts(adding: ScriptedServer) -> None:
         ),
     ]
     assert ChatRocm(base_url=adding.url).bind_tools([add]).invoke(history).text == "5 and 9"
-    sent = adding.bodies[0]["messages"][-1]
-    assert [part["text"] for part in sent["content"]] == ["3", "!"]
-    assert "artifact" not in sent
+    result = sent(adding)[0]["messages"][-1]
+    assert [part["text"] for part in result["content"]] == ["3", "!"]
+    assert "artifact" not in result

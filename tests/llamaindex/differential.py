@@ -20,7 +20,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, Thinking
 from llama_index.core.tools import FunctionTool
 
 from tests.fake_server import FakeServer, Reply, stream
-from tests.llamaindex.scripts import call, chat, raw_call, say, script, think
+from tests.scripts import call, chat, raw_call, say, script, think
 
 ANSWERS: dict[str, Callable[[], Reply]] = {
     "text": lambda: chat(say("The sky is blue, Zürich is gray. 日本")),

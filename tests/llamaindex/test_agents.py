@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,7 +21,8 @@ from pydantic import BaseModel
 
 from llama_index_rocm import RocmLLM
 from tests.fake_server import FakeServer
-from tests.llamaindex.scripts import call, chat, say, script, sent, think
+from tests.reciter import RECITER
+from tests.scripts import call, chat, say, script, sent, think
 
 BOTH = pytest.mark.parametrize("streaming", [False, True])
 
@@ -38,10 +38,9 @@ def multiply(a: int, b: int) -> int:
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        script(server, chat(say("Hi")))
-        yield server
+def server(scripted: FakeServer) -> FakeServer:
+    script(scripted, chat(say("Hi")))
+    return scripted
 
 
 @pytest.fixture
@@ -187,7 +186,7 @@ async def test_agent_workflow_chooses_by_the_models_template(
     assert isinstance(workflow.agents["Agent"], FunctionAgent)
     output, _ = await run(workflow, "(2+3)*4?")
     assert str(output) == "It is 20."
-    without = RocmLLM(model="demo", chat_template="{{ messages[0].content }}")
+    without = RocmLLM(model=RECITER, chat_template="{{ messages[0].content }}")
     workflow = AgentWorkflow.from_tools_or_functions([add], llm=without)
     assert isinstance(workflow.agents["Agent"], ReActAgent)
 

@@ -24,9 +24,9 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import SecretStr
 
 from llama_index_rocm import RocmLLM
-from models.build_demo import ANSWER, PIECES
 from rocm_core.errors import ContextOverflow
 from tests.llamaindex.observing import Collector, observed_events
+from tests.reciter import ANSWER, PIECES
 
 HELLO = [ChatMessage("Hello")]
 SPOKEN = len(PIECES) + 1  # the end token counts
@@ -138,9 +138,9 @@ def test_an_error_ends_the_call_for_its_observers(llm: RocmLLM, seen: Collector)
     debug = LlamaDebugHandler(print_trace_on_end=False)
     own = watched(llm, debug)
     with pytest.raises(ContextOverflow):
-        own.chat([ChatMessage("x" * 4000)])
+        own.chat([ChatMessage("x" * 9000)])
     with pytest.raises(ContextOverflow):
-        list(own.stream_chat([ChatMessage("x" * 4000)]))
+        list(own.stream_chat([ChatMessage("x" * 9000)]))
     own.close()
     pairs = debug.get_event_pairs(CBEventType.LLM)
     assert len(pairs) == 2

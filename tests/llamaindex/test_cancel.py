@@ -16,10 +16,18 @@ from pydantic import BaseModel
 
 from llama_index_rocm import RocmLLM
 from tests.fake_server import FakeServer
-from tests.llamaindex.scripts import raw_call, say, script, unfinished
+from tests.leftovers import (
+    FREE_WITHIN,
+    abusy,
+    assert_afreed,
+    assert_freed,
+    auntil_busy,
+    busy,
+)
+from tests.reciter import RECITER
+from tests.scripts import raw_call, say, script, unfinished
 
 HELLO = [ChatMessage("Hello")]
-FREE_WITHIN = 0.1  # seconds
 LEAVE: dict[str, Callable[[RocmLLM], Any]] = {
     "chat": lambda llm: llm.stream_chat(HELLO),
     "template": lambda llm: llm.stream_complete("Hello"),
@@ -30,37 +38,6 @@ ALEAVE: dict[str, Callable[[RocmLLM], Any]] = {
     "template": lambda llm: llm.astream_complete("Hello"),
     "raw": lambda llm: llm.astream_complete("Hello", formatted=True),
 }
-
-
-def busy(llm: RocmLLM) -> int:
-    slots = llm.text_model.connection.client.slots()
-    return sum(slot["is_processing"] for slot in slots)
-
-
-async def abusy(llm: RocmLLM) -> int:
-    slots = await llm.text_model.connection.aclient.slots()
-    return sum(slot["is_processing"] for slot in slots)
-
-
-def assert_freed(llm: RocmLLM) -> None:
-    begun = time.monotonic()
-    while busy(llm):
-        assert time.monotonic() - begun < FREE_WITHIN
-        time.sleep(0.002)
-
-
-async def assert_afreed(llm: RocmLLM) -> None:
-    begun = time.monotonic()
-    while await abusy(llm):
-        assert time.monotonic() - begun < FREE_WITHIN
-        await asyncio.sleep(0.002)
-
-
-async def until_busy(llm: RocmLLM) -> None:
-    begun = time.monotonic()
-    while not await abusy(llm):
-        assert time.monotonic() - begun < 10
-        await asyncio.sleep(0.002)
 
 
 # -- leaving ----------------------------------------------------------------------------------
@@ -109,7 +86,7 @@ async def test_cancelling_the_reader_frees_the_slot(endless: RocmLLM, pause: int
             await asyncio.sleep(pause)
 
     task = asyncio.create_task(read())
-    await until_busy(endless)
+    await auntil_busy(endless)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -119,7 +96,7 @@ async def test_cancelling_the_reader_frees_the_slot(endless: RocmLLM, pause: int
 async def test_cancelling_a_call_that_does_not_stream_frees_the_slot(endless: RocmLLM) -> None:
     for call in (endless.achat(HELLO), endless.acomplete("Hello", formatted=True)):
         task = asyncio.create_task(call)
-        await until_busy(endless)
+        await auntil_busy(endless)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -138,7 +115,7 @@ def test_a_stream_that_is_never_read_asks_for_nothing(endless: RocmLLM) -> None:
 
 async def test_concurrent_calls_do_not_block_the_loop(engine: Any) -> None:
     # A server of its own, so that its start is among what must not block.
-    own = RocmLLM(model="demo", engine=engine, parallel=4, ignore_eos=True, max_tokens=1500)
+    own = RocmLLM(model=RECITER, engine=engine, parallel=4, ignore_eos=True, max_tokens=1500)
     ticks = 0
 
     async def clock() -> None:

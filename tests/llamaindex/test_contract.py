@@ -7,7 +7,6 @@ import gc
 import inspect
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,8 @@ from rocm_core.config import Timeouts
 from rocm_core.errors import RequestTimeout
 from tests.fake_server import STALL, FakeServer, Reply, answer, stream
 from tests.llamaindex.observing import observed_events
-from tests.llamaindex.scripts import call, chat, say, script, sent, think, unfinished
+from tests.reciter import RECITER
+from tests.scripts import call, chat, say, script, sent, think, unfinished
 
 HELLO = [ChatMessage("Hello")]
 EIGHT = (
@@ -48,14 +48,13 @@ EIGHT = (
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        script(server, chat(say("Hi there")))
-        yield server
+def server(scripted: FakeServer) -> FakeServer:
+    script(scripted, chat(say("Hi there")))
+    return scripted
 
 
 @pytest.fixture
-def scripted(server: FakeServer) -> RocmLLM:
+def scripted_llm(server: FakeServer) -> RocmLLM:
     return RocmLLM(model=server.url)
 
 
@@ -91,29 +90,29 @@ def test_no_callback_manager_is_fine(server: FakeServer) -> None:
 # -- prompts ----------------------------------------------------------------------------------
 
 
-async def test_a_prompt_by_position_or_by_name(scripted: RocmLLM) -> None:
+async def test_a_prompt_by_position_or_by_name(scripted_llm: RocmLLM) -> None:
     ways: list[tuple[Any, dict[str, Any]]] = [(("x",), {}), ((), {"prompt": "x"})]
     for args, kwargs in ways:
-        assert scripted.complete(*args, **kwargs).text == "Hi there"
-        deltas = [r.delta or "" for r in scripted.stream_complete(*args, **kwargs)]
+        assert scripted_llm.complete(*args, **kwargs).text == "Hi there"
+        deltas = [r.delta or "" for r in scripted_llm.stream_complete(*args, **kwargs)]
         assert "".join(deltas) == "Hi there"
-        assert (await scripted.acomplete(*args, **kwargs)).text == "Hi there"
-        stream = await scripted.astream_complete(*args, **kwargs)
+        assert (await scripted_llm.acomplete(*args, **kwargs)).text == "Hi there"
+        stream = await scripted_llm.astream_complete(*args, **kwargs)
         assert "".join([r.delta or "" async for r in stream]) == "Hi there"
 
 
 @pytest.mark.parametrize("name", ["complete", "stream_complete"])
-def test_two_prompts_or_none_are_refused(scripted: RocmLLM, name: str) -> None:
+def test_two_prompts_or_none_are_refused(scripted_llm: RocmLLM, name: str) -> None:
     with pytest.raises(TypeError):
-        getattr(scripted, name)("x", prompt="x")
+        getattr(scripted_llm, name)("x", prompt="x")
     with pytest.raises((ValueError, TypeError)):
-        getattr(scripted, name)()
+        getattr(scripted_llm, name)()
 
 
-async def test_a_stream_without_a_word(scripted: RocmLLM, server: FakeServer) -> None:
+async def test_a_stream_without_a_word(scripted_llm: RocmLLM, server: FakeServer) -> None:
     script(server, chat())
-    assert [r.delta for r in scripted.stream_chat(HELLO)] == [""]
-    assert [r.delta async for r in await scripted.astream_chat(HELLO)] == [""]
+    assert [r.delta for r in scripted_llm.stream_chat(HELLO)] == [""]
+    assert [r.delta async for r in await scripted_llm.astream_chat(HELLO)] == [""]
 
 
 async def test_every_response_has_a_delta_and_text(llm: RocmLLM) -> None:
@@ -168,16 +167,16 @@ class Person(BaseModel):
 
 
 async def test_predict_and_call_reports_a_tool_that_fails(
-    scripted: RocmLLM, server: FakeServer
+    scripted_llm: RocmLLM, server: FakeServer
 ) -> None:
     script(server, chat(call("Person")))
     tool = get_function_tool(Person)
-    assert scripted.predict_and_call([tool]).sources[0].is_error
-    assert (await scripted.apredict_and_call([tool])).sources[0].is_error
+    assert scripted_llm.predict_and_call([tool]).sources[0].is_error
+    assert (await scripted_llm.apredict_and_call([tool])).sources[0].is_error
     with pytest.raises(ValueError, match="name"):
-        scripted.predict_and_call([tool], error_on_tool_error=True)
+        scripted_llm.predict_and_call([tool], error_on_tool_error=True)
     with pytest.raises(ValueError, match="name"):
-        await scripted.apredict_and_call([tool], error_on_tool_error=True)
+        await scripted_llm.apredict_and_call([tool], error_on_tool_error=True)
 
 
 def test_without_tools_in_the_template_predict_and_call_is_react(server: FakeServer) -> None:
@@ -219,26 +218,28 @@ async def test_a_server_that_still_loads_is_waited_for(server: FakeServer) -> No
     assert paths == ["/props"] * 3 + ["/v1/models", "/v1/chat/completions"]
 
 
-def test_cache_points_pass(scripted: RocmLLM, server: FakeServer) -> None:
+def test_cache_points_pass(scripted_llm: RocmLLM, server: FakeServer) -> None:
     point = CachePoint(cache_control=CacheControl(type="ephemeral"))
-    scripted.chat([ChatMessage(blocks=[TextBlock(text="a"), point])])
+    scripted_llm.chat([ChatMessage(blocks=[TextBlock(text="a"), point])])
     assert sent(server)[0]["messages"][0]["content"] == "a"
 
 
-def test_thinking_can_be_switched_off_by_the_call(scripted: RocmLLM, server: FakeServer) -> None:
+def test_thinking_can_be_switched_off_by_the_call(
+    scripted_llm: RocmLLM, server: FakeServer
+) -> None:
     switch = {"chat_template_kwargs": {"enable_thinking": False}}
-    scripted.chat(HELLO, **switch)
-    scripted.chat(HELLO)
+    scripted_llm.chat(HELLO, **switch)
+    scripted_llm.chat(HELLO)
     first, second = sent(server)
     assert first["chat_template_kwargs"] == {"enable_thinking": False}
     assert "chat_template_kwargs" not in second
 
 
-def test_both_names_of_reasoning(scripted: RocmLLM, server: FakeServer) -> None:
+def test_both_names_of_reasoning(scripted_llm: RocmLLM, server: FakeServer) -> None:
     for field in ("reasoning_content", "reasoning"):
         deltas = [{field: delta["content"]} for delta in say("Hm, yes.")]
         script(server, chat(deltas, say("Yes.")))
-        last = list(scripted.stream_chat(HELLO))[-1]
+        last = list(scripted_llm.stream_chat(HELLO))[-1]
         assert last.message.blocks[0].content == "Hm, yes."  # type: ignore[union-attr]
         assert last.message.content == "Yes."
 
@@ -287,13 +288,13 @@ async def test_no_step_of_the_loop_works_for_10_ms(
 
 
 def test_thoughts_never_reach_the_text_of_a_chat_engine(
-    scripted: RocmLLM, server: FakeServer
+    scripted_llm: RocmLLM, server: FakeServer
 ) -> None:
     from llama_index.core.chat_engine import SimpleChatEngine
 
     script(server, chat(think("secret plans"), say("Hello.")))
     engine = SimpleChatEngine.from_defaults(
-        llm=scripted, memory=ChatMemoryBuffer.from_defaults(tokenizer_fn=str.split)
+        llm=scripted_llm, memory=ChatMemoryBuffer.from_defaults(tokenizer_fn=str.split)
     )
     assert "".join(engine.stream_chat("Hi").response_gen) == "Hello."
     assert [m.content for m in engine.chat_history] == ["Hi", "Hello."]
@@ -319,7 +320,7 @@ def test_a_limit_that_passes_is_named(server: FakeServer, option: str, phase: st
 
 
 def test_no_limit_on_the_whole_answer_unless_asked_for() -> None:
-    assert RocmLLM(model="demo").timeouts() == Timeouts(
+    assert RocmLLM(model=RECITER).timeouts() == Timeouts(
         connect=5.0, first_token=None, idle=75.0, total=None
     )
     assert RocmLLM(model="http://127.0.0.1:1", timeout=9).timeouts().total == 9

@@ -1,11 +1,10 @@
 """Agents on real engines: forced steps with any model, and whole tasks with one that knows tools.
 
-The tasks run on the bundled model once it is a trained one, or on ``ROCM_TEST_CHAT_MODEL``.
+The tasks run on the model of the fixture ``trained``.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,7 +18,9 @@ from llama_index.core.agent.workflow import (
 from llama_index.core.memory import ChatMemoryBuffer
 
 from llama_index_rocm import RocmLLM
-from rocm_core import GenerateConfig, read_gguf, resolve_ref
+from rocm_core import GenerateConfig, TextModel
+from tests.reciter import RECITER
+from tests.trained import TRAINED
 
 BOTH = pytest.mark.parametrize("streaming", [False, True])
 TASK = "First what is the weather in Paris, then what time is it in Tokyo?"
@@ -72,7 +73,7 @@ async def test_react_agent_in_steps_held_by_a_grammar(engine: Any, streaming: bo
     number = r"[1-9]"
     act = rf'root ::= "Thought: Sum.\nAction: add\nAction Input: {{\"a\": " {number} ", \"b\": 3}}"'
     end = r'root ::= "Thought: I can answer.\nAnswer: Done " [1-9] "."'
-    llm = InReactForm(model="demo", engine=engine, context_len=4096, steps=[act, act, end])
+    llm = InReactForm(model=RECITER, engine=engine, context_len=4096, steps=[act, act, end])
     try:
         agent = ReActAgent(tools=[add], llm=llm, streaming=streaming)
         answer, called = await run(agent, "Hello")
@@ -85,18 +86,9 @@ async def test_react_agent_in_steps_held_by_a_grammar(engine: Any, streaming: bo
 # -- a model that knows tools -------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def chat_model_path() -> str:
-    path = os.environ.get("ROCM_TEST_CHAT_MODEL", "demo")
-    about = str(read_gguf(resolve_ref(path).value).metadata.get("general.description"))
-    if "not trained" in about:
-        pytest.skip("the bundled model recites one answer; ROCM_TEST_CHAT_MODEL names another")
-    return path
-
-
 @pytest.fixture(scope="module")
-def knowing(engine: Any, chat_model_path: str) -> Iterator[RocmLLM]:
-    llm = RocmLLM(model=chat_model_path, engine=engine, temperature=0, max_tokens=300)
+def knowing(engine: Any, trained: TextModel) -> Iterator[RocmLLM]:
+    llm = RocmLLM(model=TRAINED, engine=engine, temperature=0, max_tokens=300)
     llm.text_model.load()
     yield llm
     llm.close()

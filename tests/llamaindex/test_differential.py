@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from llama_index_rocm import RocmLLM
 from rocm_core import load_model
 from tests.llamaindex.differential import ANSWERS, QUESTION, every_answer, openai_like, summary
+from tests.reciter import RECITER
 
 RECORD = json.loads(Path(__file__).with_name("openai_like.json").read_text(encoding="utf-8"))
 installed = pytest.mark.skipif(
@@ -47,7 +48,7 @@ def test_the_record_is_still_true() -> None:
 
 @installed
 def test_both_get_the_same_from_an_engine(engine: Any) -> None:
-    with load_model("demo", engine=engine, port=0, context_len=2048) as model:
+    with load_model(RECITER, engine=engine, port=0, context_len=2048) as model:
         model.load()
         client = model.connection.client
         key = client._headers["authorization"].removeprefix("Bearer ")

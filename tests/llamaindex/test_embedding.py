@@ -21,16 +21,18 @@ from llama_index.core.storage.kvstore import SimpleKVStore
 from pydantic import SecretStr
 
 from llama_index_rocm import RocmEmbedding
+from rocm_core import TextModel
 from rocm_core.errors import NotSupported
 from tests.fake_server import FakeServer, answer
 from tests.llamaindex.observing import Collector, observed_events
+from tests.reciter import RECITER
 
 TEXTS = ["The cat sleeps.", "A graphics card computes.", "Rain in Köln 日本"]
 REPLY = b'{"data":[{"index":1,"embedding":[0.0,1.0]},{"index":0,"embedding":[1.0,0.0]}]}'
 
 
 @pytest.fixture(scope="module")
-def embedding(engine: Any, minilm: Path) -> Iterator[RocmEmbedding]:
+def embedding(engine: Any, minilm: Path, embedding_model: TextModel) -> Iterator[RocmEmbedding]:
     embedding = RocmEmbedding(model=str(minilm), engine=engine, embed_batch_size=2)
     embedding.text_model.load()
     yield embedding
@@ -107,7 +109,7 @@ def test_a_chat_model_says_that_it_cannot(engine: Any) -> None:
     # A server that somebody else runs, without --embeddings.
     from rocm_core import load_model
 
-    with load_model("demo", engine=engine, port=0) as model:
+    with load_model(RECITER, engine=engine, port=0) as model:
         model.load()
         client = model.connection.client
         key = client._headers["authorization"].removeprefix("Bearer ")
@@ -120,11 +122,9 @@ def test_a_chat_model_says_that_it_cannot(engine: Any) -> None:
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        server.script("/props", answer("props.b11434"))
-        server.script("/v1/embeddings", answer(REPLY))
-        yield server
+def server(scripted: FakeServer) -> FakeServer:
+    scripted.script("/v1/embeddings", answer(REPLY))
+    return scripted
 
 
 def bodies(server: FakeServer) -> list[Any]:

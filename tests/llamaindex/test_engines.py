@@ -15,7 +15,7 @@ from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.types import BaseOutputParser
 
 from llama_index_rocm import RocmLLM
-from models.build_demo import ANSWER, PIECES
+from tests.reciter import ANSWER, CONTEXT, PIECES
 
 ASK = PromptTemplate("Say something about {topic}.")
 
@@ -116,5 +116,5 @@ async def test_async_query_engine(llm: RocmLLM) -> None:
 def test_prompts_are_sized_by_the_servers_context(llm: RocmLLM) -> None:
     llm.complete("Hi", max_tokens=1)
     helper = PromptHelper.from_llm_metadata(llm.metadata)
-    assert helper.context_window == 2048
+    assert helper.context_window == CONTEXT
     assert helper.num_output == 256

@@ -22,9 +22,9 @@ from llama_index.core.llms import CustomLLM
 from pydantic import SecretStr, ValidationError
 
 from llama_index_rocm import RocmLLM
-from models.build_demo import ANSWER, CONTEXT, PIECES
 from rocm_core.backend.local import LocalConnection
 from rocm_core.errors import ConfigError, ContextOverflow, InvalidRequest, ModelNotFound
+from tests.reciter import ANSWER, CONTEXT, PIECES, RECITER
 
 HELLO = [ChatMessage("Hello")]
 SPOKEN = len(PIECES) + 1  # the end token counts
@@ -175,7 +175,7 @@ def test_a_call_overrides_the_instance_and_unset_ones_are_not_sent(llm: RocmLLM)
 
 def test_unknown_option_is_refused_with_a_hint() -> None:
     with pytest.raises(ValidationError, match="Did you mean 'temperature'"):
-        RocmLLM(model="demo", temprature=0.1)  # type: ignore[call-arg]
+        RocmLLM(model=RECITER, temprature=0.1)  # type: ignore[call-arg]
 
 
 # -- errors -----------------------------------------------------------------------------------
@@ -183,19 +183,19 @@ def test_unknown_option_is_refused_with_a_hint() -> None:
 
 async def test_context_overflow_tells_the_numbers(llm: RocmLLM) -> None:
     with pytest.raises(ContextOverflow) as caught:
-        llm.complete("x" * 4000)
-    assert caught.value.n_ctx == 2048
+        llm.complete("x" * 9000)
+    assert caught.value.n_ctx == CONTEXT
     with pytest.raises(ContextOverflow):
-        await llm.acomplete("x" * 4000)
+        await llm.acomplete("x" * 9000)
     with pytest.raises(ContextOverflow):
-        next(llm.stream_complete("x" * 4000))
+        next(llm.stream_complete("x" * 9000))
     with pytest.raises(ContextOverflow):
-        await anext(await llm.astream_complete("x" * 4000))
+        await anext(await llm.astream_complete("x" * 9000))
 
 
 def test_wrong_options_and_models_are_refused() -> None:
     with pytest.raises(ConfigError, match="max_tokens"):
-        RocmLLM(model="demo").complete("Hi", max_tokens=-7)
+        RocmLLM(model=RECITER).complete("Hi", max_tokens=-7)
     with pytest.raises(ModelNotFound):
         RocmLLM(model="no such model").complete("Hi")
     with pytest.raises(ModelNotFound):
@@ -212,16 +212,16 @@ def test_image_for_a_text_model(llm: RocmLLM) -> None:
 
 
 def test_metadata_before_the_start() -> None:
-    metadata = RocmLLM(model="demo").metadata
+    metadata = RocmLLM(model=RECITER).metadata
     assert metadata.context_window == CONTEXT
     assert metadata.num_output == 256
     assert metadata.is_chat_model
     assert metadata.is_function_calling_model  # its template knows tools
-    assert metadata.model_name == "demo"
-    assert RocmLLM(model="demo", context_len=2048).metadata.context_window == 2048
-    assert RocmLLM(model="demo", context_len=10**6).metadata.context_window == CONTEXT
-    assert RocmLLM(model="demo", max_tokens=99).metadata.num_output == 99
-    assert RocmLLM(model="demo", max_tokens=-1).metadata.num_output == 256
+    assert metadata.model_name == "reciter"
+    assert RocmLLM(model=RECITER, context_len=2048).metadata.context_window == 2048
+    assert RocmLLM(model=RECITER, context_len=10**6).metadata.context_window == CONTEXT
+    assert RocmLLM(model=RECITER, max_tokens=99).metadata.num_output == 99
+    assert RocmLLM(model=RECITER, max_tokens=-1).metadata.num_output == 256
 
 
 def test_metadata_of_a_server_elsewhere() -> None:
@@ -232,7 +232,7 @@ def test_metadata_of_a_server_elsewhere() -> None:
 
 
 def test_metadata_reads_the_header_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    llm = RocmLLM(model="demo")
+    llm = RocmLLM(model=RECITER)
     expected = llm.metadata
 
     def forbidden(*_: object) -> None:
@@ -241,17 +241,17 @@ def test_metadata_reads_the_header_once(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("llama_index_rocm.llm.read_gguf", forbidden)
     monkeypatch.setattr("llama_index_rocm.llm.resolve_ref", forbidden)
     assert llm.metadata == expected
-    assert RocmLLM(model="demo").to_payload()["class_name"] == "rocm_llm"
+    assert RocmLLM(model=RECITER).to_payload()["class_name"] == "rocm_llm"
 
 
 def test_context_window_is_the_servers(llm: RocmLLM) -> None:
     llm.complete("Hi", max_tokens=1)
     slots = llm.text_model.connection.client.slots()
-    assert {slot["n_ctx"] for slot in slots} == {llm.metadata.context_window} == {2048}
+    assert {slot["n_ctx"] for slot in slots} == {llm.metadata.context_window} == {CONTEXT}
 
 
 def test_context_window_of_a_slot_of_several(engine: Any) -> None:
-    llm = RocmLLM(model="demo", engine=engine, context_len=1024, parallel=2)
+    llm = RocmLLM(model=RECITER, engine=engine, context_len=1024, parallel=2)
     try:
         assert llm.metadata.context_window == 1024
         llm.complete("Hi", max_tokens=1)
@@ -266,7 +266,7 @@ def test_context_window_of_a_slot_of_several(engine: Any) -> None:
 
 
 def test_dict_round_trip() -> None:
-    llm = RocmLLM(model="demo", temperature=0.5, stop=["x"], system_prompt="Be brief.")
+    llm = RocmLLM(model=RECITER, temperature=0.5, stop=["x"], system_prompt="Be brief.")
     data = llm.to_dict()
     assert data["class_name"] == RocmLLM.class_name() == "rocm_llm"
     twin = RocmLLM.from_dict(data)
@@ -300,7 +300,7 @@ def test_pickle_and_copies_open_a_share_of_their_own(
 
 
 def test_pickling_takes_nothing_away_from_the_living_object() -> None:
-    llm = RocmLLM(model="demo", completion_to_prompt=lambda prompt: prompt.upper())
+    llm = RocmLLM(model=RECITER, completion_to_prompt=lambda prompt: prompt.upper())
     pickle.dumps(llm)
     assert llm.completion_to_prompt is not None
     assert llm.completion_to_prompt("x") == "X"
@@ -310,7 +310,7 @@ def test_pickling_takes_nothing_away_from_the_living_object() -> None:
 
 
 def test_instances_with_the_same_options_share_a_server(llm: RocmLLM, engine: Any) -> None:
-    other = RocmLLM(model="demo", engine=engine, context_len=2048, temperature=0.9)
+    other = RocmLLM(model=RECITER, engine=engine, temperature=0.9)
     llm.complete("Hi", max_tokens=1)
     other.complete("Hi", max_tokens=1)
     assert pid(other) == pid(llm) is not None
@@ -319,7 +319,7 @@ def test_instances_with_the_same_options_share_a_server(llm: RocmLLM, engine: An
 
 
 def test_close_stops_the_server_and_the_next_call_starts_one(engine: Any) -> None:
-    llm = RocmLLM(model="demo", engine=engine, context_len=512)
+    llm = RocmLLM(model=RECITER, engine=engine, context_len=512)
     llm.close()
     llm.complete("Hi", max_tokens=1)
     first = pid(llm)

@@ -18,9 +18,11 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from pydantic import SecretStr
 
 from llama_index_rocm import RocmRerank
+from rocm_core import TextModel
 from rocm_core.errors import ConfigError
 from tests.fake_server import FakeServer, answer
 from tests.llamaindex.observing import observed_events
+from tests.reciter import RECITER
 
 TEXTS = ["a card", "a boat", "an old ship on a river", "bread"]
 QUERY = "Where is the ship?"
@@ -32,7 +34,7 @@ def nodes() -> list[NodeWithScore]:
 
 
 @pytest.fixture(scope="module")
-def rerank(engine: Any, ranker: Path) -> Iterator[RocmRerank]:
+def rerank(engine: Any, ranker: Path, rerank_model: TextModel) -> Iterator[RocmRerank]:
     rerank = RocmRerank(model=str(ranker), engine=engine, top_n=3)
     rerank.text_model.load()
     yield rerank
@@ -78,11 +80,9 @@ def test_two_event_loops(rerank: RocmRerank) -> None:
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        server.script("/props", answer("props.b11434"))
-        server.script("/v1/rerank", answer(REPLY))
-        yield server
+def server(scripted: FakeServer) -> FakeServer:
+    scripted.script("/v1/rerank", answer(REPLY))
+    return scripted
 
 
 async def test_events_once_per_call(server: FakeServer) -> None:
@@ -127,5 +127,5 @@ def test_a_component() -> None:
     assert (twin.top_n, twin.model) == (7, own.model)
     assert pickle.loads(pickle.dumps(twin)).top_n == 7
     assert "sk-secret" not in str([own, own.to_dict(), own.model_dump()])
-    assert RocmRerank(model="demo").load_config().rerank
+    assert RocmRerank(model=RECITER).load_config().rerank
     assert not own.load_config().rerank

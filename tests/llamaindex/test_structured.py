@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 import pytest
@@ -25,7 +25,7 @@ from llama_index_rocm import RocmLLM
 from rocm_core.errors import ConfigError, InvalidAnswer
 from tests.fake_server import FakeServer
 from tests.llamaindex.observing import observed_events
-from tests.llamaindex.scripts import call, chat, say, script, sent, think
+from tests.scripts import call, chat, say, script, sent, think
 
 ASK = PromptTemplate("A song about {topic}, please.")
 
@@ -57,10 +57,9 @@ class Small(BaseModel):
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        script(server, chat(say('{"name": "Hey Joe", "tags": ["a", "b c"]}')))
-        yield server
+def server(scripted: FakeServer) -> FakeServer:
+    script(scripted, chat(say('{"name": "Hey Joe", "tags": ["a", "b c"]}')))
+    return scripted
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from llama_index_rocm import RocmLLM
 from llama_index_rocm.partial_json import PartialObject
 from rocm_core.errors import ConfigError, InvalidAnswer
 from tests.fake_server import FakeServer, stream
-from tests.llamaindex.scripts import call, chat, raw_call, say, script, sent, think
+from tests.scripts import call, chat, raw_call, say, script, sent, think
 
 BOTH = pytest.mark.parametrize("streamed", [False, True])
 
@@ -38,10 +37,9 @@ NAMES = ["add", "weather"]
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        script(server, chat(call("add", a=2, b=3)))
-        yield server
+def server(scripted: FakeServer) -> FakeServer:
+    script(scripted, chat(call("add", a=2, b=3)))
+    return scripted
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,19 +10,17 @@ from pydantic import SecretStr
 
 from llama_index_rocm import RocmLLM
 from rocm_core.errors import StreamInterrupted
-from tests.fake_server import CUT, FakeServer, answer, stream
+from tests.fake_server import CUT, FakeServer, stream
 
 HELLO = [ChatMessage("Hello")]
 CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        server.script("/props", answer("props.b11434"))
-        server.script(CHAT, stream("chat_stream.b11434"))
-        server.script("/completion", stream("completion_stream.b11434"))
-        yield server
+def server(scripted: FakeServer) -> FakeServer:
+    scripted.script(CHAT, stream("chat_stream.b11434"))
+    scripted.script("/completion", stream("completion_stream.b11434"))
+    return scripted
 
 
 def sent(server: FakeServer, path: str) -> dict[str, Any]:

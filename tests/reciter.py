@@ -1,7 +1,13 @@
-"""Build ``demo.gguf``, the small model that ships inside the package.
+"""The reciter: a model for tests that says one known text, whatever it is asked.
 
-Run it with ``python -m models.build_demo [OUT.gguf]``.  Nothing is trained and nothing is
-downloaded: every weight is written by hand, and the result is the same byte for byte each time.
+    from tests.reciter import ANSWER, RECITER
+
+    with load_model(RECITER) as model:
+        assert "".join(token.text for token in model.chat("Hello")) == ANSWER
+
+It is a GGUF file that the real engines load like any other, so a test knows every token that
+comes through them.  Nothing is trained and nothing is downloaded: every weight is written by hand,
+and the result is the same byte for byte each time.
 
 The trick
 =========
@@ -22,7 +28,7 @@ The wanted next token leads every other one by at least 40 (``NEXT`` minus the b
 The softmax turns that into odds of exp(40) to 1, so sampling at a temperature of 0.8, or even 2,
 still recites the text.
 
-Three details make the model pleasant to use:
+Three details make the model of use:
 
 * The last piece prefers the end token, and after it a blank line.  A request with ``ignore_eos``
   therefore repeats the text, paragraph after paragraph, instead of falling into noise.
@@ -34,7 +40,8 @@ Three details make the model pleasant to use:
 
 from __future__ import annotations
 
-import argparse
+import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -55,10 +62,13 @@ PIECES: Final[tuple[str, ...]] = (
     *(" I know.", " To", " talk", " to a", " real", " model,", " name", " any", " GGUF", " file"),
     *(" on", " your", " disk,", " e.g.", " model=", '"path/to/', "model", ".gguf", '".'),
 )
-"""The answer in pieces, one token each.  They are unique, so a piece tells its position."""
+"""The answer in pieces, one token each.  They are unique, so a piece tells its position.
+
+The captures in ``tests/captures`` were recorded with this text.
+"""
 
 ANSWER: Final = "".join(PIECES)
-"""What the model says before it ends its turn."""
+"""What the reciter says before it ends its turn."""
 
 # ---- the token ids --------------------------------------------------------------------------
 
@@ -194,7 +204,7 @@ def add_metadata(writer: gguf.GGUFWriter) -> None:
     """Write who made the model, its shape and its chat template."""
     import gguf
 
-    writer.add_name("llama-rocm demo")
+    writer.add_name("llama-rocm reciter")
     writer.add_author("The llama-rocm authors")
     writer.add_license("Apache-2.0")
     writer.add_description("Recites one fixed answer. Built by hand, not trained.")
@@ -262,15 +272,22 @@ def build(out: Path) -> None:
     writer.close()
 
 
-def main() -> None:
-    """Build the model at the path given on the command line."""
-    default = Path(__file__).parents[1] / "rocm_core" / "demo" / "demo.gguf"
-    parser = argparse.ArgumentParser(description="Build the demo model.")
-    parser.add_argument("out", nargs="?", type=Path, default=default, help="file to write")
-    out: Path = parser.parse_args().out
-    build(out)
-    print(f"{out}: {out.stat().st_size} bytes, {len(PIECES)} pieces")
+def cached() -> Path:
+    """The model's file, written by the first test that asks for it.
+
+    It takes 0.3 s to write, and ``gguf`` 2 s to import, so it is kept in the user's cache
+    directory, for as long as this source stays the same.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llama-rocm"
+    digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    path = base / f"tests-{digest}" / "reciter.gguf"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+        build(unfinished)
+        unfinished.replace(path)
+    return path
 
 
-if __name__ == "__main__":
-    main()
+RECITER: Final = str(cached())
+"""The path of the file: the model of every test that knows what it will hear, or needs any."""

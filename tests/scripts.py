@@ -1,16 +1,32 @@
-"""Answers of a scripted llama-server: streams that say and call what a test wants."""
+"""Answers of a scripted llama-server: streams that say and call what a test wants.
+
+    script(server, chat(say("Hi"), call("add", a=2)))    these, one after the other
+    with authored(author) as server: ...                 what a function says to each request
+
+For bytes that no healthy server sends, and for words that no small model would find.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from tests.fake_server import STALL, FakeServer, Reply, answer, stream
+from tests.fake_server import STALL, FakeServer, Reply, Request, answer, capture, stream
+
+Body = dict[str, Any]
+# What an answer says to a request: text, thoughts and calls, as a message of the API.
+Author = Callable[[Body], Body]
 
 CHAT = "/v1/chat/completions"
-USAGE = {"completion_tokens": 7, "prompt_tokens": 21, "total_tokens": 28}
+USAGE = {
+    "completion_tokens": 7,
+    "prompt_tokens": 21,
+    "total_tokens": 28,
+    "prompt_tokens_details": {"cached_tokens": 4},
+}
 _ids = itertools.count(1)
 
 
@@ -45,15 +61,18 @@ def raw_call(
     return [{"tool_calls": [part]} for part in (first, *others)]
 
 
-def chat(*parts: Iterable[dict[str, Any]], finish: str | None = None) -> Reply:
-    """The stream of these deltas, with its end, usage and end marker."""
+def chat(
+    *parts: Iterable[dict[str, Any]], finish: str | None = None, model: str = "scripted"
+) -> Reply:
+    """The stream of these deltas, with its end, usage, timings and end marker."""
     deltas = [delta for part in parts for delta in part]
     finish = finish or ("tool_calls" if any("tool_calls" in d for d in deltas) else "stop")
     chunks: list[dict[str, Any]] = [_chunk({"role": "assistant", "content": None})]
     chunks += [_chunk(delta) for delta in deltas]
     chunks.append(_chunk({}, finish))
-    chunks.append({**_chunk({}), "choices": [], "usage": USAGE})
-    lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
+    timings = {"predicted_n": USAGE["completion_tokens"]}
+    chunks.append({**_chunk({}), "choices": [], "usage": USAGE, "timings": timings})
+    lines = [f"data: {json.dumps(chunk | {'model': model})}\n\n" for chunk in chunks]
     return stream("".join([*lines, "data: [DONE]\n\n"]).encode())
 
 
@@ -69,7 +88,6 @@ def _chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
         "choices": [{"finish_reason": finish, "index": 0, "delta": delta}],
         "created": 1795222491,
         "id": "chatcmpl-1",
-        "model": "scripted",
         "object": "chat.completion.chunk",
     }
 
@@ -78,6 +96,32 @@ def script(server: FakeServer, *replies: Reply) -> None:
     """Answer chats with these in turn."""
     server.script("/props", answer("props.b11434"))
     server.script(CHAT, *replies)
+
+
+@contextmanager
+def authored(author: Author, props: Body | None = None) -> Iterator[FakeServer]:
+    """A server whose chats ``author`` answers; ``props`` are added to its facts."""
+
+    def reply(request: Request) -> Reply:
+        message, model = author(request.body), request.body.get("model", "scripted")
+        return chat(*_parts(message), finish=message.get("finish_reason"), model=model)
+
+    with FakeServer() as server:
+        facts = json.loads(capture("props.b11434")) | (props or {})
+        server.script("/props", answer(json.dumps(facts).encode()))
+        server.script(CHAT, reply)
+        yield server
+
+
+def _parts(message: Body) -> Iterator[list[dict[str, Any]]]:
+    if thought := message.get("reasoning_content"):
+        yield think(thought)
+    if text := message.get("content"):
+        yield say(text)
+    for index, made in enumerate(message.get("tool_calls", ())):
+        args = made["args"]
+        text = args if isinstance(args, str) else json.dumps(args, ensure_ascii=False)
+        yield raw_call(made["name"], text, index=index, id_=f"id-{index}")
 
 
 def sent(server: FakeServer) -> list[dict[str, Any]]:
