@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -13,7 +14,8 @@ from rocm_core.config import Engine
 from rocm_core.errors import ConfigError, ServerDied, ServerStopped
 from rocm_core.server import Restart
 from rocm_core.server.restart import CrashHistory
-from rocm_core.server.vram import await_vram, vram_used
+from rocm_core.server.vram import VramMark, vram_used
+from tests.gpu_trees import build
 from tests.programs import wait_for
 from tests.reciter import RECITER
 from tests.test_supervisor_events import Heard
@@ -185,37 +187,37 @@ def test_stop_ends_a_backoff(engine: Engine) -> None:
 # -- VRAM -------------------------------------------------------------------------------------
 
 
-def card(root: Path, number: int, *, total: int, used: int, gtt: int) -> Path:
-    device = root / f"sys/class/drm/card{number}/device"
-    device.mkdir(parents=True)
-    for name, value in (("vram_total", total), ("vram_used", used), ("gtt_total", gtt)):
-        (device / f"mem_info_{name}").write_text(f"{value}\n")
-    return device
-
-
-def test_used_vram_is_that_of_cards_with_memory_of_their_own(tmp_path: Path) -> None:
-    """A 7800 XT beside a Ryzen's integrated GPU: the figures are those of real machines."""
-    assert vram_used(tmp_path) is None
-    card(tmp_path, 1, total=536870912, used=482959360, gtt=16377958400)
-    assert vram_used(tmp_path) is None
-    card(tmp_path, 0, total=17163091968, used=182452224, gtt=16377958400)
-    assert vram_used(tmp_path) == 182452224
-    (tmp_path / "sys/class/drm/card0/device/mem_info_vram_used").write_text("garbage")
-    assert vram_used(tmp_path) is None
+@pytest.mark.parametrize(
+    ("machine", "used"),
+    [
+        ("rx_7800_xt_second", 174 * 2**20),  # the desktop's integrated GPU does not count
+        ("phoenix_780m", None),
+        ("no_gpu", None),
+    ],
+)
+def test_used_vram_is_that_of_cards_with_memory_of_their_own(
+    tmp_path: Path, machine: str, used: int | None
+) -> None:
+    assert vram_used(build(machine, tmp_path)) == used
 
 
 def test_a_load_waits_until_the_vram_is_back(tmp_path: Path) -> None:
-    device = card(tmp_path, 0, total=16 * GIB, used=9 * GIB, gtt=16 * GIB)
+    root = build("rx_7800_xt_first", tmp_path)
+    card = root / "sys/class/drm/renderD128/device/mem_info_vram_used"
+    before = card.read_text()
     pauses: list[float] = []
 
     def pause(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 3:
-            (device / "mem_info_vram_used").write_text(str(GIB))
+            card.write_text(before)
 
-    assert await_vram(GIB, lambda: vram_used(tmp_path), pause)
+    mark = VramMark(lambda: vram_used(tmp_path))
+    mark.set()
+    card.write_text(str(9 * GIB))
+    assert mark.await_return(pause)
     assert len(pauses) == 3
-    assert await_vram(GIB, lambda: vram_used(tmp_path), pause)
+    assert mark.await_return(pause)
     assert len(pauses) == 3
 
 
@@ -223,9 +225,15 @@ def test_the_wait_for_vram_is_bounded_and_skipped_where_there_is_none() -> None:
     def no_pause(seconds: float) -> None:
         pytest.fail("there is nothing to wait for")
 
-    assert await_vram(None, lambda: 9 * GIB, no_pause)
-    assert await_vram(GIB, lambda: None, no_pause)
-    assert not await_vram(GIB, lambda: 9 * GIB, lambda seconds: None, patience=0.05)
+    assert VramMark(lambda: 9 * GIB).await_return(no_pause)  # not set: nothing was loaded
+    readings = iter([GIB, None])
+    lost = VramMark(lambda: next(readings))
+    lost.set()
+    assert lost.await_return(no_pause)
+    rising = itertools.chain([GIB], itertools.repeat(9 * GIB))
+    full = VramMark(lambda: next(rising), patience=0.05)
+    full.set()
+    assert not full.await_return(lambda seconds: None)
 
 
 def test_a_restart_waits_for_the_vram_of_the_dead_server(engine: Engine) -> None:

@@ -31,7 +31,7 @@ from rocm_core.server.observers import EventStream, Observer, Observers, Subscri
 from rocm_core.server.restart import CrashHistory
 from rocm_core.server.running import OnProgress, Running, again
 from rocm_core.server.state import LoadProgress, LogLine, Restart, State, StateChanged
-from rocm_core.server.vram import VramUsed, await_vram, vram_used
+from rocm_core.server.vram import VramMark, VramUsed, vram_used
 
 _PORT_ATTEMPTS = 3
 _STOP_GRACE = 5.0
@@ -74,8 +74,7 @@ class Server:
         self._metrics: Metrics | None = None
         self._timeouts = timeouts
         self._crashes = crashes or CrashHistory()
-        self._vram_used = vram_used
-        self._vram_before: int | None = None
+        self._vram = VramMark(vram_used)
         self._reset()
         lifetime.every.add(self)
 
@@ -283,16 +282,13 @@ class Server:
 
     def _recover(self, attempt: Attempt) -> None:
         """After a crash: wait as long as the backoff says, and for the VRAM."""
-        uses_gpu = self.config.gpu_layers != 0
-        reasons = self._crashes.reasons
-        if reasons:
+        if reasons := self._crashes.reasons:
             delay = self._crashes.delay()
             self._observers.tell(Restart(len(reasons), delay, reasons[-1]))
             self._pause(attempt, delay)
-            if uses_gpu:
-                await_vram(self._vram_before, self._vram_used, lambda s: self._pause(attempt, s))
-        elif uses_gpu:
-            self._vram_before = self._vram_used()
+            self._vram.await_return(lambda seconds: self._pause(attempt, seconds))
+        elif self.config.gpu_layers != 0:
+            self._vram.set()
 
     def _bring_up(self, attempt: Attempt) -> None:
         engine = find_engine(self.config.engine, self.config.server_path)

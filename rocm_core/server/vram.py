@@ -1,8 +1,7 @@
 """Wait until the VRAM of a dead GPU process is free again.
 
 The driver frees it a moment after the process is reaped; a load that starts before that fails
-for lack of memory or moves layers to the CPU. Reads ``mem_info_vram_used`` and
-``mem_info_vram_total`` of the ``amdgpu`` driver (Linux ``amdgpu_vram_mgr.c``).
+for lack of memory or moves layers to the CPU.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
+
+from rocm_core.gpu import list_gpus
 
 # Other programs come and go meanwhile: this much more than before is as good as before.
 _TOLERANCE_BYTES = 256 * 2**20
@@ -24,57 +24,44 @@ def vram_used(root: str | os.PathLike[str] = "/") -> int | None:
     """Bytes of VRAM in use on all cards with memory of their own.
 
     ``None`` without such a card: an APU computes in unified memory, which needs no waiting.
-    It is told by its GTT, which is several times its VRAM carve-out.
     """
-    used = [
-        bytes_used
-        for device in sorted(Path(root).glob("sys/class/drm/card*/device"))
-        if (bytes_used := _used_of(device)) is not None
-    ]
+    gpus = list_gpus(root)
+    used = [g.vram_used for g in gpus if g.integrated is False and g.vram_used is not None]
     return sum(used) if used else None
 
 
-def _used_of(device: Path) -> int | None:
-    total, used, shared = (
-        _number(device / f"mem_info_{name}") for name in ("vram_total", "vram_used", "gtt_total")
-    )
-    if total is None or used is None:
-        return None
-    if shared is not None and total <= 4 * 2**30 and shared >= 4 * total:
-        return None
-    return used
+class VramMark:
+    """How much was in use before the first start, and the way back to it."""
 
+    def __init__(self, read: VramUsed, patience: float = _PATIENCE) -> None:
+        """Args:
+        read: bytes in use now; ``None`` where there is nothing to wait for.
+        patience: seconds that ``await_return`` takes at most.
+        """
+        self._read = read
+        self._patience = patience
+        self._before: int | None = None
 
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None
+    def set(self) -> None:
+        """This is how much is in use without the process."""
+        self._before = self._read()
 
+    def await_return(self, pause: Callable[[float], object]) -> bool:
+        """Wait until no more is used than at the mark.
 
-def await_vram(
-    mark: int | None,
-    read: VramUsed,
-    pause: Callable[[float], object],
-    patience: float = _PATIENCE,
-) -> bool:
-    """Wait, at most ``patience`` seconds, until no more VRAM is used than at ``mark``.
+        Args:
+            pause: waits for so many seconds; may raise to call the waiting off.
 
-    Args:
-        mark: bytes in use before the process was started; ``None``: nothing to wait for.
-        read: bytes in use now.
-        pause: waits for so many seconds; may raise to call the waiting off.
-
-    Returns:
-        Whether the memory came back.
-    """
-    if mark is None:
-        return True
-    end = time.monotonic() + patience
-    while True:
-        used = read()
-        if used is None or used <= mark + _TOLERANCE_BYTES:
+        Returns:
+            Whether the memory came back.
+        """
+        if self._before is None:
             return True
-        if time.monotonic() >= end:
-            return False
-        pause(_POLL)
+        end = time.monotonic() + self._patience
+        while True:
+            used = self._read()
+            if used is None or used <= self._before + _TOLERANCE_BYTES:
+                return True
+            if time.monotonic() >= end:
+                return False
+            pause(_POLL)
