@@ -22,7 +22,7 @@ from models.data.sample import Sample
 Ids = npt.NDArray[np.int32]
 Marks = npt.NDArray[np.bool_]
 
-LENGTHS = (48, 64, 96, 128, 192, 256, 384, 640)
+LENGTHS = (40, 52, 64, 80, 100, 128, 160, 192, 224, 256, 320, 384, 480, 640)
 """Row lengths; longer conversations are left out."""
 
 
