@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import batches, engines, latency, memory, startup, streaming, targets
+from benchmarks.machine import load, machine
 from benchmarks.measuring import Tell
 from benchmarks.plots import draw
 from benchmarks.section import Section, markdown
@@ -41,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     size = TINY if options.tiny else Size()
     given = {n: v for n in ("rounds", "chunks") if (v := getattr(options, n)) is not None}
     size = replace(size, **given)
-    print(f"{machine()}; load {_load()} at the beginning")
+    print(f"{machine()}; load {load()} at the beginning")
     sections: list[Section] = []
     seconds: dict[str, float] = {}
     for name in options.only or MEASURES:
@@ -53,11 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     judgments = targets.judged(sections)
     if judgments:
         print(f"\n{targets.markdown(judgments)}")
-    print(f"\nload {_load()} at the end; {sum(seconds.values()):.0f} s")
+    print(f"\nload {load()} at the end; {sum(seconds.values()):.0f} s")
     if options.json:
         record = {
             "machine": machine(),
-            "load": _load(),
+            "load": load(),
             "size": vars(size),
             "seconds": seconds,
             "sections": [vars(section) for section in sections],
@@ -68,15 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.plot and not draw(sections, options.plot):
         _tell("no plot: matplotlib is not installed")
     return 0
-
-
-def machine() -> str:
-    """The kind of machine, for the record."""
-    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-
-
-def _load() -> str:
-    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
 def _tell(line: str) -> None:

@@ -27,7 +27,7 @@ from rocm_core.server.find import Engine
 
 MODEL = "demo"
 BARE, AGAIN, FIRST = "llama-server itself", "Server.start()", "load_model(…).load(), new program"
-_LISTENING = b"server is listening"
+_LISTENING = b"listening on"
 _FIRST_START = """
 import time
 from rocm_core import load_model
@@ -76,7 +76,7 @@ def start(size: Size, tell: Tell) -> Section:
 
 def _bare(engine: Engine) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        address = Address(socket=Path(folder) / "s")
+        address = Address(socket=Path(folder) / "s.sock")
         args = arguments(resolve_ref(MODEL), LoadConfig(), address, engine.flags(), 1)
         env = {n: v for n, v in os.environ.items() if not n.startswith("LLAMA_")}
         begun = time.perf_counter()
