@@ -100,8 +100,8 @@ def targets() -> Iterator[Target]:
         events = _cost("ChatRocm.v3 events", "ChatRocm.stream", mode)
         yield Target(f"ChatRocm v3 events / stream, {mode}", events, most=0.5)
         name = "RocmLLM.stream_chat"
-        floor = _cost(name, _LLAMAINDEX.format("stream_chat"), mode)
-        yield Target(f"{name} / floor, {mode}", floor, most=1.6)
+        floor_cost = _cost(name, _LLAMAINDEX.format("stream_chat"), mode)
+        yield Target(f"{name} / floor, {mode}", floor_cost, most=1.6)
         rival_cost = _cost("OpenAILike.stream_chat", name, mode)
         yield Target(f"OpenAILike / {name}, {mode}", rival_cost, least=5)
         rival_cost = _cost("LlamaIndex Ollama.stream_chat", name, mode)

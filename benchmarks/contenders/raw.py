@@ -30,7 +30,7 @@ def openai(setting: Setting, stack: ExitStack) -> list[Contender]:
     """The openai SDK, which most adapters are made of."""
     import openai as sdk
 
-    http = stack.enter_context(httpx.Client(trust_env=False))
+    http: Any = stack.enter_context(httpx.Client(trust_env=False))
     client = sdk.OpenAI(base_url=f"{setting.url}/v1", api_key="none", http_client=http)
     return [Contender("openai SDK", lambda take: _sdk(client, setting, take))]
 
