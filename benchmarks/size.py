@@ -25,17 +25,17 @@ class Size:
     """
 
     rounds: int = 5
-    chunks: int = 3000
+    chunks: int = 2000
     short: int = 2000
     long: int = 20_000
     history: int = 200
     memory: int = 100_000
     requests: int = 40
-    seconds: float = 2.5
+    seconds: float = 2.0
     streams: int = 1200
     prompts: int = 64
     slots: int = 4
-    interpreters: int = 5
+    interpreters: int = 3
     starts: int = 7
     conversations: tuple[int, ...] = (1, 4, 16)
 

@@ -41,7 +41,7 @@ class Seats:
         Args:
             messages: the conversation, its last turn included; ``None`` for any other request.
         """
-        slot = self._take(_prefixes(messages)) if messages else self._stranger()
+        slot = self._take(_prefixes(messages or ()))
         try:
             yield slot
         finally:
@@ -51,13 +51,9 @@ class Seats:
                 else:
                     self._idle.append(slot)
 
-    def _stranger(self) -> None:
-        with self._lock:
-            self._strangers += 1
-
     def _take(self, prefixes: list[int]) -> int | None:
         with self._lock:
-            if self._strangers or not self._idle:
+            if self._strangers or not self._idle or not prefixes:
                 self._strangers += 1
                 return None
             known = (self._holder.get(prefix) for prefix in reversed(prefixes[:-1]))
