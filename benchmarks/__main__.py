@@ -1,41 +1,71 @@
-"""``python -m benchmarks``: measure, print a Markdown table per mode, write JSON if asked."""
+"""``python -m benchmarks``: measure, print Markdown tables, write JSON and a plot if asked."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from benchmarks.measuring import measure
-from benchmarks.reporting import machine, rows, table
+from benchmarks import batches, engines, latency, memory, startup, streaming, targets
+from benchmarks.machine import load, machine
+from benchmarks.measuring import Tell
+from benchmarks.plots import draw
+from benchmarks.section import Section, markdown
+from benchmarks.size import TINY, Size
 
-MODES = {
-    "burst": "many events per read",
-    "paced": "one event per read, each after the one before was taken",
+MEASURES: dict[str, Callable[[Size, Tell], Section]] = {
+    "burst": streaming.burst,
+    "paced": streaming.paced,
+    "growth": streaming.growth,
+    "history": streaming.history,
+    "memory": memory.memory,
+    "ttft": latency.ttft,
+    "streams": latency.streams,
+    "batch": batches.batch,
+    "imports": startup.imports,
+    "construction": startup.construction,
+    "start": engines.start,
+    "attach": engines.attach,
+    "cache": engines.cache,
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     options = _parser().parse_args(arguments)
-    modes = list(MODES) if options.mode == "both" else [options.mode]
-    record: dict[str, Any] = {
-        "machine": machine(),
-        "rounds": options.rounds,
-        "chunks": options.chunks,
-        "results": [],
-    }
-    print(f"CPU µs per chunk; {options.rounds} rounds of {options.chunks} chunks; {machine()}")
-    for mode in modes:
-        results = measure(mode, options.rounds, options.chunks, _tell)
-        print(f"\n**{mode}** ({MODES[mode]})\n\n{table(results)}")
-        record["results"] += rows(results)
+    size = TINY if options.tiny else Size()
+    given = {n: v for n in ("rounds", "chunks") if (v := getattr(options, n)) is not None}
+    size = replace(size, **given)
+    print(f"{machine()}; load {load()} at the beginning")
+    sections: list[Section] = []
+    seconds: dict[str, float] = {}
+    for name in options.only or MEASURES:
+        begun = time.monotonic()
+        section = MEASURES[name](size, _tell)
+        seconds[name] = round(time.monotonic() - begun, 1)
+        print(f"\n{markdown(section)}", flush=True)
+        sections.append(section)
+    judgments = targets.judged(sections)
+    if judgments:
+        print(f"\n{targets.markdown(judgments)}")
+    print(f"\nload {load()} at the end; {sum(seconds.values()):.0f} s")
     if options.json:
+        record = {
+            "machine": machine(),
+            "load": load(),
+            "size": vars(size),
+            "seconds": seconds,
+            "sections": [vars(section) for section in sections],
+            "targets": judgments,
+        }
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    if options.plot and not draw(sections, options.plot):
+        _tell("no plot: matplotlib is not installed")
     return 0
 
 
@@ -45,10 +75,13 @@ def _tell(line: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=_positive, default=7, help="rounds that count")
-    parser.add_argument("--chunks", type=_positive, default=3000, help="chunks per answer")
-    parser.add_argument("--mode", choices=[*MODES, "both"], default="both")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers here")
+    add = parser.add_argument
+    add("--only", nargs="+", choices=[*MEASURES], metavar="NAME", help=", ".join(MEASURES))
+    add("--rounds", type=_positive, help="rounds that count")
+    add("--chunks", type=_positive, help="chunks per answer")
+    add("--tiny", action="store_true", help="tiny numbers: does it run at all?")
+    add("--json", type=Path, metavar="FILE", help="write all numbers here")
+    add("--plot", type=Path, metavar="FILE", help="draw them into this PNG")
     return parser
 
 

@@ -18,7 +18,7 @@ from statistics import median
 
 import gguf
 
-from benchmarks.reporting import machine
+from benchmarks.machine import machine
 from rocm_core.demo import demo_model_path
 from rocm_core.gguf import read_gguf
 

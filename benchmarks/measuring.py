@@ -1,7 +1,7 @@
-"""CPU time per streamed chunk.
+"""How everything is measured: interleaved rounds, the first of them dropped.
 
-Rounds are interleaved: each runs every contender once, in turn forward and backward, so that a
-clock that moves or a busy neighbor strikes all alike. The first round warms up and is dropped.
+Each round runs every contender once, in turn forward and backward, so that a clock that moves
+or a busy neighbor strikes all alike. Ratios are taken within a round, then their median.
 CPU time is this process's, all its threads; the server is another process and does not count.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from statistics import median
 
-from benchmarks.contenders import Contender, Setting, build
+from benchmarks.contenders import GROUPS, Contender, Setting, build
 from benchmarks.process import ScriptedServer
 from benchmarks.script import pieces
 
@@ -25,47 +25,46 @@ class WrongAnswer(Exception):
     """A contender did not deliver the text."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """What one contender cost in one mode: CPU µs per chunk, one number per round."""
-
-    mode: str
-    name: str
-    floor: str | None
-    rounds: list[float]
-
-
-def measure(mode: str, rounds: int, chunks: int, tell: Tell) -> list[Result]:
-    """All contenders in one mode.
+@contextmanager
+def contest(
+    server: ScriptedServer,
+    mode: str,
+    chunks: int,
+    tell: Tell,
+    *,
+    groups: Iterable[str] = tuple(GROUPS),
+    history: int = 1,
+) -> Iterator[list[Contender]]:
+    """The contenders that can compete, with what they hold open.
 
     Args:
-        mode: ``burst`` or ``paced``.
-        rounds: how many count; one more is run before.
+        server: whom they ask.
+        mode: how it answers (``benchmarks.server``).
         chunks: pieces per answer.
         tell: called with a line for whatever the reader should know.
-
-    Raises:
-        WrongAnswer: a contender did not deliver the text.
+        groups: keys of ``benchmarks.contenders.GROUPS``.
+        history: messages of a request.
     """
-    with ScriptedServer() as server, ExitStack() as stack:
-        loop = stack.enter_context(closing(asyncio.new_event_loop()))
-        stack.callback(lambda: loop.run_until_complete(_wind_up(loop)))
-        setting = Setting(server.url(mode, chunks), mode, chunks, loop)
-        contenders, absent = build(setting, stack)
+    with ExitStack() as stack:
+        loop = stack.enter_context(event_loop())
+        setting = Setting(server.url(mode, chunks), mode, chunks, loop, history)
+        contenders, absent = build(setting, stack, groups)
         for line in absent:
             tell(line)
         gc.collect()
         gc.freeze()  # collections look at what a run makes, not at all that was imported
         stack.callback(gc.unfreeze)
-        results = [Result(mode, each.name, each.floor, []) for each in contenders]
-        pairs = list(zip(contenders, results, strict=True))
-        for number in range(rounds + 1):
-            tell(f"{mode}: round {number} of {rounds}" + (" (warm-up)" if number == 0 else ""))
-            for contender, result in pairs if number % 2 else reversed(pairs):
-                cost = cost_of(contender, server.taken, chunks)
-                if number:
-                    result.rounds.append(cost)
-        return results
+        yield contenders
+
+
+@contextmanager
+def event_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop for asynchronous contenders; what they leave behind ends with it."""
+    with closing(asyncio.new_event_loop()) as loop:
+        try:
+            yield loop
+        finally:
+            loop.run_until_complete(_wind_up(loop))
 
 
 async def _wind_up(loop: asyncio.AbstractEventLoop) -> None:
@@ -73,6 +72,32 @@ async def _wind_up(loop: asyncio.AbstractEventLoop) -> None:
     gc.collect()
     await asyncio.sleep(0)
     await loop.shutdown_asyncgens()
+
+
+def interleaved(
+    runs: Mapping[str, Callable[[], float]], rounds: int, tell: Tell
+) -> dict[str, list[float]]:
+    """What each run returned in each round.
+
+    Args:
+        runs: by name.
+        rounds: how many count; one more is run before.
+        tell: called with a line before each round.
+    """
+    figures: dict[str, list[float]] = {name: [] for name in runs}
+    order = list(runs)
+    for number in range(rounds + 1):
+        tell(f"round {number} of {rounds}" + (" (warm-up)" if number == 0 else ""))
+        for name in order if number % 2 else reversed(order):
+            figure = runs[name]()
+            if number:
+                figures[name].append(figure)
+    return figures
+
+
+def ratio(mine: Sequence[float], base: Sequence[float]) -> float:
+    """How often ``base`` fits in: the median over the rounds, each compared with itself."""
+    return median(one / other for one, other in zip(mine, base, strict=True))
 
 
 def cost_of(contender: Contender, taken: memoryview, chunks: int) -> float:

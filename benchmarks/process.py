@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
-_ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent
 
 
 class ScriptedServer:
@@ -30,7 +30,7 @@ class ScriptedServer:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=[fd],
-                cwd=_ROOT,
+                cwd=ROOT,
             )
         assert self._process.stdout is not None
         self._port = int(self._process.stdout.readline())

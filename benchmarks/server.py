@@ -6,6 +6,9 @@ of its own, and closes the connection at the end although it advertises keep-ali
 
     burst   everything at once, as to a client that lags behind: one read finds many events
     paced   a piece is sent when the consumer has taken the one before
+    tick-PERIOD-SLOTS
+            a piece every PERIOD µs, whatever the consumer does, to at most SLOTS requests at once
+            (0: to all): the others wait without a byte, as llama-server's do (``clock.py``)
 
 How ``paced`` knows: ``FD`` is 8 bytes of memory shared with the consumer, who counts the pieces
 it has taken there. The server looks every 50 µs or so. So the client is truly asleep in the
@@ -25,6 +28,7 @@ import threading
 import time
 
 from benchmarks import script
+from benchmarks.clock import Clock
 
 _LOOK = 50e-6
 _PATIENCE = 10.0
@@ -36,10 +40,13 @@ class _Gone(Exception):
     """The client has left."""
 
 
+_clock = Clock()
+
+
 def serve(taken: memoryview) -> None:
     """Print the port, then answer until standard input ends (so never outlive the parent)."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         print(listener.getsockname()[1], flush=True)
         while True:
             connection, _ = listener.accept()
@@ -62,11 +69,17 @@ def _answer(connection: socket.socket, taken: memoryview) -> None:
             return
         dialect = script.ollama_lines if route == "api/chat" else script.writes
         frames = [b"%x\r\n%b\r\n" % (len(write), write) for write in dialect(int(chunks))]
-        connection.sendall(_HEAD % (b"text/event-stream", _STREAMED))
-        if mode == "paced":
+        head = _HEAD % (b"text/event-stream", _STREAMED)
+        if mode.startswith("tick-"):
+            _, period, slots = mode.split("-")
+            with _clock.slot(int(slots)):
+                connection.sendall(head)
+                _clock.send(connection, frames, int(period) / 1e6)
+        elif mode == "paced":
+            connection.sendall(head)
             _send_paced(connection, frames, taken, int(chunks))
         else:
-            connection.sendall(b"".join(frames))
+            connection.sendall(head + b"".join(frames))
         connection.sendall(b"0\r\n\r\n")
 
 

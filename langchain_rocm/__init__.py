@@ -12,9 +12,36 @@
 
 from __future__ import annotations
 
-from langchain_rocm.chat_models import ChatRocm
-from langchain_rocm.embeddings import RocmEmbeddings
-from langchain_rocm.llms import RocmLLM
-from langchain_rocm.rerank import RocmRerank
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_rocm.chat_models import ChatRocm
+    from langchain_rocm.embeddings import RocmEmbeddings
+    from langchain_rocm.llms import RocmLLM
+    from langchain_rocm.rerank import RocmRerank
 
 __all__ = ["ChatRocm", "RocmEmbeddings", "RocmLLM", "RocmRerank"]
+
+# Where each name lives; it is imported when somebody asks for it, because importing everything
+# takes CPU time that most programs need for something else (``benchmarks/``).
+_HOMES = {
+    "chat_models": ("ChatRocm",),
+    "embeddings": ("RocmEmbeddings",),
+    "llms": ("RocmLLM",),
+    "rerank": ("RocmRerank",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(f"{__name__}.{home}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,6 +11,7 @@ does so for ``invoke`` as well. Shapes: ``langchain_protocol.protocol``.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_rocm.chunks import PROVIDER, Ending
@@ -42,14 +43,22 @@ class ProtocolEvents:
         """The first event."""
         return {"event": "message-start", "role": "ai", "id": self._id, "metadata": self._start}
 
-    def read(self, event: StreamEvent) -> list[Event]:
-        """The protocol events of one event."""
+    def read(self, event: StreamEvent) -> Sequence[Event]:
+        """The protocol events of one event: most often one."""
         if self._calls is not None:
             event = self._calls.read(event)
         if event.finish_reason or event.usage or event.timings:
             self.ending.note(event)
         if event.logprobs:
             self._logprobs += event.logprobs
+        block = self._open
+        if block and block.kind == "text" and not event.reasoning and not event.tool_calls:
+            # One more piece of the text: nearly all events are that.
+            text = event.text
+            if not text:
+                return ()
+            block.parts.append(text)
+            return (block.delta({"type": "text-delta", "text": text}),)
         events: list[Event] = []
         if event.reasoning:
             events += self._piece("reasoning", event.reasoning)

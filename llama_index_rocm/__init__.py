@@ -11,9 +11,36 @@ Importing this package starts nothing and opens nothing.
 
 from __future__ import annotations
 
-from llama_index_rocm.embedding import RocmEmbedding
-from llama_index_rocm.llm import RocmLLM
-from llama_index_rocm.rerank import RocmRerank
-from llama_index_rocm.tokenizer import RocmTokenizer
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llama_index_rocm.embedding import RocmEmbedding
+    from llama_index_rocm.llm import RocmLLM
+    from llama_index_rocm.rerank import RocmRerank
+    from llama_index_rocm.tokenizer import RocmTokenizer
 
 __all__ = ["RocmEmbedding", "RocmLLM", "RocmRerank", "RocmTokenizer"]
+
+# Where each name lives; it is imported when somebody asks for it, because importing everything
+# takes CPU time that most programs need for something else (``benchmarks/``).
+_HOMES = {
+    "embedding": ("RocmEmbedding",),
+    "llm": ("RocmLLM",),
+    "rerank": ("RocmRerank",),
+    "tokenizer": ("RocmTokenizer",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(f"{__name__}.{home}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,31 +11,34 @@ Importing this package starts nothing and opens nothing.
 
 from __future__ import annotations
 
-from rocm_core.backend import Backend, Connection, get_backend, list_backends
-from rocm_core.client import AsyncClient, Client, cancel_scope
-from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts
-from rocm_core.discover import FoundModel, discover_models
-from rocm_core.doctor import run_doctor
-from rocm_core.errors import RocmError
-from rocm_core.gguf import GGUFInfo, read_gguf, read_model
-from rocm_core.gpu import Gpu, Selection, list_gpus, select_gpus
-from rocm_core.memory import Device, MemoryEstimate, estimate_memory, fit_model
-from rocm_core.metrics import Metrics, snapshot
-from rocm_core.model import TextModel, load_model
-from rocm_core.ndjson import ato_ndjson, to_ndjson
-from rocm_core.refs import ModelRef, resolve_ref
-from rocm_core.server import Server, State, explain_failure
-from rocm_core.service import LlamaService
-from rocm_core.types import (
-    Check,
-    Message,
-    ModelInfo,
-    StreamEvent,
-    Timings,
-    Token,
-    ToolCallDelta,
-    Usage,
-)
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rocm_core.backend import Backend, Connection, get_backend, list_backends
+    from rocm_core.client import AsyncClient, Client, cancel_scope
+    from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts
+    from rocm_core.discover import FoundModel, discover_models
+    from rocm_core.doctor import run_doctor
+    from rocm_core.errors import RocmError
+    from rocm_core.gguf import GGUFInfo, read_gguf, read_model
+    from rocm_core.gpu import Gpu, Selection, list_gpus, select_gpus
+    from rocm_core.memory import Device, MemoryEstimate, estimate_memory, fit_model
+    from rocm_core.metrics import Metrics, snapshot
+    from rocm_core.model import TextModel, load_model
+    from rocm_core.ndjson import ato_ndjson, to_ndjson
+    from rocm_core.refs import ModelRef, resolve_ref
+    from rocm_core.server import Server, State, explain_failure
+    from rocm_core.service import LlamaService
+    from rocm_core.types import (
+        Check,
+        Message,
+        ModelInfo,
+        StreamEvent,
+        Timings,
+        Token,
+        ToolCallDelta,
+        Usage,
+    )
 
 __all__ = [
     "AsyncClient",
@@ -85,3 +88,48 @@ __all__ = [
     "snapshot",
     "to_ndjson",
 ]
+
+# Where each name lives; it is imported when somebody asks for it, because importing everything
+# takes CPU time that most programs need for something else (``benchmarks/``).
+_HOMES = {
+    "backend": ("Backend", "Connection", "get_backend", "list_backends"),
+    "client": ("AsyncClient", "Client", "cancel_scope"),
+    "config": ("GenerateConfig", "LoadConfig", "RemoteConfig", "Timeouts"),
+    "discover": ("FoundModel", "discover_models"),
+    "doctor": ("run_doctor",),
+    "errors": ("RocmError",),
+    "gguf": ("GGUFInfo", "read_gguf", "read_model"),
+    "gpu": ("Gpu", "Selection", "list_gpus", "select_gpus"),
+    "memory": ("Device", "MemoryEstimate", "estimate_memory", "fit_model"),
+    "metrics": ("Metrics", "snapshot"),
+    "model": ("TextModel", "load_model"),
+    "ndjson": ("ato_ndjson", "to_ndjson"),
+    "refs": ("ModelRef", "resolve_ref"),
+    "server": ("Server", "State", "explain_failure"),
+    "service": ("LlamaService",),
+    "types": (
+        "Check",
+        "Message",
+        "ModelInfo",
+        "StreamEvent",
+        "Timings",
+        "Token",
+        "ToolCallDelta",
+        "Usage",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(f"{__name__}.{home}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

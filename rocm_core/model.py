@@ -328,7 +328,7 @@ class TextModel:
                     self._stop_ids.learn(id_, connection.client.detokenize([id_]))
                 self._stop_ids.refuse_hidden(question.config)
                 mine.enter_context(connection.admission.request())
-                asked = question
+                asked = mine.enter_context(connection.seated(question))
                 if isinstance(asked, Chat) and connection.chat_dialect == "native":
                     asked = asked.completion(connection.client.call(asked.template()))
                 stream = connection.client.stream(connection.call(asked), self._timeouts)
@@ -369,7 +369,7 @@ class TextModel:
                     self._stop_ids.learn(id_, await connection.aclient.detokenize([id_]))
                 self._stop_ids.refuse_hidden(question.config)
                 await mine.enter_async_context(connection.admission.request())
-                asked = question
+                asked = mine.enter_context(connection.seated(question))
                 if isinstance(asked, Chat) and connection.chat_dialect == "native":
                     asked = asked.completion(await connection.aclient.call(asked.template()))
                 stream = connection.aclient.stream(connection.call(asked), self._timeouts)

@@ -24,7 +24,7 @@ def watch(event, args):
     if event in ("subprocess.Popen", "socket.connect", "os.fork", "os.posix_spawn"):
         raise SystemExit(f"importing did {{event}} {{args}}")
 sys.addaudithook(watch)
-import {package}
+from {package} import *
 import threading
 assert threading.active_count() == 1, threading.enumerate()
 """
@@ -43,6 +43,25 @@ def test_importing_starts_nothing_and_needs_no_engine_and_no_other_framework(
     package: str, refused: tuple[str, ...]
 ) -> None:
     program = _QUIET.format(package=package, refused=refused)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("package", ["rocm_core", "langchain_rocm", "llama_index_rocm"])
+def test_a_name_is_imported_when_it_is_asked_for(package: str) -> None:
+    program = f"""
+import sys, {package}
+loaded = [name for name in sys.modules if name.startswith({package!r} + ".")]
+assert not loaded, loaded
+heavy = {{"httpx", "pydantic", "langchain_core", "llama_index"}} & set(sys.modules)
+assert not heavy, heavy
+for name in {package}.__all__:
+    assert name in dir({package}), name
+    assert getattr({package}, name).__module__.startswith({package!r}), name
+assert not hasattr({package}, "no_such_name")
+"""
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )

@@ -64,6 +64,15 @@ def test_kill_9_leaves_no_server(engine: Engine, start: Callable[..., Program], 
     assert_gone(pids)
 
 
+def test_kill_9_leaves_no_server_where_there_is_no_setpriv(engine: Engine) -> None:
+    without = "from rocm_core.server import process\nprocess._quick_guard = lambda: ()\n"
+    program, pids = launch(engine, f"{without}start()\nreport()\ntime.sleep(60)")
+    with program:
+        assert len(pids) == 3
+        program.send_signal(signal.SIGKILL)
+        assert all_gone_within(pids, 2.0)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_other_deaths_leave_no_server(
     engine: Engine, start: Callable[..., Program], signum: signal.Signals

@@ -1,4 +1,4 @@
-"""LangChain's chat models."""
+"""LangChain's chat models: chunks, and the events of ``stream_events(version="v3")``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.contenders.base import Contender, Setting, Take
+from benchmarks.contenders.base import Contender, Setting, Take, asynchronous
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -15,66 +15,86 @@ FLOOR = "LangChain's floor, stream"
 AFLOOR = "LangChain's floor, astream"
 
 
-def _floor(setting: Setting, stack: ExitStack) -> list[Contender]:
-    """LangChain's floor."""
+def floor(setting: Setting, stack: ExitStack) -> list[Contender]:
+    """A model that costs nothing."""
     from benchmarks.contenders.fake_langchain import FakeChat
 
-    return _both(FLOOR, AFLOOR, FakeChat(setting=setting), setting)
+    return _all("LangChain's floor, {}", FakeChat(setting=setting), setting)
 
 
-def _ours(setting: Setting, stack: ExitStack) -> list[Contender]:
-    """ChatRocm."""
+def ours(setting: Setting, stack: ExitStack) -> list[Contender]:
+    """Ours."""
     from langchain_rocm import ChatRocm
 
     chat = ChatRocm(base_url=setting.url)
     stack.callback(chat.close)
-    return _both("ChatRocm.stream", "ChatRocm.astream", chat, setting)
+    return _all("ChatRocm.{}", chat, setting)
 
 
-def _openai(setting: Setting, stack: ExitStack) -> list[Contender]:
-    """ChatOpenAI."""
-    import httpx
+def openai(setting: Setting, stack: ExitStack) -> list[Contender]:
+    """The openai SDK underneath."""
     from langchain_openai import ChatOpenAI
+
+    return _all("ChatOpenAI.{}", ChatOpenAI(**openai_options(setting, stack)), setting)
+
+
+def llama_server(setting: Setting, stack: ExitStack) -> list[Contender]:
+    """The one other adapter for llama-server, on top of ChatOpenAI's base."""
+    package: Any = importlib.import_module("langchain_llama_server")
+    chat = package.ChatLlamaServer(quiet=True, **openai_options(setting, stack))
+    return _all("ChatLlamaServer.{}", chat, setting)
+
+
+def ollama(setting: Setting, stack: ExitStack) -> list[Contender]:
+    """Ollama's dialect: NDJSON."""
+    package: Any = importlib.import_module("langchain_ollama")
+    options = {"trust_env": False}
+    chat = package.ChatOllama(model="any", base_url=setting.url, client_kwargs=options)
+    stack.callback(lambda: setting.loop.run_until_complete(chat._async_client._client.aclose()))
+    stack.callback(chat._client._client.close)
+    return _all("ChatOllama.{}", chat, setting)
+
+
+def openai_options(setting: Setting, stack: ExitStack) -> dict[str, Any]:
+    """Arguments of ChatOpenAI; ``stack`` closes its clients."""
+    import httpx
     from pydantic import SecretStr
 
     async_client = httpx.AsyncClient(trust_env=False)
     stack.callback(lambda: setting.loop.run_until_complete(async_client.aclose()))
-    chat = ChatOpenAI(
-        model="demo",
-        base_url=f"{setting.url}/v1",
-        api_key=SecretStr("none"),
-        stream_usage=True,
-        http_client=stack.enter_context(httpx.Client(trust_env=False)),
-        http_async_client=async_client,
-    )
-    return _both("ChatOpenAI.stream", "ChatOpenAI.astream", chat, setting)
+    return {
+        "model": "any",
+        "base_url": f"{setting.url}/v1",
+        "api_key": SecretStr("none"),
+        "stream_usage": True,
+        "http_client": stack.enter_context(httpx.Client(trust_env=False)),
+        "http_async_client": async_client,
+    }
 
 
-def _ollama(setting: Setting, stack: ExitStack) -> list[Contender]:
-    """ChatOllama."""
-    package: Any = importlib.import_module("langchain_ollama")
-    options = {"trust_env": False}
-    chat = package.ChatOllama(model="demo", base_url=setting.url, client_kwargs=options)
-    stack.callback(lambda: setting.loop.run_until_complete(chat._async_client._client.aclose()))
-    stack.callback(chat._client._client.close)
-    return _both("ChatOllama.stream", "ChatOllama.astream", chat, setting)
-
-
-def _both(name: str, aname: str, chat: BaseChatModel, setting: Setting) -> list[Contender]:
+def _all(name: str, chat: BaseChatModel, setting: Setting) -> list[Contender]:
+    turns = setting.turns
     return [
-        Contender(name, lambda take: _stream(chat, take), FLOOR),
-        Contender(aname, setting.blocking(lambda take: _astream(chat, take)), AFLOOR),
+        Contender(name.format("stream"), lambda take: _stream(chat, turns, take), FLOOR),
+        asynchronous(
+            setting, name.format("astream"), lambda take: _astream(chat, turns, take), AFLOOR
+        ),
+        Contender(name.format("v3 events"), lambda take: _events(chat, turns, take), FLOOR),
     ]
 
 
-def _stream(chat: BaseChatModel, take: Take) -> None:
-    for chunk in chat.stream("Hello"):
+def _stream(chat: BaseChatModel, turns: Any, take: Take) -> None:
+    for chunk in chat.stream(turns):
         take(str(chunk.content))
 
 
-async def _astream(chat: BaseChatModel, take: Take) -> None:
-    async for chunk in chat.astream("Hello"):
+async def _astream(chat: BaseChatModel, turns: Any, take: Take) -> None:
+    async for chunk in chat.astream(turns):
         take(str(chunk.content))
 
 
-BUILDERS = (_floor, _ours, _openai, _ollama)
+def _events(chat: BaseChatModel, turns: Any, take: Take) -> None:
+    events: Any = chat.stream_events(turns, version="v3")
+    for event in events:
+        if event["event"] == "content-block-delta":
+            take(event["delta"]["text"])

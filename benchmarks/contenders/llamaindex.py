@@ -6,21 +6,21 @@ import importlib
 from contextlib import ExitStack
 from typing import Any
 
-from benchmarks.contenders.base import Contender, Setting, Take
+from benchmarks.contenders.base import Contender, Setting, Take, asynchronous
 
 FLOOR = "LlamaIndex's floor, stream_chat"
 AFLOOR = "LlamaIndex's floor, astream_chat"
 
 
-def _floor(setting: Setting, stack: ExitStack) -> list[Contender]:
-    """LlamaIndex's floor."""
+def floor(setting: Setting, stack: ExitStack) -> list[Contender]:
+    """A model that costs nothing."""
     from benchmarks.contenders.fake_llamaindex import FakeLLM
 
     return _both(FLOOR, AFLOOR, FakeLLM(setting=setting), setting)
 
 
-def _ours(setting: Setting, stack: ExitStack) -> list[Contender]:
-    """llama_index_rocm.RocmLLM."""
+def ours(setting: Setting, stack: ExitStack) -> list[Contender]:
+    """Ours."""
     from llama_index_rocm import RocmLLM
 
     llm = RocmLLM(base_url=setting.url)
@@ -28,15 +28,15 @@ def _ours(setting: Setting, stack: ExitStack) -> list[Contender]:
     return _both("RocmLLM.stream_chat", "RocmLLM.astream_chat", llm, setting)
 
 
-def _openai(setting: Setting, stack: ExitStack) -> list[Contender]:
-    """OpenAILike."""
+def openai(setting: Setting, stack: ExitStack) -> list[Contender]:
+    """The openai SDK underneath."""
     import httpx
 
     package: Any = importlib.import_module("llama_index.llms.openai_like")
     async_client = httpx.AsyncClient(trust_env=False)
     stack.callback(lambda: setting.loop.run_until_complete(async_client.aclose()))
     llm = package.OpenAILike(
-        model="demo",
+        model="any",
         api_base=f"{setting.url}/v1",
         api_key="none",
         is_chat_model=True,
@@ -46,25 +46,37 @@ def _openai(setting: Setting, stack: ExitStack) -> list[Contender]:
     return _both("OpenAILike.stream_chat", "OpenAILike.astream_chat", llm, setting)
 
 
+def ollama(setting: Setting, stack: ExitStack) -> list[Contender]:
+    """Ollama's dialect: NDJSON."""
+    package: Any = importlib.import_module("llama_index.llms.ollama")
+    client: Any = importlib.import_module("ollama")
+    llm = package.Ollama(
+        model="any",
+        base_url=setting.url,
+        context_window=4096,
+        client=client.Client(host=setting.url, trust_env=False),
+        async_client=client.AsyncClient(host=setting.url, trust_env=False),
+    )
+    stack.callback(lambda: setting.loop.run_until_complete(llm.async_client._client.aclose()))
+    stack.callback(llm.client._client.close)
+    return _both("LlamaIndex Ollama.stream_chat", "LlamaIndex Ollama.astream_chat", llm, setting)
+
+
 def _both(name: str, aname: str, llm: Any, setting: Setting) -> list[Contender]:
+    from llama_index.core.llms import ChatMessage
+
+    said = [ChatMessage(content=text, role=role) for role, text in setting.turns]
     return [
-        Contender(name, lambda take: _stream(llm, take), FLOOR),
-        Contender(aname, setting.blocking(lambda take: _astream(llm, take)), AFLOOR),
+        Contender(name, lambda take: _stream(llm, said, take), FLOOR),
+        asynchronous(setting, aname, lambda take: _astream(llm, said, take), AFLOOR),
     ]
 
 
-def _stream(llm: Any, take: Take) -> None:
-    from llama_index.core.llms import ChatMessage
-
-    for response in llm.stream_chat([ChatMessage(content="Hello")]):
+def _stream(llm: Any, said: list[Any], take: Take) -> None:
+    for response in llm.stream_chat(said):
         take(response.delta)
 
 
-async def _astream(llm: Any, take: Take) -> None:
-    from llama_index.core.llms import ChatMessage
-
-    async for response in await llm.astream_chat([ChatMessage(content="Hello")]):
+async def _astream(llm: Any, said: list[Any], take: Take) -> None:
+    async for response in await llm.astream_chat(said):
         take(response.delta)
-
-
-BUILDERS = (_floor, _ours, _openai)

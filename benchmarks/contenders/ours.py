@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable, Iterable
 from contextlib import ExitStack
 
-from benchmarks.contenders.base import MESSAGES, Contender, Setting, Take
+from benchmarks.contenders.base import Contender, Setting, Take, asynchronous
 from benchmarks.script import writes
-from rocm_core import AsyncClient, Client, GenerateConfig, TextModel, load_model
+from rocm_core import AsyncClient, Client, GenerateConfig, StreamEvent, load_model
 from rocm_core.client import StreamDecoder
 
 _CONFIG = GenerateConfig()
@@ -19,12 +20,19 @@ def build(setting: Setting, stack: ExitStack) -> list[Contender]:
     aclient = AsyncClient(setting.url)
     stack.callback(lambda: setting.loop.run_until_complete(aclient.aclose()))
     model = stack.enter_context(load_model(setting.url))
+    said = setting.messages
     return [
         Contender("StreamDecoder, in memory", lambda take: _decode(body, take)),
-        Contender("Client.chat", lambda take: _chat(client, take)),
-        Contender("AsyncClient.chat", setting.blocking(lambda take: _achat(aclient, take))),
-        Contender("TextModel.chat_events", lambda take: _model(model, take)),
-        Contender("TextModel.achat_events", setting.blocking(lambda take: _amodel(model, take))),
+        Contender("Client.chat", lambda take: _chat(client.chat(said), take)),
+        asynchronous(setting, "AsyncClient.chat", lambda take: _achat(aclient.chat(said), take)),
+        Contender(
+            "TextModel.chat_events", lambda take: _chat(model.chat_events(said, _CONFIG), take)
+        ),
+        asynchronous(
+            setting,
+            "TextModel.achat_events",
+            lambda take: _achat(model.achat_events(said, _CONFIG), take),
+        ),
     ]
 
 
@@ -35,21 +43,11 @@ def _decode(body: list[bytes], take: Take) -> None:
             take(event.text)
 
 
-def _chat(client: Client, take: Take) -> None:
-    for event in client.chat(MESSAGES):
+def _chat(events: Iterable[StreamEvent], take: Take) -> None:
+    for event in events:
         take(event.text)
 
 
-async def _achat(client: AsyncClient, take: Take) -> None:
-    async for event in client.chat(MESSAGES):
-        take(event.text)
-
-
-def _model(model: TextModel, take: Take) -> None:
-    for event in model.chat_events(MESSAGES, _CONFIG):
-        take(event.text)
-
-
-async def _amodel(model: TextModel, take: Take) -> None:
-    async for event in model.achat_events(MESSAGES, _CONFIG):
+async def _achat(events: AsyncIterable[StreamEvent], take: Take) -> None:
+    async for event in events:
         take(event.text)

@@ -25,6 +25,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from types import TracebackType
 
+from rocm_core.backend.seats import Seats
 from rocm_core.errors import ServerBusy, ServerStopped
 
 
@@ -54,6 +55,13 @@ class Gate:
         self._lock = threading.Lock()
         self._inside: set[object] = set()
         self._queue: deque[Request] = deque()
+        self._seats: Seats | None = None
+
+    def seats(self, slots: int) -> Seats:
+        """The slots of the server, for all who share it."""
+        with self._lock:
+            self._seats = self._seats or Seats(slots)
+            return self._seats
 
     @property
     def in_flight(self) -> int:

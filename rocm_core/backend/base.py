@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from rocm_core.backend.admission import Admission, Gate, Limits, gate_of
+from rocm_core.backend.seats import Seats
 from rocm_core.client import AsyncClient, Chat, Client, Infill, Question, StreamCall
 from rocm_core.config import LoadConfig, RemoteConfig, Timeouts
 from rocm_core.refs import ModelRef
@@ -33,6 +35,7 @@ class Connection(abc.ABC):
         self.config = config
         self.props: ServerProps | None = None
         self.admission = Admission(Gate())
+        self.seats: Seats | None = None
 
     @property
     def model_name(self) -> str | None:
@@ -74,6 +77,22 @@ class Connection(abc.ABC):
         self.admission.limits = Limits(
             config.max_in_flight or slots or None, config.max_queue, config.queue_timeout
         )
+
+    @contextlib.contextmanager
+    def seated(self, question: Question) -> Iterator[Question]:
+        """The question, with the slot that it should go to, while it is asked."""
+        if self.seats is None:
+            yield question
+            return
+        ours = isinstance(question, Chat) and question.fields.get("n", 1) == 1
+        config = question.config
+        if config.id_slot is not None or config.cache_prompt is False:
+            ours = False
+        messages = question.messages if ours and isinstance(question, Chat) else None
+        with self.seats.seat(messages) as slot:
+            if slot is not None:
+                question = replace(question, config=replace(config, id_slot=slot))
+            yield question
 
     @property
     @abc.abstractmethod

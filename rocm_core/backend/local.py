@@ -75,12 +75,20 @@ class LocalConnection(Connection):
 
     def _keep(self, props: ServerProps) -> None:
         self.open_gate(self.server, props.total_slots)
+        if _slots_are_ours(self.config):
+            self.seats = self.admission.gate.seats(props.total_slots)
         self.props, self._pid = props, self.server.pid
 
     def release(self) -> None:
         """Let go of the server."""
         if self._finalizer.detach():
             pool.give_back((self.ref, self.config))
+
+
+def _slots_are_ours(config: LoadConfig) -> bool:
+    """Whether each slot has a context of its own, and nobody else asks this server."""
+    shared = config.parallel is None or {"-kvu", "--kv-unified"} & set(config.extra_args)
+    return not (shared or config.keep_alive or config.embeddings or config.rerank)
 
 
 class _LocalBackend:

@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from rocm_core.cli import (
+        bench,
         chat,
         config,
         doctor,
@@ -57,6 +58,6 @@ def _parser() -> argparse.ArgumentParser:
         description="Run a GGUF model with llama.cpp, on an AMD GPU where there is one.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (chat, serve, ps, stop, logs, models, fit, top, doctor, config):
+    for command in (chat, serve, ps, stop, logs, models, fit, top, bench, doctor, config):
         command.add_command(commands)
     return parser

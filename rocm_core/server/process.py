@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import json
 import logging
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,6 +57,41 @@ class _Spawner:
         future: Future[subprocess.Popen[bytes]] = Future()
         self._jobs.put((job, future))
         return future.result()
+
+
+def _guard() -> Sequence[str]:
+    """What to put before a program so that it dies with us."""
+    if not sys.platform.startswith("linux"):
+        return ()
+    if quick := _quick_guard():
+        return quick
+    if sys.executable:
+        return (sys.executable, "-I", "-S", guard.__file__, str(os.getpid()))
+    return ()
+
+
+@functools.cache
+def _quick_guard() -> Sequence[str]:
+    """util-linux's ``setpriv``, if it is there and can do it (since 2.33).
+
+    It asks the kernel for what ``guard`` asks, and takes 1 ms of CPU time where an interpreter
+    takes 17. It does not look whether we are gone already: then the end of stdin ends the child.
+    """
+    program = shutil.which("setpriv")
+    if program is None:
+        return ()
+    prefix = (program, "--pdeathsig", "KILL", "--")
+    try:
+        can = subprocess.run(
+            [*prefix, program, "--version"],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    except OSError:
+        return ()
+    return prefix if can.returncode == 0 else ()
 
 
 _spawner: _Spawner | None = None
@@ -117,9 +154,8 @@ class Child:
         self._lines = 0
         self._on_line = on_line
         self._on_exit = on_exit
-        if guarded and sys.platform.startswith("linux") and sys.executable:
-            prefix = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid())]
-            argv = [*prefix, *argv]
+        if guarded:
+            argv = [*_guard(), *argv]
         self._popen = _get_spawner().run(
             lambda: subprocess.Popen(
                 argv,

@@ -1,0 +1,147 @@
+"""What was promised, beside what was measured. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.contenders.base import HTTPX
+from benchmarks.engines import AGAIN
+from benchmarks.section import Section, table
+
+Sections = Mapping[str, Section]
+_LANGCHAIN, _LLAMAINDEX = "LangChain's floor, {}", "LlamaIndex's floor, {}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One promise: ``most`` is an upper limit, ``least`` a lower one."""
+
+    what: str
+    read: Callable[[Sections], float | None]
+    most: float | None = None
+    least: float | None = None
+
+    @property
+    def promise(self) -> str:
+        """In words."""
+        return f"<= {self.most:g}" if self.most is not None else f">= {self.least:g}"
+
+    def kept(self, value: float) -> bool:
+        """Whether ``value`` is within."""
+        return value <= self.most if self.most is not None else value >= (self.least or 0.0)
+
+
+def _cost(name: str, base: str, mode: str) -> Callable[[Sections], float | None]:
+    """CPU per chunk of one beside another, the rounds compared with each other."""
+
+    def read(sections: Sections) -> float | None:
+        section = sections.get(mode)
+        return _over(section, name, base, "median") if section else None
+
+    return read
+
+
+def _over(section: Section, name: str, base: str, column: str) -> float | None:
+    mine, other = section.of(name, column), section.of(base, column)
+    return mine / other if mine and other else None
+
+
+def _cell(section: str, name: str, column: str) -> Callable[[Sections], float | None]:
+    return lambda sections: sections[section].of(name, column) if section in sections else None
+
+
+def _import(sections: Sections) -> float | None:
+    section = sections.get("imports")
+    if section is None:
+        return None
+    mine = section.of("`import langchain_rocm`", "ms")
+    base = section.of("`import langchain_core.language_models`", "ms")
+    return None if mine is None or base is None else mine - base
+
+
+def _streams(sections: Sections) -> float | None:
+    section = sections.get("streams")
+    if section is None:
+        return None
+    return _over(section, "ChatRocm.astream", "ChatOpenAI.astream", "streams")
+
+
+def _growth(sections: Sections) -> float | None:
+    ratios = [row["ratio"] for row in sections["growth"].rows] if "growth" in sections else []
+    return max(ratios, default=None)
+
+
+def _cache(sections: Sections) -> float | None:
+    """The worst of them, beside plain requests."""
+    rows = sections["cache"].rows if "cache" in sections else []
+    return min((row["ours"] / row["plain"] for row in rows if row["plain"]), default=None)
+
+
+def targets() -> Iterator[Target]:
+    """All of them, in the order of the table."""
+    for mode in ("burst", "paced"):
+        if mode == "burst":
+            yield Target(
+                "StreamDecoder / raw socket + json",
+                _cost("StreamDecoder, in memory", "raw socket + json", mode),
+                most=1.5,
+            )
+        yield Target(f"Client.chat / httpx, {mode}", _cost("Client.chat", HTTPX, mode), most=1.15)
+        for ours, rival, times in (("stream", "stream", 6), ("astream", "astream", 7)):
+            name = f"ChatRocm.{ours}"
+            floor = _LANGCHAIN.format(ours)
+            yield Target(f"{name} / floor, {mode}", _cost(name, floor, mode), most=1.5)
+            yield Target(
+                f"ChatOpenAI.{rival} / {name}, {mode}",
+                _cost(f"ChatOpenAI.{rival}", name, mode),
+                least=times,
+            )
+        events = _cost("ChatRocm.v3 events", "ChatRocm.stream", mode)
+        yield Target(f"ChatRocm v3 events / stream, {mode}", events, most=0.5)
+        name = "RocmLLM.stream_chat"
+        floor_cost = _cost(name, _LLAMAINDEX.format("stream_chat"), mode)
+        yield Target(f"{name} / floor, {mode}", floor_cost, most=1.6)
+        rival_cost = _cost("OpenAILike.stream_chat", name, mode)
+        yield Target(f"OpenAILike / {name}, {mode}", rival_cost, least=5)
+        rival_cost = _cost("LlamaIndex Ollama.stream_chat", name, mode)
+        yield Target(f"LlamaIndex Ollama / {name}, {mode}", rival_cost, least=1.5)
+    yield Target("added TTFT, Client.chat, ms", _cell("ttft", "Client.chat", "added"), most=1)
+    yield Target("added TTFT, ChatRocm, ms", _cell("ttft", "ChatRocm.stream", "added"), most=1)
+    yield Target("streams per core / ChatOpenAI's", _streams, least=5)
+    yield Target("cold start over the bare server, ms", _cell("start", AGAIN, "over"), most=30)
+    yield Target("import langchain_rocm over langchain_core's, CPU ms", _import, most=60)
+    yield Target("growth of cost per chunk, the worst of all", _growth, most=1.1)
+    yield Target("second turn's cached share / plain requests', the worst", _cache, least=1)
+
+
+def judged(sections: Sequence[Section]) -> list[dict[str, object]]:
+    """Every target whose numbers are there."""
+    by_name = {section.name: section for section in sections}
+    found = []
+    for target in targets():
+        value = target.read(by_name)
+        if value is not None:
+            found.append(
+                {
+                    "what": target.what,
+                    "promise": target.promise,
+                    "measured": value,
+                    "kept": target.kept(value),
+                }
+            )
+    return found
+
+
+def markdown(judgments: Sequence[Mapping[str, object]]) -> str:
+    """The table of promises."""
+    rows = [
+        [
+            str(row["what"]),
+            str(row["promise"]),
+            f"{row['measured']:.2f}",
+            "yes" if row["kept"] else "**no**",
+        ]
+        for row in judgments
+    ]
+    return "### Targets\n\n" + table(["measure", "target", "measured", "kept"], rows)
