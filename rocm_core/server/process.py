@@ -63,19 +63,22 @@ def _guard() -> Sequence[str]:
     """What to put before a program so that it dies with us."""
     if not sys.platform.startswith("linux"):
         return ()
-    if quick := _quick_guard():
-        return quick
+    if setpriv := _setpriv():
+        return (*setpriv, "/bin/sh", "-c", _STILL_OURS, str(os.getpid()))
     if sys.executable:
         return (sys.executable, "-I", "-S", guard.__file__, str(os.getpid()))
     return ()
 
 
+# What ``guard`` does after its request: it comes too late if the parent is gone already.
+_STILL_OURS = 'test "$PPID" = "$0" && exec "$@"'
+
+
 @functools.cache
-def _quick_guard() -> Sequence[str]:
+def _setpriv() -> Sequence[str]:
     """util-linux's ``setpriv``, if it is there and can do it (since 2.33).
 
-    It asks the kernel for what ``guard`` asks, and takes 1 ms of CPU time where an interpreter
-    takes 17. It does not look whether we are gone already: then the end of stdin ends the child.
+    It asks the kernel for what ``guard`` asks, in 1 ms of CPU time where an interpreter takes 17.
     """
     program = shutil.which("setpriv")
     if program is None:

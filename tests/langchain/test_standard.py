@@ -22,18 +22,7 @@ from langchain_rocm import ChatRocm
 from rocm_core.config import Engine
 from tests.langchain.understanding import understanding
 from tests.scripts import authored
-from tests.trained import TRAINED, skip_unless_trained
-
-# The suite's tests that ask for understanding: to call a tool unforced, or with what was said.
-_NEED_UNDERSTANDING = (
-    "test_tool_calling",
-    "test_tool_calling_async",
-    "test_agent_loop",
-    "test_unicode_tool_call_integration",
-    "test_tool_calling_with_no_arguments",
-    "test_bind_runnables_as_tools",
-    "test_structured_few_shot_examples",
-)
+from tests.trained import TRAINED
 
 
 class Claims:
@@ -93,13 +82,7 @@ class TestUnit(Claims, ChatModelUnitTests):
         )
 
 
-@pytest.fixture
-def _if_it_understands(request: pytest.FixtureRequest) -> None:
-    if request.node.originalname in _NEED_UNDERSTANDING:
-        skip_unless_trained()
-
-
-@pytest.mark.usefixtures("_if_it_understands", "real_server")
+@pytest.mark.usefixtures("real_server")
 class Real(Claims, ChatModelIntegrationTests):
     """Against a running server."""
 
@@ -108,6 +91,20 @@ class Real(Claims, ChatModelIntegrationTests):
     @property
     def chat_model_params(self) -> dict[str, Any]:
         return {"model": TRAINED, "engine": self.engine}
+
+    @pytest.mark.xfail(
+        TRAINED == "demo",
+        strict=True,
+        raises=AssertionError,
+        reason="the demo model copies short values beyond ASCII only (see its card); the same test "
+        "passes in TestScripted",
+    )
+    def test_unicode_tool_call_integration(
+        self, model: BaseChatModel, *, tool_choice: str | None = None, force_tool_call: bool = True
+    ) -> None:
+        super().test_unicode_tool_call_integration(
+            model, tool_choice=tool_choice, force_tool_call=force_tool_call
+        )
 
 
 @pytest.fixture(scope="class")
