@@ -21,10 +21,10 @@ class RocmEmbeddings(ServedOptions, Embeddings):
         embeddings = RocmEmbeddings(model="path/to/bge-m3-Q8_0.gguf")
         embeddings.embed_query("What is a kernel?")
 
-    Load options are those of ``rocm_core.LoadConfig``; ``ubatch_size`` (2048) is the longest text
-    in tokens. Texts are sent as they are (never as
-    token ids of some other tokenizer), several per request. The server is a second one beside
-    that of a chat model, and starts at first use.
+    Load options are those of ``rocm_core.LoadConfig``; ``ubatch_size`` is the longest text, in
+    tokens (default: the model's context, at most 8192). Texts are sent as they are, never as token
+    ids of some other tokenizer, several per request. The server is a second one beside that of a
+    chat model, and starts at first use.
 
     Raises:
         langchain_rocm.errors.ContextOverflow: a text is longer than the model reads at once;

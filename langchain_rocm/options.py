@@ -25,7 +25,6 @@ API_KEY_VARIABLE = "LLAMA_ROCM_API_KEY"
 # Errors of a request that no slot has taken yet: it may be sent again.
 _RETRYABLE = (ServerBusy, ServerLoading, ServerUnreachable)
 _LONGEST_PAUSE = 8.0
-_READ_AT_ONCE = 2048
 # Options that say how to reach the server, not what it answers.
 _NOT_IDENTIFYING = frozenset(
     {"api_key", "headers", "ca_file", "client_cert", "client_key", "verify_tls"}
@@ -47,12 +46,7 @@ class ServedOptions(RocmOptions):
     """Options of everything here that a server stands behind."""
 
     def changed_config(self, **options: Any) -> LoadConfig:
-        """The load options of a server in another mode.
-
-        It reads texts in one piece, and llama-server's own 512 tokens would refuse a page.
-        """
-        if self.ubatch_size is None and not self.is_remote:
-            options["ubatch_size"] = _READ_AT_ONCE
+        """The load options of a server in another mode."""
         return override(self.load_options(), options)
 
 

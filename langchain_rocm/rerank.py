@@ -26,8 +26,9 @@ class RocmRerank(ServedOptions, BaseDocumentCompressor):
         )
 
     Each document is returned with its score as ``metadata["relevance_score"]``, best first.
-    Load options are those of ``rocm_core.LoadConfig``; ``ubatch_size`` (2048) is the longest pair
-    of query and document in tokens. The server starts at first use.
+    Load options are those of ``rocm_core.LoadConfig``; ``ubatch_size`` is the longest pair of query
+    and document in tokens (default: the model's context, at most 8192). The server starts at first
+    use.
     """
 
     top_n: int | None = Field(default=3, ge=1)

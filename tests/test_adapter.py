@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from rocm_core import GenerateConfig, LoadConfig, RemoteConfig
 from rocm_core.adapter import GenerationOptions
+from tests.reciter import RECITER
 
 # Set by the kind of adapter, not by its user; variables may be secret, and frameworks trace.
 _OF_THE_KIND = {"embeddings", "pooling", "rerank", "model_name", "environment"}
@@ -96,7 +97,7 @@ def test_a_key_is_neither_shown_nor_copied_into_errors() -> None:
 
 
 def test_a_pickled_copy_opens_a_share_of_its_own() -> None:
-    options = GenerationOptions(model="demo", engine="embedded")
+    options = GenerationOptions(model=RECITER, engine="embedded")
     assert "Hello!" in "".join(
         e.text for e in options.text_model.completion_events("x", GenerateConfig(max_tokens=2))
     )

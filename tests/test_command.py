@@ -12,6 +12,7 @@ from rocm_core.errors import ConfigError
 from rocm_core.refs import ModelRef, resolve_ref
 from rocm_core.server.command import Address, arguments, environment
 from rocm_core.server.embedded import FLAGS
+from tests.reciter import RECITER
 
 SOCKET = Address(socket=Path("/run/x/s.sock"))
 REMOTE_FILE = ModelRef("hf", "org/repo:Q4_K_M", "repo")
@@ -66,14 +67,16 @@ def test_a_tiny_model_gets_one_thread_and_a_large_one_every_core(tmp_path: Path)
 
 @pytest.mark.parametrize("mode", ["embeddings", "rerank"])
 def test_an_input_to_embed_or_rank_may_fill_the_context(mode: str) -> None:
-    demo, on = resolve_ref("demo"), cast(Any, {mode: True})
-    assert value(flags_of(demo, **on), "-ub") == "8192"
-    assert value(flags_of(demo, **on), "-b") == "8192"
-    assert value(flags_of(demo, **on, context_len=1024), "-ub") == "1024"
-    assert value(flags_of(demo, **on, context_len=1024, batch_size=4096), "-b") == "4096"
-    assert value(flags_of(demo, **on, ubatch_size=256), "-ub") == "256"
-    assert "-ub" not in flags_of(demo, **on, context_len=256)
-    assert "-ub" not in flags_of(demo)
+    ref, on = resolve_ref(RECITER), cast(Any, {mode: True})
+    assert value(flags_of(ref, **on), "-ub") == "8192"
+    assert value(flags_of(ref, **on), "-b") == "8192"
+    assert value(flags_of(ref, **on, context_len=1024), "-ub") == "1024"
+    assert value(flags_of(ref, **on, context_len=1024, batch_size=4096), "-b") == "4096"
+    assert value(flags_of(ref, **on, ubatch_size=256), "-ub") == "256"
+    assert "-ub" not in flags_of(ref, **on, context_len=256)
+    assert "-ub" not in flags_of(ref)
+    # Unknown before it is downloaded.
+    assert value(flags_of(ModelRef("hf", "org/repo", "repo"), **on), "-ub") == "2048"
 
 
 def test_typed_options_become_flags() -> None:

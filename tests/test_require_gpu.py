@@ -70,7 +70,7 @@ def test_required_and_not_used_raises_with_the_remedy(engine: Engine) -> None:
 
 @pytest.mark.usefixtures("card")
 def test_asked_for_by_the_backend_warns(engine: Engine, started: Any) -> None:
-    with pytest.warns(RuntimeWarning, match="demo runs on the CPU: no layer is on a GPU"):
+    with pytest.warns(RuntimeWarning, match="reciter runs on the CPU: no layer is on a GPU"):
         assert started(engine=engine, backend="rocm").is_running
 
 

@@ -73,7 +73,10 @@ class Tool:
                 while value in arguments.values() and kind != "boolean":
                     value = make_value(pools, kind)
                 arguments[name] = value
-                text = text.replace(mark, in_words(pools, name, value))
+                words = in_words(pools, name, value)
+                if isinstance(value, str) and f'"{mark}"' not in text and pools.chance(0.08):
+                    words = pools.choice("'{}'", '"{}"').format(words)
+                text = text.replace(mark, words)
         return text, arguments
 
 

@@ -25,7 +25,7 @@ MIX: tuple[tuple[float, Draw], ...] = (
     (4, tools.chain),
     (1, tools.hand_over),
     (6, tools.no_fit),
-    (2, tools.forced),
+    (5, tools.forced),
     (6, structured.asked),
     (2, structured.forced),
     (3, thinking.draw),

@@ -131,13 +131,14 @@ class Pools:
         draw = rng.random()
         if draw < 0.35:
             first, last = rng.choice(((0x4E00, 0x9FA5), (0xAC00, 0xD7A3)))
-            return "".join(chr(rng.randint(first, last)) for _ in range(rng.choice((1, 2, 2, 3))))
+            length = rng.choice((1, 2, 2, 3, 4, 5))
+            return "".join(chr(rng.randint(first, last)) for _ in range(length))
         script = rng.choice(_SCRIPTS)
         if script is _SCRIPTS[-1]:
             word = self._blend("x" if self.chance(0.3) else "X")
             place = rng.randrange(len(word))
             return word[:place] + rng.choice(script) + word[place + self.chance(0.6) :]
-        length = rng.choice((2, 2, 3)) if ord(script[0]) > 0x3000 else rng.randrange(3, 9)
+        length = rng.choice((2, 2, 3, 4, 6, 8)) if ord(script[0]) > 0x3000 else rng.randrange(3, 9)
         word = "".join(rng.choice(script) for _ in range(length))
         return word.capitalize() if self.chance(0.6) else word
 

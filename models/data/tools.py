@@ -302,28 +302,33 @@ def forced(pools: Pools) -> Sample:
     """A call is required although words came first, or nothing fits: only the call is learned."""
     tool = _tool(pools)
     text, arguments = _task(pools, tool)
-    if pools.chance(0.4):
+    draw = pools.rng.random()
+    if draw < 0.6:
         topic = pools.phrase()
         text = pools.choice(
             "Tell me about {}", "Tell me a joke about {}", "What about {}?", "{}", "Write about {}"
         ).format(topic)
-        numbers = ("integer", "number")
-        arguments = {
-            n: 0 if k in numbers else k == "x" if k == "boolean" else topic
-            for n, k in tool.arguments.items()
-        }
-        for name, choices in tool.schema()["function"]["parameters"]["properties"].items():
-            if "enum" in choices:
-                arguments[name] = choices["enum"][0]
+        if draw < 0.3:
+            text = topic = small_talk.phrase(pools)[0]
+        arguments = _whatever(tool, topic)
     from models.chat_format import tool_call  # here, for chat_format knows nothing of samples
 
-    words = pools.choice("", "", NO_TOOL + "\n", small_talk.HELLO + "\n", small_talk.BEYOND + "\n")
+    words = pools.choice("", "", NO_TOOL, small_talk.HELLO, small_talk.BEYOND)
     body = tool_call(tool.name, arguments)
-    pieces = [
-        (words, False),
-        ("<tool_call>", bool(words) and pools.chance(0.15)),
-        (body.removeprefix("<tool_call>"), True),
-    ]
+    # Where the server does not let the answer end, the call is the next best: learned, but less
+    # often than the end itself.
+    opening = ("\n<tool_call>" if words else "<tool_call>", bool(words) and pools.chance(0.25))
+    pieces = [(words, False), opening, (body.removeprefix("<tool_call>"), True)]
     messages = [user(text), {"role": "assistant", "pieces": pieces}]
     offered = _offer(pools, [tool], pools.rng.choice((0, 0, 0, 1)))
     return Sample("required call", messages, offered, thinking=pools.chance(0.7))
+
+
+def _whatever(tool: Tool, topic: str) -> Arguments:
+    """Arguments for a call that nobody asked for."""
+    chosen: Arguments = {}
+    properties = tool.schema()["function"]["parameters"]["properties"]
+    for name, kind in tool.arguments.items():
+        usual = {"integer": 0, "number": 0, "boolean": False}.get(kind, topic)
+        chosen[name] = properties[name].get("enum", [usual])[0]
+    return chosen

@@ -21,7 +21,7 @@ _TINY_MODEL_BYTES = 64 * 1024 * 1024
 # llama-server's flag for "all layers" that every build understands.
 _ALL_LAYERS = "999"
 # llama-server's own physical batch, and the longest one to ask for on our own (it costs memory).
-_DEFAULT_UBATCH, _LONGEST_INPUT = 512, 8192
+_DEFAULT_UBATCH, _LONGEST_INPUT, _PAGE = 512, 8192, 2048
 # Each request holds one of llama-server's HTTP threads until its last byte is taken, and one that
 # finds none waits for that, however many slots are free. By itself it has as many as slots and
 # four; it adds further ones (cpp-httplib ``ThreadPool::enqueue``), but takes a thread that was
@@ -88,9 +88,11 @@ def _context(config: LoadConfig) -> list[str]:
 def _with_whole_inputs(ref: ModelRef, config: LoadConfig) -> LoadConfig:
     # An input to embed or to rank has to fit one physical batch (llama-server: "input is too
     # large to process"), whose default is shorter than the context of most such models.
-    if config.ubatch_size or ref.kind != "file" or not (config.embeddings or config.rerank):
+    if config.ubatch_size or not (config.embeddings or config.rerank):
         return config
-    length = min(config.context_len or read_gguf(ref.value).context_length or 0, _LONGEST_INPUT)
+    # What is still to be downloaded cannot be asked: a page is meant to fit.
+    known = read_gguf(ref.value).context_length or 0 if ref.kind == "file" else _PAGE
+    length = min(config.context_len or known, _LONGEST_INPUT)
     if length <= _DEFAULT_UBATCH:
         return config
     return replace(config, ubatch_size=length, batch_size=max(length, config.batch_size or 0))

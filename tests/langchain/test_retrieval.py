@@ -125,7 +125,7 @@ def test_vectors_as_the_model_makes_them(engine: Engine) -> None:
 
 
 def test_a_text_that_is_too_long(embeddings: RocmEmbeddings) -> None:
-    with pytest.raises(ContextOverflowError, match=r"602 tokens.*holds 512") as caught:
+    with pytest.raises(ContextOverflowError, match=r"602 tokens.*reads 512 at once") as caught:
         embeddings.embed_query("word " * 600)
     assert isinstance(caught.value, errors.ContextOverflow)
     assert (caught.value.n_prompt_tokens, caught.value.n_ctx) == (602, 512)

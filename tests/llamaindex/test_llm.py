@@ -217,7 +217,7 @@ def test_metadata_before_the_start() -> None:
     assert metadata.num_output == 256
     assert metadata.is_chat_model
     assert metadata.is_function_calling_model  # its template knows tools
-    assert metadata.model_name == "reciter"
+    assert metadata.model_name == RECITER  # the server has not told its own yet
     assert RocmLLM(model=RECITER, context_len=2048).metadata.context_window == 2048
     assert RocmLLM(model=RECITER, context_len=10**6).metadata.context_window == CONTEXT
     assert RocmLLM(model=RECITER, max_tokens=99).metadata.num_output == 99
