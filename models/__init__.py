@@ -9,7 +9,6 @@
     export        weights → GGUF (Q8_0)
     engine, evaluate   how good it is, on llama.cpp itself
 
-``python -m models`` runs all of it and writes to ``models/out``. The model is not good enough to
-ship yet (see its evaluation); ``"demo"`` is still one written by hand, that of ``tests.reciter``.
-``minilm`` makes an embedding model for the tests.
+``python -m models`` runs all of it and writes to ``models/out``; with ``--install`` the model
+becomes ``"demo"``.  ``minilm`` and ``vision`` make embedding, reranking and image models for tests.
 """

@@ -69,6 +69,9 @@ def _describe(writer: gguf.GGUFWriter) -> None:
     writer.add_languages(["en"])
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    writer.add_sampling_temp(
+        0.0
+    )  # unless a request says otherwise: the likeliest answer is the best
     writer.add_chat_template(TEMPLATE.read_text(encoding="utf-8"))
 
 

@@ -34,8 +34,7 @@ class Plan:
             embedding.
         protected: the first part of the training, in which what starts out with a purpose stays.
         warmup: steps until the rate is reached.
-        decay: the last part of the steps, in which the rate falls.
-        polish: further steps, with a rate that starts at ``again`` of the highest and falls.
+        decay: the last part of the training, in which the rate falls.
     """
 
     steps: int = 5000
@@ -47,19 +46,14 @@ class Plan:
     protected: float = 0.25
     warmup: int = 60
     decay: float = 0.6
-    polish: int = 1000
-    again: float = 0.3
     save_every: int = 100
     threads: int = 2
 
 
 def rate_at(plan: Plan, step: int) -> float:
-    """The share of the learning rate: up, level, straight down; and down once more."""
+    """The share of the learning rate: up, level, then straight down to a fiftieth."""
     if step < plan.warmup:
         return (step + 1) / plan.warmup
-    if step >= plan.steps:
-        done = (step - plan.steps) / plan.polish
-        return max(0.005, plan.again * min(1 - done, (step - plan.steps + 1) / plan.warmup))
     falling = int(plan.steps * (1 - plan.decay))
     if step < falling:
         return 1.0
@@ -164,8 +158,8 @@ def train(folder: Path, plan: Plan) -> Network:
         for stepper, kept in zip(steppers, state["steppers"], strict=True):
             stepper.load_state_dict(kept)
         first = state["step"]
-    if first < plan.steps + plan.polish:
-        batches = dataset.batches(text, plan.seed, plan.steps + plan.polish, plan.tokens)
+    if first < plan.steps:
+        batches = dataset.batches(text, plan.seed, plan.steps, plan.tokens)
         _run(network, steppers, plan, first, batches=batches, checkpoint=checkpoint)
     return network
 
@@ -181,8 +175,8 @@ def _run(
 ) -> None:
     network.train()
     start = [(weight, where, weight.detach()[where].clone()) for weight, where in copying(network)]
-    begun, mean, last = time.monotonic(), 0.0, plan.steps + plan.polish
-    for step in range(first, last):
+    begun, mean = time.monotonic(), 0.0
+    for step in range(first, plan.steps):
         loss = step_once(network, batches[step], steppers, rate_at(plan, step))
         if step < plan.protected * plan.steps:
             for weight, where, value in start:
@@ -190,6 +184,6 @@ def _run(
         mean = loss if step == first else 0.98 * mean + 0.02 * loss
         if (step + 1) % 25 == 0:
             minutes = (time.monotonic() - begun) / 60
-            print(f"step {step + 1}/{last}  loss {mean:.3f}  {minutes:.1f} min", flush=True)
-        if (step + 1) % plan.save_every == 0 or step + 1 == last:
+            print(f"step {step + 1}/{plan.steps}  loss {mean:.3f}  {minutes:.1f} min", flush=True)
+        if (step + 1) % plan.save_every == 0 or step + 1 == plan.steps:
             save(checkpoint, network, steppers, step + 1)
