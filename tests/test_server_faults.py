@@ -36,9 +36,8 @@ def wrapper(engine: Engine, tmp_path: Path, before: str) -> Path:
     """The real engine as a script that does something else first."""
     command = " ".join(find_engine(engine).argv)
     program = tmp_path / "llama-server"
-    helping = f"[ $1 = --help ] && exec {find_engine('binary').argv[0]} --help\n"
-    if engine == "embedded":
-        helping = "[ $1 = --help ] && echo '--model --jinja --metrics --no-ui' && exit\n"
+    flags = f"exec {command} --help" if engine == "binary" else "echo --jinja --metrics && exit"
+    helping = f"[ $1 = --help ] && {flags}\n"
     program.write_text(f'#!/bin/sh\n{helping}{before}\nexec {command} "$@"\n')
     program.chmod(0o755)
     return program
