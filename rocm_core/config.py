@@ -67,6 +67,8 @@ class GenerateConfig:
         stop_token_ids: token ids that end the answer.
         grammar: GBNF text; excludes ``json_schema``.
         id_slot: the slot to use, for a prompt that should stay in its cache; -1 for any.
+        timeout: seconds this answer may take in all, instead of the model's ``Timeouts.total``;
+            not sent.
         extra: any further request field of llama-server, sent as it is.
     """
 
@@ -105,6 +107,7 @@ class GenerateConfig:
     n_keep: int | None = None
     id_slot: int | None = None
     cache_prompt: bool | None = None
+    timeout: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -330,3 +333,7 @@ class Timeouts:
     first_token: float | None = 600.0
     idle: float | None = 75.0
     total: float | None = None
+
+    def of(self, config: GenerateConfig) -> Timeouts:
+        """These limits, with the one that a call brings."""
+        return self if config.timeout is None else replace(self, total=config.timeout)

@@ -331,7 +331,8 @@ class TextModel:
                 asked = mine.enter_context(connection.seated(question))
                 if isinstance(asked, Chat) and connection.chat_dialect == "native":
                     asked = asked.completion(connection.client.call(asked.template()))
-                stream = connection.client.stream(connection.call(asked), self._timeouts)
+                limits = self._timeouts.of(question.config)
+                stream = connection.client.stream(connection.call(asked), limits)
                 mine.enter_context(contextlib.closing(stream))
                 first = list(itertools.islice(stream, 1))
                 held.enter_context(mine.pop_all())
@@ -372,7 +373,8 @@ class TextModel:
                 asked = mine.enter_context(connection.seated(question))
                 if isinstance(asked, Chat) and connection.chat_dialect == "native":
                     asked = asked.completion(await connection.aclient.call(asked.template()))
-                stream = connection.aclient.stream(connection.call(asked), self._timeouts)
+                limits = self._timeouts.of(question.config)
+                stream = connection.aclient.stream(connection.call(asked), limits)
                 await mine.enter_async_context(contextlib.aclosing(stream))
                 event = await anext(stream, None)
                 first = [] if event is None else [event]

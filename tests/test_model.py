@@ -211,6 +211,14 @@ def test_a_total_limit_ends_a_long_answer_and_frees_the_slot(engine: Engine) -> 
         assert_freed(model, 1)
 
 
+def test_a_call_may_have_a_limit_of_its_own(engine: Engine, model: TextModel) -> None:
+    with pytest.raises(RequestTimeout, match="timeout=") as caught:
+        for _ in range(50):
+            list(model.generate("x", **LONG, timeout=0.2))
+    assert caught.value.phase == "total"
+    assert text(list(model.generate("x", max_tokens=3))) == "Hello! I am"
+
+
 def test_a_server_killed_between_requests_is_replaced(engine: Engine) -> None:
     with load_model(RECITER, engine=engine, context_len=832) as model:
         model.load()

@@ -233,7 +233,7 @@ class Deadline:
         """Raises ``RequestTimeout`` once the limit has passed."""
         if self._end is not None and time.monotonic() > self._end:
             raise RequestTimeout(
-                f"the answer took longer than {self.limits.total} s (timeouts.total)",
+                f"the answer took longer than {self.limits.total} s (timeout=, timeouts.total)",
                 phase="total",
             )
 

@@ -67,6 +67,14 @@ def test_the_real_servers_take_every_sampler(chat: ChatRocm) -> None:
     assert answer.text == ANSWER
 
 
+async def test_a_call_may_have_a_time_limit_of_its_own(endless: ChatRocm) -> None:
+    with pytest.raises(errors.RequestTimeout):
+        [endless.invoke("Hi", timeout=0.1) for _ in range(50)]
+    with pytest.raises(errors.RequestTimeout):
+        [await endless.ainvoke("Hi", timeout=0.1) for _ in range(50)]
+    assert endless.invoke("Hi", max_tokens=3).text
+
+
 def test_usage_is_always_asked_for(server: FakeServer) -> None:
     ChatRocm(base_url=server.url).invoke("Hi")
     assert sent(server)[0]["stream"] is True
