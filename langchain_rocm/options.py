@@ -29,7 +29,7 @@ _LONGEST_PAUSE = 8.0
 _NOT_IDENTIFYING = frozenset(
     {"api_key", "headers", "ca_file", "client_cert", "client_key", "verify_tls"}
     | {"timeout", "connect_timeout", "first_token_timeout", "idle_timeout", "queue_timeout"}
-    | {"max_in_flight", "max_queue", "stall_timeout", "port"}
+    | {"max_in_flight", "max_queue", "stall_timeout", "port", "coalesce"}
 )
 _IDENTIFYING = {
     name: field.get_default(call_default_factory=True)

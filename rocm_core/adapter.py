@@ -288,6 +288,7 @@ class GenerationOptions(RocmOptions):
     n_keep: int | None = None
     id_slot: int | None = None
     cache_prompt: bool | None = None
+    coalesce: bool = False
 
     def generate_config(self, options: Mapping[str, Any]) -> tuple[GenerateConfig, dict[str, Any]]:
         """The options of this instance with those of one call over them.

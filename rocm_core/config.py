@@ -69,6 +69,8 @@ class GenerateConfig:
         id_slot: the slot to use, for a prompt that should stay in its cache; -1 for any.
         timeout: seconds this answer may take in all, instead of the model's ``Timeouts.total``;
             not sent.
+        coalesce: one event for all pieces that arrived while the consumer was busy; not sent.
+            Off with ``stop_token_ids``, which need every token.
         extra: any further request field of llama-server, sent as it is.
     """
 
@@ -108,6 +110,7 @@ class GenerateConfig:
     id_slot: int | None = None
     cache_prompt: bool | None = None
     timeout: float | None = None
+    coalesce: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

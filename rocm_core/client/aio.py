@@ -95,7 +95,7 @@ class AsyncClient(ClientSettings):
         self, call: StreamCall, timeouts: Timeouts | None = None
     ) -> AsyncGenerator[StreamEvent, None]:
         """Send one request and yield its events; errors as in ``Client.stream``."""
-        decoder = StreamDecoder()
+        decoder = StreamDecoder(coalesce=call.coalesce)
         deadline = Deadline(timeouts or self.timeouts)
         async with _Diagnosed(self._diagnose):
             with self._wire(scoped=True) as wire:

@@ -34,10 +34,14 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class StreamCall:
-    """One request whose answer is a generation stream."""
+    """One request whose answer is a generation stream.
+
+    ``coalesce``: hand on what one read brings as one event.
+    """
 
     path: str
     body: dict[str, Any]
+    coalesce: bool = False
 
 
 def _json(content: bytes) -> Any:
@@ -241,10 +245,16 @@ def _generation(config: GenerateConfig, max_tokens_field: str) -> dict[str, Any]
     return body
 
 
+def _stream(path: str, body: dict[str, Any], config: GenerateConfig) -> StreamCall:
+    # A stop id in the middle of a piece could not be told; n answers must not be mixed.
+    plain = not config.stop_token_ids and body.get("n", 1) == 1
+    return StreamCall(path, body, coalesce=config.coalesce and plain)
+
+
 def completion(prompt: str | Sequence[int], config: GenerateConfig) -> StreamCall:
     """``POST /completion``, the native dialect: its stream carries token ids."""
     prompt = prompt if isinstance(prompt, str) else list(prompt)
-    return StreamCall("/completion", {"prompt": prompt, **_generation(config, "n_predict")})
+    return _stream("/completion", {"prompt": prompt, **_generation(config, "n_predict")}, config)
 
 
 def infill(prefix: str, suffix: str, config: GenerateConfig) -> StreamCall:
@@ -254,7 +264,7 @@ def infill(prefix: str, suffix: str, config: GenerateConfig) -> StreamCall:
     ``{"filename": …, "text": …}``.
     """
     body = {"input_prefix": prefix, "input_suffix": suffix}
-    return StreamCall("/infill", {**body, **_generation(config, "n_predict")})
+    return _stream("/infill", {**body, **_generation(config, "n_predict")}, config)
 
 
 def text_completion(
@@ -263,7 +273,7 @@ def text_completion(
     """``POST /v1/completions``, the OpenAI dialect."""
     prompt = prompt if isinstance(prompt, str) else list(prompt)
     body = {"prompt": prompt, **_generation(config, "max_tokens")}
-    return StreamCall("/v1/completions", _openai(body, model))
+    return _stream("/v1/completions", _openai(body, model), config)
 
 
 def chat(
@@ -278,7 +288,7 @@ def chat(
         # The chat dialect carries token ids in its logprobs only.
         body.update(logprobs=True, top_logprobs=1)
     body.update((k, v) for k, v in fields.items() if v is not None)
-    return StreamCall("/v1/chat/completions", _openai(body, model))
+    return _stream("/v1/chat/completions", _openai(body, model), config)
 
 
 def _openai(body: dict[str, Any], model: str | None) -> dict[str, Any]:

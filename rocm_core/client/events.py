@@ -20,6 +20,7 @@ from typing import Any
 
 import orjson
 
+from rocm_core.client.coalesce import coalesced
 from rocm_core.client.failures import error_from_body, shown
 from rocm_core.client.framing import DONE, Framing
 from rocm_core.errors import ProtocolError, RocmError, StreamInterrupted
@@ -35,9 +36,11 @@ class StreamDecoder:
         ended: the end marker has been seen; what follows it is not read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, coalesce: bool = False) -> None:
+        """``coalesce``: join the pieces of text that one chunk completes."""
         self.ended = False
         self._framing = Framing()
+        self._coalesce = coalesce
 
     def feed(self, chunk: bytes) -> Iterator[StreamEvent]:
         """The events that ``chunk`` completes, one by one: those before a failure come first.
@@ -46,7 +49,8 @@ class StreamDecoder:
             ProtocolError: a payload is not a JSON object of a known shape.
             HTTPStatusError: the server reported an error inside the stream.
         """
-        return self._events(self._framing.feed(chunk))
+        events = self._events(self._framing.feed(chunk))
+        return coalesced(events) if self._coalesce else events
 
     def close(self) -> Iterator[StreamEvent]:
         """The events that the end of the bytes completes.

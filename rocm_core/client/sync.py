@@ -85,7 +85,7 @@ class Client(ClientSettings):
         Raises:
             ClientError: any class below it; ``StreamInterrupted`` if the end marker is missing.
         """
-        decoder = StreamDecoder()
+        decoder = StreamDecoder(coalesce=call.coalesce)
         deadline = Deadline(timeouts or self.timeouts)
         with self._diagnosed(), self._open(call, deadline) as response:
             assert isinstance(response.stream, httpx.SyncByteStream)
