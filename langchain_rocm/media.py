@@ -2,6 +2,7 @@
 
     text                              {"type": "text", "text": …}
     image: URL, base64, file:// path  {"type": "image_url", "image_url": {"url": …}}
+      (also as Anthropic writes it: {"type": "image", "source": {…}})
     audio: base64 (wav, mp3)          {"type": "input_audio", "input_audio": {"data", "format"}}
 
 Whether the model can see or hear is said by the server (``modalities`` of ``GET /props``).
@@ -40,6 +41,8 @@ def request_part(part: str | Mapping[str, Any], message: BaseMessage) -> dict[st
         return _image({"url": image} if isinstance(image, str) else dict(image), message)
     if kind == "input_audio" and "input_audio" in part:
         return _audio(dict(part["input_audio"]))
+    if kind == "image" and isinstance(part.get("source"), Mapping):
+        return _image({"url": _source_url(part["source"])}, message)
     if kind in ("image", "audio"):
         return _data_part(part, message)
     raise unknown_part(part, message)
@@ -58,8 +61,17 @@ def _data_part(part: Mapping[str, Any], message: BaseMessage) -> dict[str, Any]:
     raise unknown_part(part, message)
 
 
+def _source_url(source: Mapping[str, Any]) -> Any:
+    """The URL of an image in Anthropic's form, which LangChain's agents pass on as it is."""
+    if source.get("type") == "base64":
+        return f"data:{source.get('media_type', 'image/png')};base64,{source.get('data', '')}"
+    return source.get("url")
+
+
 def _image(image: dict[str, Any], message: BaseMessage) -> dict[str, Any]:
     url = image.get("url")
+    if url is None:
+        raise ConfigError("an image in a message needs its URL, or its data as base64")
     # Tools and models must not be able to have files of this machine read.
     if isinstance(url, str) and url.startswith("file:") and isinstance(message, HumanMessage):
         image = {**image, "url": _data_url(url)}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -16,23 +14,9 @@ from rocm_core.types import Usage
 
 pytest.importorskip("gguf")
 
-import gguf
-
-from models.vision import PATCHES, build
+from models.vision import PATCHES
+from tests.pictures import eyes_for, png
 from tests.reciter import RECITER
-
-
-def png(width: int, height: int, color: tuple[int, int, int]) -> bytes:
-    """A picture of one color (PNG specification, color type 2, no filter)."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        check = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + check
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    rows = zlib.compress((b"\0" + bytes(color) * width) * height)
-    parts = (chunk(b"IHDR", header), chunk(b"IDAT", rows), chunk(b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def asking(text: str, *pictures: bytes) -> list[dict[str, object]]:
@@ -53,11 +37,7 @@ def prompt_tokens(model: TextModel, messages: list[dict[str, object]]) -> int:
 
 @pytest.fixture(scope="module")
 def seeing(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TextModel]:
-    reader = gguf.GGUFReader(RECITER)
-    field = reader.get_field("llama.embedding_length")
-    assert field is not None
-    path = tmp_path_factory.mktemp("vision") / "mmproj.gguf"
-    build(path, field.contents())
+    path = eyes_for(RECITER, tmp_path_factory.mktemp("vision") / "mmproj.gguf")
     with load_model(RECITER, engine=engine, mmproj=path) as model:
         yield model
 

@@ -87,6 +87,11 @@ def test_media_parts() -> None:
                 {"type": "image_url", "image_url": url},
                 {"type": "image", "base64": "AAAA", "mime_type": "image/png"},
                 {"type": "image", "url": "https://example.com/a.png"},
+                {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
+                {
+                    "type": "image",
+                    "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"},
+                },
                 {"type": "input_audio", "input_audio": audio},
                 {"type": "audio", "base64": "AAAA", "mime_type": "audio/wav"},
             ]
@@ -98,6 +103,8 @@ def test_media_parts() -> None:
         {"type": "image_url", "image_url": {"url": url}},
         {"type": "image_url", "image_url": {"url": url}},
         {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+        {"type": "image_url", "image_url": {"url": url}},
         {"type": "input_audio", "input_audio": audio},
         {"type": "input_audio", "input_audio": audio},
     ]

@@ -30,7 +30,8 @@ class Claims:
     """What is claimed; the rest is switched off by the suite's own properties.
 
     A llama-server has one model and answers for it whatever ``model`` a call names: only the
-    scripted server overrides models. Images and audio need a multimodal model, and the internet.
+    scripted server overrides models. Images: ``test_standard_images.py``. Audio and image URLs are
+    fetched from the internet by the suite.
     """
 
     @property
@@ -43,6 +44,10 @@ class Claims:
 
     @property
     def supports_json_mode(self) -> bool:
+        return True
+
+    @property
+    def supports_anthropic_inputs(self) -> bool:
         return True
 
     @property
