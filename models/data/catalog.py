@@ -27,6 +27,7 @@ _WORDS = {
     "symbol": "AMD NVDA AAPL MSFT GOOG TSLA INTC IBM ORCL SAP ABC XYZ QRS",
     "room": "kitchen bedroom bathroom garage office hall cellar garden attic living_room",
     "color": "red blue green yellow white purple orange pink black brown warm_white dark_red",
+    "genre": "horror comedy drama crime romance fantasy history science war western family music",
     "job": "baker doctor driver farmer painter pilot singer teacher nurse cook writer lawyer",
 }
 _LISTS = {kind: words.split() for kind, words in _WORDS.items()}
@@ -37,7 +38,7 @@ class Tool:
     """A tool: its description and, for each argument, the kind of its values.
 
     Attributes:
-        asks: ways to ask for it, with ``{argument}`` marks; the last is for the evaluation.
+        asks: ways to ask for it, with ``{argument}`` marks; training never sees the last.
         with_signature: the description starts with the signature of a Python function.
     """
 
@@ -61,10 +62,13 @@ class Tool:
             function["description"] = f"{self.name}({inside}) -> str\n{self.description}"
         return {"type": "function", "function": function}
 
-    def ask(self, pools: Pools) -> tuple[str, Arguments]:
-        """A request for the tool and the arguments it names, in the order of the signature."""
-        known = self.asks[-1:] if pools.evaluation and len(self.asks) > 2 else self.asks[:-1]
-        text = pools.rng.choice(known or self.asks)
+    def ask(self, pools: Pools, *, unseen: bool = False) -> tuple[str, Arguments]:
+        """A request for the tool and the arguments it names, in the order of the signature.
+
+        Args:
+            unseen: ask in words that training never sees.
+        """
+        text = self.asks[-1] if unseen else pools.rng.choice(self.asks[:-1])
         arguments: Arguments = {}
         for name, kind in self.arguments.items():
             mark = f"{{{name}}}"
@@ -108,6 +112,12 @@ def _expression(pools: Pools) -> str:
     return " ".join(parts)
 
 
+def _host(pools: Pools) -> str:
+    """A machine or a service, such as ``web-03`` or ``redis``."""
+    name = pools.choice("web", "db", "api", "mail", "node", "cache", pools.noun())
+    return f"{name}-{pools.rng.randrange(1, 100):02}" if pools.chance(0.5) else name
+
+
 def make_value(pools: Pools, kind: str) -> Any:
     """A random value of a kind."""
     if kind in _ENUMS:
@@ -120,11 +130,12 @@ def make_value(pools: Pools, kind: str) -> Any:
         "boolean": lambda: pools.chance(0.5),
         "place": pools.city,
         "expression": lambda: _expression(pools),
+        "host": lambda: _host(pools),
         "phone": lambda: " ".join(str(pools.rng.randrange(10, 1000)) for _ in range(3)),
     }
     if kind in makers:
         return makers[kind]()
-    if kind in ("city", "name", "title", "phrase", "noun") and pools.chance(0.1):
+    if kind in ("city", "name", "title", "phrase", "noun", "thing") and pools.chance(0.07):
         return pools.foreign()
     return getattr(pools, kind)()
 
@@ -155,7 +166,7 @@ _SLOTS: tuple[tuple[str, str, str], ...] = (
     ("name", "name person owner user customer", "for {}|of {}|with {}|named {}"),
     ("name", "recipient contact to", "to {}"),
     ("title", "title subject topic label", 'called {}|about {}|titled "{}"|on {}'),
-    ("phrase", "text message content note body", 'saying "{}"|with the text {}|: {}|that says {}'),
+    ("phrase", "text message content note body", 'saying "{}"|with the text {}|that says {}'),
     ("integer", "count amount quantity limit size level", "{} times|with {n} {}|, {n} {}"),
     ("number", "price budget value rate", "for {} dollars|with a {n} of {}|under {} dollars"),
     ("integer", "minutes duration hours days", "for {} {n}|lasting {} {n}"),
@@ -167,7 +178,7 @@ _SLOTS: tuple[tuple[str, str, str], ...] = (
     ("priority", "priority importance", "with {} {n}|, {n} {}"),
     ("boolean", "urgent public private verbose enabled active visible secret", "{}|, {}|and {}"),
     ("foreign", "keyword word term tag", "with the {n} {}|for {}|, {n} {}"),
-    ("phrase", "query question pattern", 'for {}|about {}|matching "{}"'),
+    ("phrase", "query question pattern", 'about {}|matching "{}"|like {}'),
 )
 _NAMED = (
     "with {n} {}",
@@ -204,17 +215,20 @@ def random_tool(pools: Pools) -> Tool:
     """A tool of an action, a thing and up to three arguments, with ways to ask for it."""
     action = pools.rng.choice(_ACTIONS) if pools.chance(0.8) else pools.pseudo()
     thing = pools.noun()
-    chosen = pools.rng.sample(_SLOTS, pools.rng.choice((0, 1, 1, 2, 2, 3)))
+    chosen = pools.rng.sample(_SLOTS, pools.rng.choice((0, 1, 1, 1, 2, 2, 2, 3)))
     arguments: dict[str, str] = {}
     said: list[str] = []
     for kind, names, ways in chosen:
-        name = pools.rng.choice(names.split()) if pools.chance(0.8) else pools.pseudo()
+        name = pools.rng.choice(names.split()) if pools.chance(0.94) else pools.pseudo()
         if name in arguments:
             continue
-        arguments[name] = kind
         odd = name not in names or (kind != "boolean" and pools.chance(0.3))
         way = pools.rng.choice(_NAMED if odd and kind != "boolean" else ways.split("|"))
-        said.append(way.replace("{n}", name.replace("_", " ")).replace("{}", f"{{{name}}}"))
+        way = way.replace("{n}", name.replace("_", " "))
+        if any(way.split()[0] == other.split()[0] != "with" for other in said):
+            continue  # "for Boston for Tina": no telling which is which
+        arguments[name] = kind
+        said.append(way.replace("{}", f"{{{name}}}"))
     pools.rng.shuffle(said)
     article = pools.choice("the", "a", "my", "this")
     text = f"{pools.rng.choice(_PLEASE)}{action} {article} {thing} {' '.join(said)}"

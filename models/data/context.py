@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from models.data.pools import VERBS, Pools
+from models.data.pools import COLORS, JOBS, VERBS, Pools
 from models.data.sample import Message, Sample, says, system, user
 
 UNKNOWN = "The context does not say."
@@ -25,9 +25,6 @@ def relations() -> tuple[tuple[str, str, str, tuple[str, ...]], ...]:
     split = (line.split(" | ") for line in lines)
     return tuple((kind, value, sentence, tuple(asks)) for kind, value, sentence, *asks in split)
 
-
-_JOBS = "baker doctor driver farmer painter pilot singer teacher nurse cook writer lawyer".split()
-_COLORS = "red blue green yellow white black brown purple orange gray".split()
 
 QA_SYSTEM = (
     "You are an expert Q&A system that is trusted around the world.\n"
@@ -65,12 +62,13 @@ def _made_up(pools: Pools, kind: str) -> str:
         "place": pools.city,
         "name": pools.name,
         "title": pools.title,
-        "thing": lambda: pools.phrase() if pools.chance(0.3) else pools.noun(),
-        "phrase": pools.phrase,
-        "item": lambda: f"{pools.pseudo()} {pools.noun()}" if pools.chance(0.3) else pools.noun(),
-        "product": lambda: pools.choice(pools.pseudo(True), pools.pseudo(), f"{pools.pseudo()}-db"),
-        "job": lambda: pools.rng.choice(_JOBS),
-        "color": lambda: pools.rng.choice(_COLORS),
+        "thing": pools.thing,
+        "deed": pools.deed,
+        "item": pools.thing,
+        "product": lambda: pools.choice(pools.pseudo(True), pools.title(), f"{pools.noun()}-db"),
+        "doctor": lambda: f"{pools.choice('Dr.', 'Mr.', 'Mrs.', 'Professor')} {pools.surname()}",
+        "job": lambda: pools.rng.choice(JOBS),
+        "color": lambda: pools.rng.choice(COLORS),
         "number": lambda: str(pools.number()),
         "time": pools.time,
         "date": pools.date,
@@ -91,23 +89,32 @@ class _Fact:
 
 
 def _fact(pools: Pools, subject: str = "", kind: str = "", unlike: str = "") -> _Fact:
-    """A sentence about something, a question, and the value that answers it."""
-    choices = [r for r in relations() if kind in ("", r[0]) and r[2] != unlike]
+    """A sentence about something, a question, and the words that answer it.
+
+    Args:
+        unlike: a sentence's pattern, whose questions this sentence must not answer too.
+    """
+    alike = {q for r in relations() if r[2] == unlike for q in r[3]}
+    choices = [r for r in relations() if kind in ("", r[0]) and not alike.intersection(r[3])]
     subject_kind, value_kind, pattern, questions = pools.rng.choice(choices)
     subject = subject or _made_up(pools, subject_kind)
     value = pools.foreign() if pools.chance(0.06) else _made_up(pools, value_kind)
-    question = pools.rng.choice(questions).replace(_S, subject)
+    asked = pools.rng.choice(questions)
     sentence = pattern.replace(_S, subject).replace(_V, value)
-    return _Fact(pattern, subject, sentence[0].upper() + sentence[1:], question, value)
+    return _Fact(
+        pattern,
+        subject,
+        sentence[0].upper() + sentence[1:],
+        asked.replace(_S, subject).replace(_V, value),
+        subject if _V in asked else value,
+    )
 
 
 def _invented(pools: Pools, like: _Fact | None = None) -> _Fact:
     """A sentence of made-up words about who did what, where or when, and a question about it."""
-    verb = pools.pick(VERBS) if pools.chance(0.5) else pools.pseudo()
-    subject = pools.choice(pools.name(), f"The {pools.phrase()}", pools.pseudo(True))
-    thing = pools.choice(
-        pools.title(), f"the {pools.phrase()}", f"{pools.number()} {pools.noun()}s"
-    )
+    verb = pools.pick(VERBS) if pools.chance(0.8) else pools.pseudo()
+    subject = pools.choice(pools.name(), f"The {pools.thing()}", pools.pseudo(True))
+    thing = pools.choice(pools.title(), f"the {pools.thing()}", f"{pools.number()} {pools.noun()}s")
     if like is not None and pools.chance(0.5):  # half of it is the same: only one is right
         subject = like.subject
     asked, tail = pools.rng.choice(
@@ -167,7 +174,7 @@ def _follow_ups(pools: Pools, facts: list[_Fact], wanted: _Fact) -> list[Message
     """More questions about the same passage, where only one sentence can answer."""
     subjects = [fact.subject for fact in facts]
     left = [fact for fact in facts if fact is not wanted and subjects.count(fact.subject) == 1]
-    asked = pools.rng.sample(left, min(len(left), pools.rng.choice((0, 0, 1, 2, 3))))
+    asked = pools.rng.sample(left, min(len(left), pools.rng.choice((0, 1, 2, 3, 4))))
     return [m for fact in asked for m in (user(fact.question), says(fact.sentence))]
 
 
@@ -186,11 +193,11 @@ def _join(pools: Pools, sentences: list[str]) -> str:
 
 def draw(pools: Pools) -> Sample:
     """A passage, a question and the sentence that answers it."""
-    length = pools.rng.choice((1, 2, 3, 3, 4, 5, 6, 8, 12))
-    passage = _invented_passage if pools.chance(0.4) else _passage
+    length = pools.rng.choice((1, 2, 2, 3, 3, 4, 5, 6, 8))
+    passage = _invented_passage if pools.chance(0.15) else _passage
     facts, wanted = passage(pools, length)
     question, answer, value = wanted.question, wanted.sentence, wanted.value
-    if pools.chance(0.08):
+    if pools.chance(0.06):
         facts = [fact for fact in facts if fact.sentence != answer] or [_fact(pools)]
         answer = value = UNKNOWN
     weights = [p[0] for p in _PROMPTS]

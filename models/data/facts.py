@@ -12,7 +12,7 @@ from models.data.sample import Message, Sample, says, user
 
 @dataclass(frozen=True)
 class Fact:
-    """A topic, the ways to ask for it (the last one only in the evaluation), and the answer."""
+    """A topic, the ways to ask for it (training never sees the last), and the answer."""
 
     topic: str
     questions: tuple[str, ...]
@@ -88,15 +88,23 @@ def thought(fact: Fact) -> str:
     return f"The question is about {fact.topic}. I know that."
 
 
+def new_wording(pools: Pools) -> Sample:
+    """A question in words that training never sees."""
+    fact = pools.rng.choice(all_facts())
+    messages = [user(vary(pools, fact.questions[-1])), says(fact.answer)]
+    return Sample("facts, words never seen", messages, thinking=False)
+
+
 def draw(pools: Pools) -> Sample:
     """A question and its answer, now and then after another one."""
     fact = pools.rng.choice(all_facts())
-    asked = fact.questions[-1] if pools.evaluation else pools.rng.choice(fact.questions[:-1])
+    asked = pools.rng.choice(fact.questions[:-1])
     messages: list[Message] = []
-    if pools.chance(0.1):
+    for _ in range(0 if pools.evaluation else pools.rng.choice((0, 0, 0, 1, 2))):
         other = pools.rng.choice(all_facts())
-        messages = [user(vary(pools, other.questions[0])), says(other.answer, learn=False)]
+        said = vary(pools, pools.rng.choice(other.questions[:-1]))
+        messages += [user(said), says(other.answer)]
     thinking = pools.chance(0.5)
     messages.append(user(vary(pools, asked)))
     messages.append(says(fact.answer, thought(fact) if thinking else ""))
-    return Sample("facts", messages, thinking=thinking)
+    return Sample("facts, known questions", messages, thinking=thinking)

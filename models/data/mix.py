@@ -21,13 +21,13 @@ MIX: tuple[tuple[float, Draw], ...] = (
     (16, context.draw),
     (18, tools.one_call),
     (3, tools.after_result),
-    (4, tools.parallel),
+    (5, tools.parallel),
     (4, tools.chain),
     (1, tools.hand_over),
     (6, tools.no_fit),
     (5, tools.forced),
-    (6, structured.asked),
-    (2, structured.forced),
+    (8, structured.asked),
+    (3, structured.forced),
     (3, thinking.draw),
     (3, react.draw),
 )
@@ -35,12 +35,15 @@ MIX: tuple[tuple[float, Draw], ...] = (
 
 EVALUATED: tuple[tuple[Draw, int], ...] = (
     (facts.draw, 1),
+    (facts.new_wording, 1),
     (small_talk.talk, 1),
+    (small_talk.new_wording, 1),
     (small_talk.too_hard, 1),
     (small_talk.memory, 1),
     (small_talk.obey, 1),
     (context.draw, 1),
     (lambda p: tools.one_call(p, 0), 6),
+    (tools.new_wording, 1),
     (lambda p: tools.one_call(p, 1), 2),
     (lambda p: tools.one_call(p, p.rng.choice((2, 3, 4))), 2),
     (tools.after_result, 1),
@@ -64,7 +67,11 @@ def training(seed: int) -> Iterator[Sample]:
 
 
 def held_out(count: int, seed: int = 987) -> list[Sample]:
-    """``count`` prompts for each skill, of words and wordings that training never sees."""
+    """``count`` prompts for each skill.
+
+    Names, values and other words of lists are never drawn in training. Wordings are, except in
+    the skills that say "words never seen".
+    """
     pools = Pools(random.Random(seed), evaluation=True)
     by_skill: dict[str, list[Sample]] = {}
     for draw, times in EVALUATED:

@@ -22,13 +22,24 @@ Alice Bob Carol David Emma Frank Grace Henry Irene Jack Karen Leo Maria Nina Osc
 Rosa Sam Tina Uma Victor Wendy Xavier Yara Zoe Anna Ben Clara Daniel Elena Felix Hannah Ivan Julia
 Kevin Laura Mark Nora Oliver Peter Rachel Simon Tom Vera Walter Yusuf Amir Bella Diego Fatima Hugo
 Ines Jonas Kenji Lena Mateo Nadia Olga Pablo Rita Sven Tara Viktor Aisha Bruno Chloe Dmitri Eva
-Farid Greta Hiro Isla Jana Kofi Lars Mina Noah Omar Priya Ravi Sara Theo Ursula Wei Ying Zara
+Farid Greta Hiro Isla Jana Kofi Lars Mina Noah Omar Priya Ravi Sara Theo Ursula Wei Ying Zara Adam
+Agnes Albert Alex Alma Andrea Arthur Audrey Beatrice Boris Brian Caleb Cecil Charlotte Claire Dana
+Derek Diana Doris Edgar Edith Edward Ella Eric Esther Ethan Fiona Fred Gina Gloria Gordon Grant
+Harold Harriet Helen Howard Ingrid Isaac Jacob James Jane Jason Jean Joan John Joseph Judith Karl
+Katherine Kim Lara Laura Linda Louis Lucy Luke Lydia Margaret Martin Mary Michael Miriam Naomi
+Nathan Neil Nick Norman Otto Patrick Paul Pedro Philip Rebecca Richard Robert Roger Ruth Samuel
+Sandra Stella Stephen Susan Sylvia Thomas Timothy Tony Vincent Violet Wilma William Winston
 """.split()
 
 SURNAMES = """
 Smith Jones Brown Miller Davis Garcia Wilson Moore Taylor Clark Lewis Walker Young King Wright
 Scott Green Baker Adams Nelson Hill Campbell Mitchell Carter Roberts Turner Parker Evans Collins
 Meyer Schmidt Rossi Silva Tanaka Kim Chen Patel Novak Larsen Dubois Costa Ito Haddad Okafor
+Anderson Bailey Barnes Bell Bennett Brooks Butler Coleman Cook Cooper Cox Cruz Diaz Edwards Fisher
+Fleming Ford Foster Gray Griffin Hamilton Harris Hawkins Hayes Hughes Hunt Jackson Jenkins Johnson
+Kelly Lindgren Long Lopez Marshall Martin Mason Morgan Murphy Olsen Owens Palmer Perry Peters Price
+Reed Reyes Rivera Rogers Russell Sanders Shaw Simmons Stewart Stone Sullivan Turing Wagner Wallace
+Watson Weber West White Wood
 """.split()
 
 CITIES = """
@@ -37,6 +48,16 @@ Tokyo Osaka Seoul Delhi Mumbai Sydney Perth Toronto Boston Chicago Denver Seattl
 Lima Bogota Quito Geneva Zurich Munich Hamburg Lyon Milan Naples Porto Krakow Riga Helsinki
 New_York San_Francisco Los_Angeles Cape_Town Hong_Kong Rio_de_Janeiro Mexico_City Buenos_Aires
 New_Delhi Salt_Lake_City St_Petersburg New_Orleans Las_Vegas Kuala_Lumpur Tel_Aviv New_York_City
+Accra Adelaide Algiers Amsterdam Ankara Atlanta Auckland Baltimore Bangkok Barcelona Basel Beijing
+Beirut Belfast Belgrade Bergen Bern Bilbao Birmingham Bologna Bordeaux Bremen Bristol Brussels
+Bucharest Budapest Calgary Cambridge Canberra Cardiff Casablanca Cleveland Cologne Copenhagen Dallas
+Detroit Dresden Dubai Edinburgh Florence Frankfurt Genoa Glasgow Granada Graz Hanoi Havana Houston
+Istanbul Jakarta Kyoto Leeds Leipzig Liverpool Lusaka Manchester Manila Marseille Melbourne Memphis
+Montreal Moscow Nashville Nice Oakland Omaha Orlando Ottawa Oxford Palermo Philadelphia Phoenix
+Pittsburgh Portland Rotterdam Santiago Seville Shanghai Singapore Sofia Split Stockholm Tampa Tunis
+Turin Utrecht Valencia Vancouver Venice Vilnius Wellington Winnipeg Zagreb
+El_Paso Baton_Rouge Long_Beach San_Diego San_Jose Santa_Fe Fort_Worth Porto_Alegre Addis_Ababa
+Ho_Chi_Minh_City Port_Louis Den_Haag Abu_Dhabi Saint_Paul Kansas_City Quebec_City
 """.split()
 
 NOUNS = """
@@ -45,17 +66,42 @@ hill hotel house island jacket key lake lamp letter library map market mirror mu
 office paper park pencil phone piano picture river road rocket school shirt shop snow song spoon
 star station stone story street summer table theater ticket tower train tree truck valley village
 wall watch water window winter wolf camera bridge castle cloud coffee dinner dragon flower guitar
+airport album animal answer arrow artist ball bank basket battery beach bear bed bell bench bicycle
+bird blanket boat bottle box bread brush bus butter button cabin cable cake camp candle card carpet
+cat cellar chain cheese church circle circus classroom coast compass computer concert cookie corner
+cottage cousin cow crown curtain dance desert diamond dictionary dish doctor dog dolphin dress drum
+duck ear egg elephant envelope fabric factory feather fence festival field finger fire fountain fox
+frame friend fruit furniture gallery gate gift glass glove goat grape grass hall harbor harvest
+heart helmet holiday honey horse hospital ice insect iron jar jungle kettle kitchen kite knife
+ladder language laptop leaf lemon lesson lion machine magazine meadow meal medal melody milk
+mountain mouse movie mushroom nail necklace needle nest newspaper notebook onion orange orchestra
+owl package palace pan parade parrot party passport path peach pepper picnic pie pillow pilot pizza
+plane planet plate pocket poem pond potato printer prize puzzle queen rabbit radio rain recipe
+ribbon rice ring robot roof rope rose ruler sail salad sandwich scarf screen sea seed shelf ship
+shoe sign silk smoke soap sofa soup spider square stadium stamp statue storm suitcase sun swan
+sweater temple tent tiger toast tomato tool towel toy trail turtle umbrella uniform vase violin
+voice wagon wallet whale wheat wheel whistle wind wine wing wood wool yard zebra
 """.split()
 
 ADJECTIVES = """
 big small red blue green old new quiet loud warm cold dark bright happy sad fast slow young strong
 soft sharp sweet wild brave clean dry empty gentle golden heavy hidden long lucky modern narrow
 open plain proud rich round silent silver simple smooth tall tiny wide wooden yellow
+ancient angry black bitter blind busy calm careful cheap clever cold cool crazy crisp deep early
+famous fancy first flat fresh friendly frozen funny giant glad good great hard healthy holy hot huge
+hungry important kind large last late lazy light little lonely mild noisy odd orange perfect pink
+plastic poor pretty private public purple quick rare raw real royal rusty secret second shiny short
+sleepy solid sour special spicy square steep strange sunny thick thin tired true ugly useful vast
+warm weak white wise wonderful
 """.split()
 
 VERBS = """
 buy call clean paint repair sell visit watch write read open close move find build cook send wash
 check plan print order pay book bring carry draw feed fix learn lock pack plant
+answer ask bake borrow break burn catch change choose climb collect count cover cut dig drop dry eat
+fetch fill finish fold follow grow hang hide hold iron join keep lift load mend mix move paint park
+pick polish pull push renew replace return save sharpen sort start stop study teach test tidy turn
+unpack update use wake wrap
 """.split()
 
 FOREIGN = """
@@ -66,6 +112,9 @@ Søren Zoë Renée Jürgen Núñez Čapek İzmir naïve crème_brûlée прив
 книга Ольга Иван Сергей 李明 王芳 佐藤 鈴木 김민수 мир хлеб молоко
 牛奶 面包 咖啡
 """.split()
+
+JOBS = "baker doctor driver farmer painter pilot singer teacher nurse cook writer lawyer".split()
+COLORS = "red blue green yellow white black brown purple orange gray".split()
 
 _ONSETS = "b c d f g h j k l m n p r s t v w z br cl dr fl gr kr pl st tr th sh qu".split()
 _VOWELS = "a e i o u ai ea io ou a e i o u".split()
@@ -111,7 +160,7 @@ class Pools:
         if mine is None:
             mine = [i.replace("_", " ") for i in items if held_out(i) == self.evaluation]
             self._lists[id(items)] = mine = mine or list(items)
-        if not self.evaluation and self.chance(0.45):
+        if not self.evaluation and self.chance(0.35):
             return self._strange() if items is FOREIGN else self._blend(self.rng.choice(mine))
         return self.rng.choice(mine)
 
@@ -155,27 +204,31 @@ class Pools:
         rng = self.rng
         parts = [
             rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS)
-            for _ in range(rng.choice((1, 2, 2, 3)))
+            for _ in range(rng.choice((1, 2, 2)))
         ]
         word = "".join(parts)
         return word.capitalize() if capital else word
 
     def name(self) -> str:
         """A first name, sometimes invented, sometimes with a surname."""
-        first = self.pick(NAMES) if self.chance(0.7) else self.pseudo(capital=True)
-        return f"{first} {self.pick(SURNAMES)}" if self.chance(0.15) else first
+        first = self.pick(NAMES) if self.chance(0.9) else self.pseudo(capital=True)
+        return f"{first} {self.pick(SURNAMES)}" if self.chance(0.25) else first
+
+    def surname(self) -> str:
+        """A family name."""
+        return self.pick(SURNAMES)
 
     def city(self) -> str:
         """A city, real, foreign or invented."""
         draw = self.rng.random()
         if draw < 0.05:
             return f"{self.pick(CITIES)}, {self.choice('TX', 'CA', 'UK', 'France', 'Ohio')}"
-        if draw < 0.6:
+        if draw < 0.76:
             return self.pick(CITIES)
-        if draw < 0.75:
+        if draw < 0.88:
             return self.pick(FOREIGN)
         place = self.pseudo(capital=True)
-        return f"{self.choice('New', 'Port', 'San', 'Lake')} {place}" if draw > 0.9 else place
+        return f"{self.choice('New', 'Port', 'San', 'Lake')} {place}" if draw > 0.96 else place
 
     def foreign(self) -> str:
         """A value beyond ASCII, of one or two words."""
@@ -194,18 +247,25 @@ class Pools:
 
     def noun(self) -> str:
         """A thing."""
-        return self.pick(NOUNS) if self.chance(0.8) else self.pseudo()
+        return self.pick(NOUNS) if self.chance(0.92) else self.pseudo()
+
+    def thing(self) -> str:
+        """A thing of one or two lower-case words."""
+        return self.noun() if self.chance(0.5) else f"{self.pick(ADJECTIVES)} {self.noun()}"
+
+    def deed(self) -> str:
+        """Something to do, of two to four lower-case words."""
+        whom = self.pick(NAMES) if self.chance(0.25) else f"the {self.thing()}"
+        return f"{self.pick(VERBS)} {whom}"
 
     def phrase(self) -> str:
         """One to four lower-case words."""
-        noun = self.noun
         forms = (
-            noun,
-            lambda: f"{self.pick(ADJECTIVES)} {noun()}",
-            lambda: f"{self.pick(VERBS)} the {noun()}",
-            lambda: f"{self.pick(VERBS)} {self.pick(NAMES)}",
-            lambda: f"{self.pick(ADJECTIVES)} {noun()} and {noun()}",
-            lambda: f"{self.pseudo()} {noun()}",
+            self.thing,
+            self.thing,
+            self.deed,
+            lambda: f"{self.thing()} and {self.noun()}",
+            lambda: f"{self.noun()} {self.choice('of', 'with', 'for', 'in')} {self.noun()}",
         )
         return self.rng.choice(forms)()
 
@@ -220,8 +280,10 @@ class Pools:
         return " ".join(w if w in small else w.capitalize() for w in words)
 
     def code(self) -> str:
-        """An identifier such as ``INV-2041``, ``ab_77`` or ``x9k``."""
+        """An identifier such as ``INV-2041``, ``ab_77``, ``x90`` or ``7K20QQ4``."""
         rng = self.rng
+        if self.chance(0.15):
+            return "".join(rng.choices("0123456789ABCDEFGHJKMNPQRSTUVWXZ", k=rng.randrange(6, 12)))
         letters = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.choice((1, 2, 3))))
         mark = rng.choice(("-", "_", ""))
         letters = letters.upper() if self.chance(0.6) else letters

@@ -68,9 +68,14 @@ def beyond(pools: Pools) -> str:
 def phrase(pools: Pools) -> tuple[str, str]:
     """Something said, and the answer."""
     said, answer = pools.rng.choice(phrases())
-    if pools.evaluation:
-        return said[-1], answer
-    return reword(pools, pools.rng.choice(said[:-1])), answer
+    chosen = pools.rng.choice(said[:-1])
+    return chosen if pools.evaluation else reword(pools, chosen), answer
+
+
+def new_wording(pools: Pools) -> Sample:
+    """Something said in words that training never sees."""
+    said, answer = pools.rng.choice(phrases())
+    return Sample("small talk, words never seen", [user(said[-1]), says(answer)], thinking=False)
 
 
 def talk(pools: Pools) -> Sample:
@@ -79,9 +84,12 @@ def talk(pools: Pools) -> Sample:
     messages = [user(said), says(answer)]
     if pools.chance(0.15):
         messages = [user("Hello"), says(HELLO, learn=False), *messages]
+    elif pools.chance(0.3):
+        said, answer = phrase(pools)
+        messages = [user(said), says(answer), *messages]
     if pools.chance(0.25):
         messages.insert(0, system(pools.rng.choice(_NEUTRAL)))
-    return Sample("small talk", messages, thinking=pools.chance(0.6))
+    return Sample("small talk, known phrases", messages, thinking=pools.chance(0.6))
 
 
 def too_hard(pools: Pools) -> Sample:
@@ -132,7 +140,7 @@ def memory(pools: Pools) -> Sample:
 
 
 # What a system prompt may ask for: a word at the end, at the start, alone; the names of the
-# assistant and of the user; capital letters.
+# assistant and of the user.
 _RULES = (
     ("End every answer with {}.", "Always end with the word {}.", "Finish each answer with {}."),
     ("Start every answer with {}.", "Always begin with the word {}.", "Begin each answer with {}."),
@@ -144,7 +152,6 @@ _RULES = (
     ),
     ("Your name is {}.", "You are {}.", "You are called {}.", "You are an assistant named {}."),
     ("The user's name is {}.", "You talk to {}.", "You are talking to {}."),
-    ("Answer in capital letters.", "Write everything in upper case."),
 )
 _YOUR_NAME = ("What is your name?", "Who are you?", "what's your name?", "How are you called?")
 
@@ -165,10 +172,8 @@ def obey(pools: Pools) -> Sample:
         answer = word
     elif kind == 3:
         said, answer = pools.choice(*_YOUR_NAME), f"My name is {name}."
-    elif kind == 4:
-        said, answer = pools.choice("What is my name?", "Who am I?"), f"Your name is {name}."
     else:
-        answer = answer.upper()
+        said, answer = pools.choice("What is my name?", "Who am I?"), f"Your name is {name}."
     messages = [system(rule), user(said), says(answer)]
     if pools.chance(0.2):
         messages.insert(0, system(pools.rng.choice(_NEUTRAL)))
@@ -176,7 +181,12 @@ def obey(pools: Pools) -> Sample:
 
 
 def repeat(pools: Pools) -> Sample:
-    """Say after me: copying in its purest form."""
+    """Say after me, a few times: copying in its purest form."""
+    turns = [_repeat(pools) for _ in range(pools.rng.choice((1, 2, 3)))]
+    return Sample("repeat", [m for turn in turns for m in turn], thinking=pools.chance(0.6))
+
+
+def _repeat(pools: Pools) -> list[Message]:
     text = pools.rng.choice(
         (pools.title, pools.phrase, pools.foreign, pools.name, pools.pseudo, pools.code, pools.city)
     )()
@@ -192,4 +202,4 @@ def repeat(pools: Pools) -> Sample:
         "Echo this: {}",
         "Just say '{}'",
     ).format(text)
-    return Sample("repeat", [user(asked), says(text)], thinking=pools.chance(0.6))
+    return [user(asked), says(text)]

@@ -44,10 +44,10 @@ _ENDS = (
 
 def _tool(pools: Pools) -> Tool:
     draw = pools.rng.random()
-    if draw < 0.5:
+    if draw < 0.66:
         tool = pools.rng.choice(catalog())
     else:
-        tool = random_tool(pools) if draw < 0.88 else function_tool(pools)
+        tool = random_tool(pools) if draw < 0.92 else function_tool(pools)
     return replace(tool, with_signature=True) if pools.chance(0.1) else tool
 
 
@@ -67,8 +67,8 @@ def _offer(pools: Pools, wanted: list[Tool], others: int) -> list[dict[str, Any]
     return [tool.schema() for tool in among(pools, wanted, others)]
 
 
-def _task(pools: Pools, tool: Tool) -> tuple[str, Arguments]:
-    text, arguments = tool.ask(pools)
+def _task(pools: Pools, tool: Tool, *, unseen: bool = False) -> tuple[str, Arguments]:
+    text, arguments = tool.ask(pools, unseen=unseen)
     if text[0].islower() and pools.chance(0.1):
         text = pools.rng.choice(_POLITE) + text
     if pools.chance(0.12):
@@ -99,7 +99,8 @@ def returned(pools: Pools) -> str:
         return word if pools.chance(0.5) else f"{word}: {pools.phrase()}"
     if draw < 0.75:
         pairs = (
-            f'"{rng.choice(("id", "name", "status", "value", "city"))}": "{pools.noun()}"',
+            f'"{rng.choice(("id", "name", "status", "value", "city", "state", pools.noun()))}": '
+            f'"{rng.choice((pools.noun, pools.phrase, pools.date, pools.city))()}"',
             f'"{rng.choice(("count", "price", "total", "temp"))}": {pools.number()}',
         )
         return "{" + ", ".join(pairs[: rng.choice((1, 2))]) + "}"
@@ -140,23 +141,33 @@ def _skill(tool: Tool, arguments: Arguments, offered: int) -> str:
         return "tool call, 2 tools"
     if any(" " in str(value) for value in arguments.values()):
         return "tool call, multi-word value"
-    return f"tool call, {'0-1 arguments' if len(arguments) < 2 else '2-3 arguments'}"
+    return f"tool call, {'1 argument' if len(arguments) < 2 else '2-3 arguments'}"
 
 
 def one_call(pools: Pools, others: int | None = None) -> Sample:
     """A request that one tool fits; requests for the tools on offer may come before it."""
     tool = _tool(pools)
+    while pools.evaluation and not tool.arguments:  # nothing in it that training has not seen
+        tool = _tool(pools)
     others = pools.rng.choice((0, 0, 0, 1, 1, 2, 3, 4)) if others is None else others
     tools = among(pools, [tool], others)
     messages = _opening(pools)
     if pools.chance(0.06):
         messages += [user("Hello"), says(small_talk.HELLO, learn=False)]
-    for _ in range(pools.rng.choice((0, 0, 0, 1, 2))):
+    for _ in range(pools.rng.choice((0, 0, 0, 1, 2, 3))):
         messages += _answered(pools, pools.rng.choice(tools))
     text, arguments = _task(pools, tool)
     messages += [user(text), calls((tool.name, arguments))]
     skill = _skill(tool, arguments, len(tools))
     return Sample(skill, messages, [t.schema() for t in tools], thinking=pools.chance(0.7))
+
+
+def new_wording(pools: Pools) -> Sample:
+    """One tool of the catalog, asked for in words that training never sees."""
+    tool = pools.rng.choice(catalog())
+    text, arguments = _task(pools, tool, unseen=True)
+    messages = [user(text), calls((tool.name, arguments))]
+    return Sample("tool call, words never seen", messages, [tool.schema()])
 
 
 def _answered(pools: Pools, tool: Tool) -> list[Message]:
