@@ -17,7 +17,7 @@ from langchain_rocm.media import refuse_blind
 from langchain_rocm.messages import request_messages
 from rocm_core import GenerateConfig
 from rocm_core.errors import ConfigError
-from rocm_core.reasoning import reasoning_fields
+from rocm_core.reasoning import reasoning_fields, unthinking
 from rocm_core.schema import normalized_format
 from rocm_core.tools import ToolRequest, insisting, tool_request
 from rocm_core.types import ServerProps
@@ -113,7 +113,7 @@ def chat_request(
     if format_ is not None and not both:
         fields.setdefault("response_format", format_)
     if tools.forced:
-        fields["parallel_tool_calls"] = False
+        fields = {**unthinking(fields), "parallel_tool_calls": False}
     return ChatRequest(messages, config, fields, tools, format_ if both else None, replay)
 
 

@@ -57,6 +57,7 @@ from llama_index_rocm.tool_calls import conversation, offer, only_first_call, se
 from rocm_core import GenerateConfig, TextModel, read_gguf, resolve_ref
 from rocm_core.adapter import GenerationOptions
 from rocm_core.errors import ConfigError
+from rocm_core.reasoning import unthinking
 from rocm_core.schema import normalized_format, schema_of
 from rocm_core.tools import CallReader, ToolRequest, tool_request
 
@@ -339,7 +340,8 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
         if not tools.fields:
             fields.pop("parallel_tool_calls", None)
             return _Request(messages, config, fields)
-        return _Request(messages, config, {**fields, **tools.fields}, tools)
+        fields |= tools.fields
+        return _Request(messages, config, unthinking(fields) if tools.forced else fields, tools)
 
     def _raw_request(self, prompt: str, options: Mapping[str, Any]) -> _Request:
         config, fields = self.generate_config(options)

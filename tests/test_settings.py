@@ -339,7 +339,7 @@ def test_every_option_is_a_setting() -> None:
     assert named <= set(OPTIONS)
     flat = {name for name in ChatRocm.model_fields if name in GenerateConfig.__dataclass_fields__}
     per_call = {"stop_token_ids", "grammar", "logit_bias", "ignore_eos", "cache_prompt"}
-    per_call |= {"id_slot", "n_keep"}
+    per_call |= {"id_slot", "n_keep", "coalesce"}
     assert flat - per_call <= set(OPTIONS)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rocm_core.errors import ConfigError, InvalidAnswer
-from rocm_core.reasoning import reasoning_fields
+from rocm_core.reasoning import reasoning_fields, unthinking
 from rocm_core.schema import normalized_format, parse_answer, response_format
 from rocm_core.tools import CallReader, ToolRequest, object_text, tool_request
 from rocm_core.types import StreamEvent, ToolCallDelta
@@ -213,3 +213,19 @@ def test_the_answer_is_found_in_the_reasoning_of_an_open_think_block() -> None:
 )
 def test_reasoning(options: tuple[Any, ...], fields: dict[str, Any]) -> None:
     assert reasoning_fields(*options) == fields
+
+
+@pytest.mark.parametrize(
+    ("fields", "kwargs"),
+    [
+        ({}, {"enable_thinking": False}),
+        ({"chat_template_kwargs": {"x": 1}}, {"enable_thinking": False, "x": 1}),
+        ({"chat_template_kwargs": {"enable_thinking": True}}, {"enable_thinking": True}),
+        ({"reasoning_effort": "low"}, None),
+        ({"reasoning_budget_tokens": 50}, None),
+    ],
+)
+def test_thinking_is_off_unless_told(fields: dict[str, Any], kwargs: dict[str, Any] | None) -> None:
+    made = unthinking(fields)
+    assert made.get("chat_template_kwargs") == kwargs
+    assert {**made, "chat_template_kwargs": None} == {**fields, "chat_template_kwargs": None}

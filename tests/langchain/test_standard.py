@@ -20,7 +20,6 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_rocm import ChatRocm
 from rocm_core.config import Engine
-from rocm_core.errors import InvalidAnswer
 from tests.langchain.understanding import understanding
 from tests.scripts import authored
 from tests.trained import TRAINED
@@ -88,32 +87,7 @@ class TestUnit(Claims, ChatModelUnitTests):
         )
 
 
-# The suite's tests that ask for understanding: to call a tool unforced, or with what was said.
-_NEED_UNDERSTANDING = (
-    "test_tool_calling",
-    "test_tool_calling_async",
-    "test_tool_choice",
-    "test_agent_loop",
-    "test_unicode_tool_call_integration",
-    "test_tool_calling_with_no_arguments",
-    "test_bind_runnables_as_tools",
-    "test_structured_few_shot_examples",
-    "test_structured_output_optional_param",
-)
-
-
-@pytest.fixture
-def may_misunderstand(request: pytest.FixtureRequest) -> None:
-    """The demo model is right in most cases, not in all (see its card), and what it gets right
-    may hang on the processor's rounding. ``TestScripted`` holds the same tests to the letter."""
-    if TRAINED == "demo" and request.node.originalname in _NEED_UNDERSTANDING:
-        mark = pytest.mark.xfail(
-            raises=(AssertionError, InvalidAnswer), reason="the demo model misunderstands it"
-        )
-        request.applymarker(mark)
-
-
-@pytest.mark.usefixtures("may_misunderstand", "real_server")
+@pytest.mark.usefixtures("real_server")
 class Real(Claims, ChatModelIntegrationTests):
     """Against a running server."""
 

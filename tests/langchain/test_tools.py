@@ -213,3 +213,12 @@ def test_tool_results_with_lists_and_artifacts(adding: FakeServer) -> None:
     result = sent(adding)[0]["messages"][-1]
     assert [part["text"] for part in result["content"]] == ["3", "!"]
     assert "artifact" not in result
+
+
+def test_a_named_tool_is_called_without_thinking_unless_told() -> None:
+    with authored(lambda body: {"content": '{"a": 1, "b": 2}'}) as server:
+        chat = ChatRocm(base_url=server.url).bind_tools([add], tool_choice="add")
+        chat.invoke("Go.")
+        chat.invoke("Go.", reasoning=True)
+        thinking = [body["chat_template_kwargs"]["enable_thinking"] for body in sent(server)]
+        assert thinking == [False, True]

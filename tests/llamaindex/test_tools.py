@@ -95,6 +95,7 @@ def test_a_named_tool_is_forced(scripted: RocmLLM, server: FakeServer, choice: A
     assert [tool["function"]["name"] for tool in body["tools"]] == ["add"]
     schema = body["response_format"]["json_schema"]["schema"]
     assert schema["required"] == ["a", "b"]
+    assert body["chat_template_kwargs"] == {"enable_thinking": False}
 
 
 def test_an_unknown_tool_is_refused_before_anything_is_sent(
