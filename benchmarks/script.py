@@ -22,6 +22,14 @@ def capture(name: str) -> bytes:
     return (_CAPTURES / f"{name}.b11434.txt").read_bytes()
 
 
+def props(body: bytes, slots: int) -> bytes:
+    """The facts of a server with so many slots, 0 for as many as anybody asks for.
+
+    Ours sends no more requests at once than there are slots.
+    """
+    return json.dumps({**json.loads(body), "total_slots": slots or 100_000}).encode()
+
+
 @functools.lru_cache
 def writes(chunks: int) -> list[bytes]:
     """What the server writes, at least one piece of text: one write each, then two for the end."""

@@ -64,6 +64,8 @@ def _answer(connection: socket.socket, taken: memoryview) -> None:
         _, mode, chunks, route = _read_path(connection).split("/", 3)
         if route in ("props", "health", "v1/models"):
             body = script.capture(route.replace("/", "_"))
+            if route == "props" and mode.startswith("tick-"):
+                body = script.props(body, slots=int(mode.split("-")[2]))
             length = b"Content-Length: %d\r\nConnection: close" % len(body)
             connection.sendall(_HEAD % (b"application/json", length) + body)
             return

@@ -50,3 +50,26 @@ class FakeChat(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         raise NotImplementedError("it only streams")
+
+
+class FakeNativeChat(FakeChat):
+    """One event of LangChain's content-block protocol for each piece, without a chunk."""
+
+    def _stream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[dict[str, Any]]:
+        yield {"event": "message-start", "role": "ai", "id": "", "metadata": {}}
+        empty = {"type": "text", "text": ""}
+        yield {"event": "content-block-start", "index": 0, "content": empty}
+        pieces = []
+        for piece in source(self.setting):
+            pieces.append(piece)
+            delta = {"type": "text-delta", "text": piece}
+            yield {"event": "content-block-delta", "index": 0, "delta": delta}
+        whole = {"type": "text", "text": "".join(pieces)}
+        yield {"event": "content-block-finish", "index": 0, "content": whole}
+        yield {"event": "message-finish", "metadata": {}}

@@ -13,13 +13,18 @@ if TYPE_CHECKING:
 
 FLOOR = "LangChain's floor, stream"
 AFLOOR = "LangChain's floor, astream"
+NATIVE_FLOOR = "LangChain's floor, native v3 events"
 
 
 def floor(setting: Setting, stack: ExitStack) -> list[Contender]:
-    """A model that costs nothing."""
-    from benchmarks.contenders.fake_langchain import FakeChat
+    """A model that costs nothing; once more with the hook for v3 events of its own."""
+    from benchmarks.contenders.fake_langchain import FakeChat, FakeNativeChat
 
-    return _all("LangChain's floor, {}", FakeChat(setting=setting), setting)
+    native = FakeNativeChat(setting=setting)
+    return [
+        *_all("LangChain's floor, {}", FakeChat(setting=setting), setting),
+        Contender(NATIVE_FLOOR, lambda take: _events(native, setting.turns, take), FLOOR),
+    ]
 
 
 def ours(setting: Setting, stack: ExitStack) -> list[Contender]:
