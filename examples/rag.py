@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
 
     options: dict[str, Any] = {"engine": given.engine}
-    llm = RocmLLM(model=given.model, temperature=0, max_tokens=200, **options)
+    llm = RocmLLM(model=given.model, temperature=0, max_tokens=200, reasoning=False, **options)
     embedding = RocmEmbedding(model=given.embedding_model or _minilm(), **options)
     rankers: list[RocmRerank] = []
     if given.rerank_model:

@@ -57,7 +57,7 @@ from llama_index_rocm.tool_calls import conversation, offer, only_first_call, se
 from rocm_core import GenerateConfig, TextModel, read_gguf, resolve_ref
 from rocm_core.adapter import GenerationOptions
 from rocm_core.errors import ConfigError
-from rocm_core.reasoning import unthinking
+from rocm_core.reasoning import reasoning_fields, unthinking
 from rocm_core.schema import normalized_format, schema_of
 from rocm_core.tools import CallReader, ToolRequest, tool_request
 
@@ -137,6 +137,9 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
 
     ``api_key`` is left out of ``to_dict()``: give it to ``from_dict(data, api_key=…)`` again.
     """
+
+    reasoning: bool | str | None = None
+    """Thinking on, off, or an effort that the chat template knows; unset: as the template likes."""
 
     # Context length and tools of the chat template, as the GGUF header tells: None unread.
     _header: tuple[int | None, bool | None] | None = PrivateAttr(default=None)
@@ -333,7 +336,9 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
     def _template_request(
         self, messages: list[dict[str, Any]], options: Mapping[str, Any]
     ) -> _Request:
-        config, fields = self.generate_config(options)
+        config, fields = self.generate_config({"reasoning": self.reasoning, **options})
+        thinking = (fields.pop("reasoning"), None, fields.pop("chat_template_kwargs", None))
+        fields |= reasoning_fields(*thinking)
         if "response_format" in fields:
             fields["response_format"] = _format(config, fields["response_format"])
         tools = tool_request(fields.pop("tools", None) or (), fields.pop("tool_choice", None))

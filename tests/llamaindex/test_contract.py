@@ -235,6 +235,22 @@ def test_thinking_can_be_switched_off_by_the_call(
     assert "chat_template_kwargs" not in second
 
 
+def test_thinking_can_be_switched_by_instance_and_call(server: FakeServer) -> None:
+    llm = RocmLLM(model=server.url, reasoning=False)
+    script(server, *[chat(say("Hi"))] * 4)
+    llm.chat(HELLO)
+    llm.chat(HELLO, reasoning=True)
+    llm.complete("Hello", reasoning="high")
+    llm.chat(HELLO, chat_template_kwargs={"enable_thinking": True})
+    off, on, effort, by_hand = sent(server)
+    assert off["chat_template_kwargs"] == {"enable_thinking": False}
+    assert on["chat_template_kwargs"] == by_hand["chat_template_kwargs"]
+    assert on["chat_template_kwargs"] == {"enable_thinking": True}
+    assert effort["reasoning_effort"] == "high" and "chat_template_kwargs" not in effort
+    assert not any("reasoning" in body for body in (off, on, effort, by_hand))
+    assert RocmLLM.from_dict(llm.to_dict()).reasoning is False
+
+
 def test_both_names_of_reasoning(scripted_llm: RocmLLM, server: FakeServer) -> None:
     for field in ("reasoning_content", "reasoning"):
         deltas = [{field: delta["content"]} for delta in say("Hm, yes.")]
