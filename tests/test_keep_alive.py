@@ -338,14 +338,12 @@ def test_a_suspended_keeper_is_killed_by_stop_and_its_server_ends(
 
 
 def test_stop_never_signals_a_process_that_only_has_the_pid(
-    engine: Engine, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, registry: Registry
 ) -> None:
     from dataclasses import replace
 
     from rocm_core.server import directory
 
-    monkeypatch.setattr(directory, "_ANSWER", 0.3)
-    monkeypatch.setattr(directory, "_END", 0.5)
     server = shared(engine)
     server.start()
     listed = list_servers(registry)[0]
@@ -354,7 +352,10 @@ def test_stop_never_signals_a_process_that_only_has_the_pid(
     with bystander:
         recycled = replace(listed.entry.keeper, pid=bystander.pid)
         os.kill(listed.entry.keeper.pid, signal.SIGSTOP)
-        stop_server(replace(listed, entry=replace(listed.entry, keeper=recycled)), registry)
+        with pytest.MonkeyPatch.context() as patch:  # the clean-up after the test has more time
+            patch.setattr(directory, "_ANSWER", 0.3)
+            patch.setattr(directory, "_END", 0.5)
+            stop_server(replace(listed, entry=replace(listed.entry, keeper=recycled)), registry)
         assert bystander.poll() is None
     assert runs(server.pid)
     os.kill(listed.entry.keeper.pid, signal.SIGCONT)
