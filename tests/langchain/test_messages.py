@@ -157,6 +157,18 @@ def test_documents_are_refused_with_the_way_out(part: dict[str, Any]) -> None:
         one(HumanMessage([part]))
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"detail": "low"}},
+        {"type": "image", "source": {"type": "file", "file_id": "x"}},
+    ],
+)
+def test_an_image_without_its_data_is_refused(part: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="needs its URL"):
+        one(HumanMessage([part]))
+
+
 def test_an_image_in_an_answer_is_refused() -> None:
     with pytest.raises(ConfigError, match="AIMessage"):
         one(AIMessage([{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]))
