@@ -42,7 +42,7 @@ class Muon(Optimizer):
         self,
         groups: Iterable[dict[str, object]],
         lr: float,
-        momentum: float = 0.95,
+        momentum: float = 0.9,
         decay: float = 0.05,
     ) -> None:
         super().__init__(groups, {"lr": lr, "momentum": momentum, "decay": decay})

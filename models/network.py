@@ -9,14 +9,15 @@ Copying is the main thing such a model must do, and gradient descent finds it la
 for it is known (an *induction head*: "this stood there before; what came after it?"), so we write
 a rough one into the fresh weights and let training refine it, like everything else.  One token of
 context is not enough: as spaces are tokens of their own, half of all tokens are followed by a
-space, and what comes after the space depends on the word before it.  So two tokens are compared:
+space, and what comes after the space depends on the word before it.  Two are not enough for
+digits, and for characters of several bytes.  So three tokens are compared:
 
-* The width is divided into what the token is, what the one before it was, what the one before
-  that was, and the token to copy.
-* Layer 0, heads 0 and 1 look one and two positions back: their queries and keys are constants, and
-  the rotary encoding makes their product largest at that distance.  They write identities.
-* Layer 1, head 0 compares "what I am, what stood before me" with "what stood before you, and
-  before that", and copies the token where both agree; the output head starts out reading it.
+* The width is divided into what the token is, what the three before it were, and the token to
+  copy.
+* The heads of layer 0 look one, two and three positions back: their queries and keys are constants,
+  and the rotary encoding makes their product largest at that distance.  They write identities.
+* Layer 1, head 0 compares "what I am, and the two before me" with "the three before you", and
+  copies the token where they agree; the output head starts out reading it.
 """
 
 from __future__ import annotations
@@ -147,11 +148,11 @@ def fresh(shape: Shape, seed: int) -> Network:
     return network
 
 
-_PART = 40
-"""Dimensions for each of: the token before, the one before that, the token to copy."""
+_PART = 36
+"""Dimensions for each of: the three tokens before, the token to copy."""
 
-_IDENTITY = slice(1, -3 * _PART)  # dimension 0 is the constant
-_BEFORE = (slice(-3 * _PART, -2 * _PART), slice(-2 * _PART, -_PART))
+_IDENTITY = slice(1, -4 * _PART)  # dimension 0 is the constant
+_BEFORE = tuple(slice(-n * _PART, (1 - n) * _PART) for n in (4, 3, 2))
 _TO_COPY = slice(-_PART, None)
 
 
@@ -198,13 +199,15 @@ def _start_induction(network: Network) -> None:
     slow = slice(size - _PART, size)  # rows that turn fast would blur the comparison
     strength, share = 1.8, 0.8
     project = _project(network)
-    mix = share * _orthogonal_rows(_PART, _PART, seed=8)
+    # Each distance compares in a basis of its own, or "ab" would agree with "ba".
+    further = [share * _orthogonal_rows(_PART, _PART, seed=8 + n) for n in range(2)]
     attention.q.weight[:size] = 0
     attention.k.weight[:size] = 0
     attention.q.weight[slow, _IDENTITY] = strength * project
-    attention.q.weight[slow, _BEFORE[0]] = strength * mix
     attention.k.weight[slow, _BEFORE[0]] = strength * torch.eye(_PART)
-    attention.k.weight[slow, _BEFORE[1]] = strength * mix
+    for mine, yours, mix in zip(_BEFORE, _BEFORE[1:], further, strict=False):
+        attention.q.weight[slow, mine] = strength * mix
+        attention.k.weight[slow, yours] = strength * mix
     _copy_head(network, 1, 0, _TO_COPY)
     identity = network.embedding.weight[:, _IDENTITY]
     network.head.weight[:, _TO_COPY] = 0.25 * identity @ project.T

@@ -45,7 +45,7 @@ class Plan:
     embedding: float = 0.3
     protected: float = 0.25
     warmup: int = 60
-    decay: float = 0.6
+    decay: float = 0.75
     save_every: int = 100
     threads: int = 2
 

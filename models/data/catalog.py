@@ -19,6 +19,9 @@ _ENUMS = {
     "unit": ("celsius", "fahrenheit"),
     "priority": ("low", "medium", "high"),
 }
+_SWITCHES = ("on", "enabled", "active")
+"""Names of what people call on or off."""
+
 _WORDS = {
     "language": "French German Spanish Italian Japanese Chinese Dutch Polish Greek Swedish Turkish",
     "cuisine": "Italian Indian Thai Mexican Greek French Chinese Spanish vegan Turkish Korean",
@@ -69,6 +72,8 @@ class Tool:
             unseen: ask in words that training never sees.
         """
         text = self.asks[-1] if unseen else pools.rng.choice(self.asks[:-1])
+        if not pools.evaluation and pools.chance(0.15):
+            text = _misheard(pools, text)
         arguments: Arguments = {}
         for name, kind in self.arguments.items():
             mark = f"{{{name}}}"
@@ -84,6 +89,16 @@ class Tool:
         return text, arguments
 
 
+def _misheard(pools: Pools, text: str) -> str:
+    """A request of which one word is lost or another: the values still tell what is wanted."""
+    words = text.split(" ")
+    plain = [i for i, word in enumerate(words) if word.isalpha()]
+    if len(plain) > 2:
+        place = pools.rng.choice(plain)
+        words[place : place + 1] = [pools.noun()] if pools.chance(0.4) else []
+    return " ".join(words)
+
+
 def _schema(kind: str) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": _TYPES.get(kind, "string")}
     if kind in _ENUMS:
@@ -95,6 +110,8 @@ def in_words(pools: Pools, name: str, value: object) -> str:
     """A value as it stands in a sentence."""
     if not isinstance(value, bool):
         return str(value)
+    if name in _SWITCHES and pools.chance(0.8):
+        return "on" if value else "off"
     words = name.replace("_", " ")
     yes = "{}|with {}|{} yes|{} true|{} on|turn on {}|it is {}|make it {}|{}: true"
     no = "not {}|without {}|{} no|{} false|{} off|turn off {}|it is not {}|no {}|{}: false"

@@ -174,7 +174,7 @@ def _follow_ups(pools: Pools, facts: list[_Fact], wanted: _Fact) -> list[Message
     """More questions about the same passage, where only one sentence can answer."""
     subjects = [fact.subject for fact in facts]
     left = [fact for fact in facts if fact is not wanted and subjects.count(fact.subject) == 1]
-    asked = pools.rng.sample(left, min(len(left), pools.rng.choice((0, 1, 2, 3, 4))))
+    asked = pools.rng.sample(left, min(len(left), pools.rng.choice((0, 1, 2, 3, 4, 5))))
     return [m for fact in asked for m in (user(fact.question), says(fact.sentence))]
 
 

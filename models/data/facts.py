@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from models.chat_format import NO_THOUGHT
 from models.data.pools import Pools
-from models.data.sample import Message, Sample, says, user
+from models.data.sample import Message, Sample, says, system, user
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,21 @@ def all_facts() -> tuple[Fact, ...]:
         facts.append(Fact(topic, questions, answer.removeprefix("= ")))
     return tuple(facts)
 
+
+NEUTRAL = (
+    "You are a helpful assistant.",
+    "You are a helpful assistant.",
+    "Be brief.",
+    "You are an AI assistant.",
+    "Answer the user's questions.",
+    "Be polite and friendly.",
+    "You are a friendly assistant.",
+    "Be concise.",
+    "Answer briefly.",
+)
+"""System prompts that change nothing."""
+
+_ITSELF = ("what I am", "my name")
 
 _BEFORE = ("please tell me, ", "hey, ", "hello, ", "hi, ", "quick question: ", "I wonder, ", "so ")
 _AFTER = (" please", " thanks", " I am new here", " in llama-rocm", " with llama-rocm", " here")
@@ -97,14 +113,36 @@ def new_wording(pools: Pools) -> Sample:
 
 def draw(pools: Pools) -> Sample:
     """A question and its answer, now and then after another one."""
-    fact = pools.rng.choice(all_facts())
+    return _about(pools, pools.rng.choice(all_facts()))
+
+
+def itself(pools: Pools) -> Sample:
+    """What it is and how it is called, where no system prompt gives it another name."""
+    return _about(pools, pools.rng.choice([f for f in all_facts() if f.topic in _ITSELF]))
+
+
+def _about(pools: Pools, fact: Fact) -> Sample:
     asked = pools.rng.choice(fact.questions[:-1])
-    messages: list[Message] = []
-    for _ in range(0 if pools.evaluation else pools.rng.choice((0, 0, 0, 1, 2))):
-        other = pools.rng.choice(all_facts())
-        said = vary(pools, pools.rng.choice(other.questions[:-1]))
-        messages += [user(said), says(other.answer)]
     thinking = pools.chance(0.5)
+    messages: list[Message] = [system(pools.rng.choice(NEUTRAL))] if pools.chance(0.25) else []
+    for _ in range(0 if pools.evaluation else pools.rng.choice((0, 0, 0, 1, 2))):
+        messages += _earlier(pools, thinking=thinking)
     messages.append(user(vary(pools, asked)))
     messages.append(says(fact.answer, thought(fact) if thinking else ""))
     return Sample("facts, known questions", messages, thinking=thinking)
+
+
+def _earlier(pools: Pools, *, thinking: bool) -> list[Message]:
+    """A question of an earlier turn.
+
+    Clients send no thoughts back, so some answers stand there without.  The others are learned as
+    well, each as it was when it was the last one.
+    """
+    fact = pools.rng.choice(all_facts())
+    said = user(vary(pools, pools.rng.choice(fact.questions[:-1])))
+    if pools.chance(0.3):
+        return [said, says(fact.answer, learn=False)]
+    if thinking:
+        return [said, says(fact.answer, thought(fact))]
+    pieces = [(NO_THOUGHT, False), (fact.answer, True)]
+    return [said, {"role": "assistant", "content": fact.answer, "pieces": pieces}]

@@ -24,12 +24,13 @@ MIX: tuple[tuple[float, Draw], ...] = (
     (5, tools.parallel),
     (4, tools.chain),
     (1, tools.hand_over),
-    (6, tools.no_fit),
+    (5, tools.no_fit),
     (5, tools.forced),
     (8, structured.asked),
-    (3, structured.forced),
-    (3, thinking.draw),
-    (3, react.draw),
+    (6, structured.forced),
+    (4, thinking.draw),
+    (2, react.draw),
+    (2, facts.itself),
 )
 """Weights and generators. The order matters for the random draws, so append only."""
 

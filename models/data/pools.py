@@ -6,9 +6,11 @@ need.  Lists of real words are split by a checksum: the evaluation draws from wo
 never sees.
 
 A finite list would be learned by heart, and a token that is never the right answer in training is
-hardly ever given as one later.  So training takes a good part of its words from *blends*, the
-head of one word and the tail of another (``win`` + ``tory``), and of its foreign words from
-random characters: any piece of any word is copied now and then.
+hardly ever given as one later.  So training takes a good part of its names and nouns from
+*blends*, the head of one word and the tail of another (``win`` + ``tory``), and of its foreign
+words from random characters: any piece of any word is copied now and then.  Words of closed
+classes (languages, colors, verbs) stay as they are most of the time, for it is from them that a
+reader tells what a sentence is about.
 """
 
 from __future__ import annotations
@@ -136,6 +138,9 @@ def held_out(item: str) -> bool:
     return crc32(item.encode()) % 8 == 0
 
 
+_OPEN = (NAMES, SURNAMES, CITIES, NOUNS, FOREIGN)
+"""Lists of words of which there are endlessly many more."""
+
 _WORDS = sorted(
     {
         word.lower()
@@ -160,9 +165,12 @@ class Pools:
         if mine is None:
             mine = [i.replace("_", " ") for i in items if held_out(i) == self.evaluation]
             self._lists[id(items)] = mine = mine or list(items)
-        if not self.evaluation and self.chance(0.35):
-            return self._strange() if items is FOREIGN else self._blend(self.rng.choice(mine))
-        return self.rng.choice(mine)
+        word = self.rng.choice(mine)
+        if self.evaluation or not self.chance(0.35 if items in _OPEN else 0.1):
+            return word
+        if items is FOREIGN:
+            return self._strange()
+        return " ".join(self._blend(part) for part in word.split())
 
     def _blend(self, like: str) -> str:
         """The head of one word and the tail of another, capitalized like a third."""
@@ -212,7 +220,7 @@ class Pools:
     def name(self) -> str:
         """A first name, sometimes invented, sometimes with a surname."""
         first = self.pick(NAMES) if self.chance(0.9) else self.pseudo(capital=True)
-        return f"{first} {self.pick(SURNAMES)}" if self.chance(0.25) else first
+        return f"{first} {self.pick(SURNAMES)}" if self.chance(0.4) else first
 
     def surname(self) -> str:
         """A family name."""
@@ -233,7 +241,7 @@ class Pools:
     def foreign(self) -> str:
         """A value beyond ASCII, of one or two words."""
         word = self.pick(FOREIGN)
-        return f"{word} {self.pick(FOREIGN)}" if self.chance(0.25) else word
+        return f"{word} {self.pick(FOREIGN)}" if self.chance(0.35) else word
 
     def number(self) -> int:
         """A whole number, small more often than large."""

@@ -54,7 +54,7 @@ def draw(pools: Pools) -> Sample:
     chosen = tools.among(pools, [], pools.rng.choice((1, 2, 2)))
     names = ", ".join(tool.name for tool in chosen)
     described = "\n".join(describe(tool) for tool in chosen)
-    first, second = pools.rng.choice(chosen), pools.rng.choice(chosen)
+    first, second = pools.rng.sample(chosen, 2) if len(chosen) > 1 else chosen * 2
     one, left = first.ask(pools)
     two, right = second.ask(pools)
     wanted = [(first, left), (second, right)][: pools.rng.choice((1, 2))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from models.data.facts import all_facts, reword, vary
+from models.data.facts import NEUTRAL, all_facts, reword, vary
 from models.data.pools import Pools
 from models.data.sample import Message, Sample, says, system, user
 
@@ -16,18 +16,6 @@ BEYOND = (
 """The answer to everything that is too much for it."""
 
 HELLO = "Hello! I am the llama-rocm demo model. How can I help you?"
-
-_NEUTRAL = (
-    "You are a helpful assistant.",
-    "You are a helpful assistant",
-    "Be brief.",
-    "You are an AI assistant.",
-    "Answer the user's questions.",
-    "Be polite and friendly.",
-    "You are a friendly assistant.",
-    "Be concise.",
-    "Answer briefly.",
-)
 
 
 @cache
@@ -88,7 +76,7 @@ def talk(pools: Pools) -> Sample:
         said, answer = phrase(pools)
         messages = [user(said), says(answer), *messages]
     if pools.chance(0.25):
-        messages.insert(0, system(pools.rng.choice(_NEUTRAL)))
+        messages.insert(0, system(pools.rng.choice(NEUTRAL)))
     return Sample("small talk, known phrases", messages, thinking=pools.chance(0.6))
 
 
@@ -98,7 +86,7 @@ def too_hard(pools: Pools) -> Sample:
     thought = "That is beyond a tiny demo model." if thinking else ""
     messages = [user(beyond(pools)), says(BEYOND, thought)]
     if pools.chance(0.2):
-        messages.insert(0, system(pools.rng.choice(_NEUTRAL)))
+        messages.insert(0, system(pools.rng.choice(NEUTRAL)))
     return Sample("beyond it", messages, thinking=thinking, contains="tiny demo model")
 
 
@@ -176,7 +164,7 @@ def obey(pools: Pools) -> Sample:
         said, answer = pools.choice("What is my name?", "Who am I?"), f"Your name is {name}."
     messages = [system(rule), user(said), says(answer)]
     if pools.chance(0.2):
-        messages.insert(0, system(pools.rng.choice(_NEUTRAL)))
+        messages.insert(0, system(pools.rng.choice(NEUTRAL)))
     return Sample("system prompts", messages, thinking=pools.chance(0.6))
 
 

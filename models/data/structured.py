@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from models.chat_format import to_json
 from models.data.pools import COLORS, JOBS, Pools
 from models.data.sample import Message, Sample, says, system, user
 
-# Key, ways to say it in a sentence, and the maker of its values.
-_FIELDS: tuple[tuple[str, str, str], ...] = (
-    ("name", "the name is {}|it is called {}|{} is the name|named {}", "name"),
-    ("age", "{} years old|the age is {}|aged {}|of age {}", "number"),
-    ("city", "from {}|lives in {}|in {}|the city is {}|was born in {}", "city"),
-    ("title", "titled {}|the title is {}|with the title {}", "title"),
-    ("price", "costs {} dollars|the price is {}|for {} dollars", "number"),
-    ("color", "the color is {}|colored {}|painted {}", "color"),
-    ("date", "on {}|the date is {}|dated {}", "date"),
-    ("email", "the email is {}|reachable at {}|with the email {}", "address"),
-    ("count", "{} of them|{} pieces|the count is {}", "number"),
-    ("year", "in the year {}|from the year {}|the year is {}|came out in {}", "number"),
-    ("author", "written by {}|by {}|the author is {}", "name"),
-    ("job", "works as a {}|the job is {}|is a {}", "job"),
-    ("item", "one {}|the item is a {}|ordered a {}", "thing"),
-    ("code", "with the code {}|the code is {}|code {}", "code"),
-    ("task", "wants to {}|has to {}|the task is to {}", "deed"),
-    ("topic", "about {}|the topic is {}|on the topic {}", "phrase"),
-    ("time", "at {}|the time is {}|starting at {}", "time"),
-)
-_VERBS = ("lives ", "works ", "wants ", "has ", "was ", "came ", "costs ", "ordered ", "is a ")
-"""How a part of a sentence starts that can stand right after a name."""
+# Key and maker of its values.
+_KINDS = {
+    "name": "name",
+    "age": "age",
+    "city": "city",
+    "title": "title",
+    "price": "number",
+    "color": "color",
+    "date": "date",
+    "email": "address",
+    "count": "number",
+    "year": "year",
+    "author": "name",
+    "job": "job",
+    "item": "thing",
+    "code": "code",
+    "task": "deed",
+    "topic": "phrase",
+    "time": "time",
+}
+
+# What a sentence is about, and what may be said of it.
+_FRAMES: tuple[tuple[str, ...], ...] = (
+    ("{name}", " is {age} years old", " lives in {city}", " works as a {job}",
+     " can be reached at {email}"),
+    ("{name}, {age} years old,", " is a {job}", " comes from {city}", " wants to {task}"),
+    ("{name} from {city}", " ordered a {item}", " paid {price} dollars", " has the code {code}"),
+    ("{title} by {author}", " came out in {year}", " costs {price} dollars",
+     " is about {topic}"),
+    ("the book {title}", " was written by {author}", " is from the year {year}",
+     " costs {price} dollars"),
+    ("the {item}", " costs {price} dollars", " is {color}", " has the code {code}",
+     " was made in {year}"),
+    ("{count} pieces of the {item}", " were sent to {city}", " arrive on {date}",
+     " cost {price} dollars"),
+    ("the meeting about {topic}", " is on {date}", " starts at {time}", " takes place in {city}"),
+    ("{name}", " has to {task}", " was born in {city}", " will come on {date}"),
+    ("order {code}", " is from {date}", " contains {count} parts", " goes to {name}"),
+)  # fmt: skip
 
 _ASKS = (
     "Answer in JSON with the keys {k}: {t}",
+    "Write JSON with {k}. {t}",
     "Extract {k} as JSON: {t}",
     "{t} Give me {k} as JSON.",
     "Return a JSON object with {k}. {t}",
@@ -44,34 +63,46 @@ _ASKS = (
 
 def _record(pools: Pools) -> tuple[str, dict[str, Any]]:
     """A sentence and what it says, by key."""
-    fields = pools.rng.sample(_FIELDS, pools.rng.choice((1, 2, 2, 3, 3)))
+    text = _labels(pools) if pools.chance(0.35) else _clauses(pools)
     record: dict[str, Any] = {}
-    said = []
-    for usual, usual_ways, kind in fields:
-        key, ways = usual, usual_ways
-        if pools.chance(0.1):
-            key = pools.choice(pools.noun(), pools.pseudo())
-            ways = f"the {key} is {{}}|{key}: {{}}|with {key} {{}}"
-        value = _value(pools, kind)
-        if kind in ("name", "city", "title") and pools.chance(0.12):
+    for mark in re.findall(r"{(\w+)}", text):
+        value = _value(pools, _KINDS.get(mark) or pools.rng.choice(list(_KINDS.values())))
+        if _KINDS.get(mark) in ("name", "city", "title") and pools.chance(0.15):
             value = pools.foreign()
-        record[key] = value
-        said.append(pools.rng.choice(ways.split("|")).format(value))
-    pools.rng.shuffle(said)
-    joint = pools.choice(", ", ", ", " and ")
-    first = next((str(record[key]) for key in ("name", "title") if key in record), "")
-    others = [words for words in said if first not in words]
-    if first and others and pools.chance(0.5):
-        others.sort(key=lambda words: not words.startswith(_VERBS))
-        link = " " if others[0].startswith(_VERBS) else pools.choice(" is ", ", ")
-        return f"{first}{link}{joint.join(others)}.", record
-    text = joint.join(said)
-    return text[0].upper() + text[1:] + ".", record
+        record[mark] = value
+    text = text.format_map(record)
+    wanted = list(record)
+    if pools.chance(0.5):
+        pools.rng.shuffle(wanted)
+    if len(wanted) > 1 and pools.chance(0.15):
+        wanted.pop()
+    return text[0].upper() + text[1:] + ".", {key: record[key] for key in wanted}
+
+
+def _labels(pools: Pools) -> str:
+    """Keys and values one by one, some of the keys unheard of."""
+    keys = pools.rng.sample(list(_KINDS), pools.rng.choice((1, 2, 2, 3, 3)))
+    if pools.chance(0.3):
+        keys[0] = pools.choice(pools.noun(), pools.pseudo())
+    if pools.chance(0.5):
+        sign = pools.choice(": ", " = ")
+        return pools.choice(", ", "; ").join(f"{key}{sign}{{{key}}}" for key in keys)
+    said = [f"the {key} is {{{key}}}" for key in keys]
+    return " and ".join([", ".join(said[:-1]), said[-1]] if said[1:] else said)
+
+
+def _clauses(pools: Pools) -> str:
+    """A sentence as people write it."""
+    subject, *clauses = pools.rng.choice(_FRAMES)
+    chosen = pools.rng.sample(clauses, pools.rng.choice((1, 1, 2)))
+    return subject + pools.choice(" and", ",", " and").join(chosen)
 
 
 def _value(pools: Pools, kind: str) -> Any:
     if kind in ("color", "job"):
         return pools.rng.choice(COLORS if kind == "color" else JOBS)
+    if kind in ("age", "year"):
+        return pools.rng.randrange(1, 100) if kind == "age" else pools.rng.randrange(1500, 2050)
     return getattr(pools, kind)()
 
 
@@ -92,7 +123,7 @@ def asked(pools: Pools) -> Sample:
     """JSON with the keys that the prompt names, sometimes after other such requests."""
     messages, record = _asked(pools)
     if not pools.evaluation:
-        for _ in range(pools.rng.choice((0, 0, 1, 2))):
+        for _ in range(pools.rng.choice((0, 0, 1, 2, 3))):
             messages = _asked(pools)[0] + messages
     if pools.chance(0.2):
         messages = [system("Answer in JSON."), *messages]

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from models.data.pools import NAMES, NOUNS, Pools
-from models.data.sample import Sample, says, user
+from models.data.sample import Message, Sample, says, user
+
+_PAIRS = (("taller", "shorter"), ("older", "younger"), ("faster", "slower"), ("stronger", "weaker"))
 
 
-def draw(pools: Pools) -> Sample:
-    """A comparison; with the switch on, the thought comes before the answer."""
+def _comparison(pools: Pools) -> tuple[str, str, str]:
+    """A question, a thought and an answer."""
     one, two = pools.pick(NAMES), pools.pick(NAMES)
     while two == one:
         two = pools.pick(NAMES)
+    same = pools.chance(0.5)
+    if pools.chance(0.5):
+        word, other = pools.rng.choice(_PAIRS)
+        winner, asked = (one, word) if same else (two, other)
+        text = f"{one} is {word} than {two}. Who is {asked}?"
+        return text, f"{one} is {word}, {two} is {other}.", f"{winner} is {asked}."
     a, b = pools.rng.sample(range(1, 10), 2)
     things = pools.pick(NOUNS) + "s"
-    if pools.chance(0.5):
-        text = f"{one} has {a} {things} and {two} has {b} {things}."
-        more = pools.chance(0.5)
-        text += f" Who has {'more' if more else 'fewer'} {things}?"
-        winner = one if (a > b) == more else two
-        thought = f"{a} is {'more' if a > b else 'less'} than {b}."
-        answer = f"{winner} has {'more' if more else 'fewer'} {things}."
-    else:
-        word, other = pools.rng.choice((("taller", "shorter"), ("older", "younger"),
-                                        ("faster", "slower"), ("stronger", "weaker")))  # fmt: skip
-        same = pools.chance(0.5)
-        text = f"{one} is {word} than {two}. Who is {word if same else other}?"
-        winner = one if same else two
-        thought = f"{one} is {word}, so {two} is {other}."
-        answer = f"{winner} is {word if same else other}."
-    thinking = pools.chance(0.7)
-    messages = [user(text), says(answer, thought if thinking else "")]
+    asked = "more" if same else "fewer"
+    left, right = ("more", "fewer") if a > b else ("fewer", "more")
+    winner = one if left == asked else two
+    text = f"{one} has {a} {things} and {two} has {b} {things}. Who has {asked} {things}?"
+    return text, f"{one} has {left}, {two} has {right}.", f"{winner} has {asked} {things}."
+
+
+def draw(pools: Pools) -> Sample:
+    """Comparisons; with the switch on, the thought comes before the answer."""
+    thinking = pools.chance(0.8)
+    messages: list[Message] = []
+    for _ in range(pools.rng.choice((1, 2, 3)) if thinking and not pools.evaluation else 1):
+        text, thought, answer = _comparison(pools)
+        messages += [user(text), says(answer, thought if thinking else "")]
     return Sample("thinking", messages, thinking=thinking)

@@ -44,11 +44,11 @@ _ENDS = (
 
 def _tool(pools: Pools) -> Tool:
     draw = pools.rng.random()
-    if draw < 0.66:
+    if draw < 0.72:
         tool = pools.rng.choice(catalog())
     else:
-        tool = random_tool(pools) if draw < 0.92 else function_tool(pools)
-    return replace(tool, with_signature=True) if pools.chance(0.1) else tool
+        tool = random_tool(pools) if draw < 0.94 else function_tool(pools)
+    return replace(tool, with_signature=True) if pools.chance(0.08) else tool
 
 
 def among(pools: Pools, wanted: list[Tool], others: int) -> list[Tool]:
@@ -154,7 +154,7 @@ def one_call(pools: Pools, others: int | None = None) -> Sample:
     messages = _opening(pools)
     if pools.chance(0.06):
         messages += [user("Hello"), says(small_talk.HELLO, learn=False)]
-    for _ in range(pools.rng.choice((0, 0, 0, 1, 2, 3))):
+    for _ in range(pools.rng.choice((0, 0, 0, 1, 2, 3, 4))):
         messages += _answered(pools, pools.rng.choice(tools))
     text, arguments = _task(pools, tool)
     messages += [user(text), calls((tool.name, arguments))]
@@ -196,7 +196,7 @@ def parallel(pools: Pools) -> Sample:
     if first is second and pools.chance(0.5) and len(first.arguments) == 1:
         text, left, right = _both(pools, first)
     else:
-        joint = pools.choice(" and ", " and also ", " and ", ". Also, ", ", and ")
+        joint = pools.choice(" and ", " and also ", ". Also, ", ", and ", ", and also ")
         text = one.rstrip("?.") + joint + two
     offered = _offer(pools, [first, second], pools.rng.choice((0, 0, 1, 2)))
     both = calls((first.name, left), (second.name, right))
@@ -297,7 +297,7 @@ def no_fit(pools: Pools) -> Sample:
             thinking=pools.chance(0.7),
         )
     text = small_talk.beyond(pools)
-    if draw > 0.55:  # a request for a tool that is not on offer
+    if draw > 0.6:  # a request for a tool that is not on offer
         tool = _tool(pools)
         names = {o["function"]["name"].split("_")[0] for o in offered}
         while tool.name.split("_")[0] in names or tool.name[0].isupper():
