@@ -206,11 +206,14 @@ def _rung(
     share = (time.process_time() - cpu) / (time.perf_counter() - wall)
     if any(len(each) != chunks for each in arrivals):
         raise WrongAnswer("a stream lost pieces")
-    return Rung(count, _p99(arrivals), share)
+    return Rung(count, lateness(arrivals), share)
 
 
-def _p99(arrivals: list[list[float]]) -> float:
-    """Over the time in which all streams ran; infinite if they never did, but took turns."""
+def lateness(arrivals: list[list[float]]) -> float:
+    """The 99th percentile of it, in seconds, over the time in which all streams ran.
+
+    Infinite if they never did, but took turns.
+    """
     begin, end = max(each[0] for each in arrivals), min(each[-1] for each in arrivals)
     begin += _SETTLING * (end - begin)
     gaps = [b - a for each in arrivals for a, b in pairwise(each) if begin <= a and b <= end]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from benchmarks import __main__ as command
 from benchmarks import memory, startup
 from benchmarks.contenders import Contender, Take
 from benchmarks.contenders.base import HTTPX
-from benchmarks.latency import Rung, climb
+from benchmarks.latency import Rung, climb, lateness
 from benchmarks.measuring import WrongAnswer, cost_of
 from benchmarks.process import ScriptedServer
 from benchmarks.script import capture, pieces, writes
@@ -101,6 +102,14 @@ def test_the_ladder_finds_how_many_streams_keep_up(carries: int, found: int) -> 
     best, last = climb(rung, 1000, lambda line: None)
     assert best.streams == found
     assert last.streams <= 1000
+
+
+def test_only_late_tokens_of_streams_that_ran_at_once_count() -> None:
+    steady = [0.02 * n for n in range(100)]
+    held_up = [moment if moment < 1 else max(moment, 1.05) for moment in steady]
+    assert lateness([steady, steady]) == pytest.approx(0, abs=1e-9)
+    assert lateness([held_up]) == pytest.approx(0.05)  # 1.05 - 0.98, less the period
+    assert lateness([steady, [moment + 10 for moment in steady]]) == math.inf
 
 
 def test_targets_are_judged_where_there_are_numbers() -> None:
