@@ -8,12 +8,12 @@ A structured start
 Copying is the main thing such a model must do, and gradient descent finds it late.  The circuit
 for it is known (an *induction head*: "this stood there before; what came after it?"), so we write
 a rough one into the fresh weights and let training refine it, like everything else.  One token of
-context is not enough: as spaces are tokens of their own, half of all tokens are followed by a
-space, and what comes after the space depends on the word before it.  Two are not enough for
-digits, and for characters of several bytes.  So three tokens are compared:
+context is not enough: "the" stands everywhere.  Two are not enough for digits, and for characters
+of several bytes.  So three tokens are compared:
 
 * The width is divided into what the token is, what the three before it were, and the token to
-  copy.
+  copy.  Tokens that differ only in the space before them are the same but for one number, so a
+  word in quotation marks is found again in a sentence.
 * The heads of layer 0 look one, two and three positions back: their queries and keys are constants,
   and the rotary encoding makes their product largest at that distance.  They write identities.
 * Layer 1, head 0 compares "what I am, and the two before me" with "the three before you", and
@@ -23,6 +23,7 @@ digits, and for characters of several bytes.  So three tokens are compared:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +35,7 @@ from torch.nn import functional
 class Shape:
     """The numbers that define the network. Every row length is a multiple of 32, as Q8_0 wants."""
 
-    vocabulary: int = 1024
+    vocabulary: int = 1549
     width: int = 192
     layers: int = 5
     heads: int = 3
@@ -133,8 +134,12 @@ class Network(nn.Module):
 
 
 @torch.no_grad()
-def fresh(shape: Shape, seed: int) -> Network:
-    """A network with random weights, the rough induction head among them."""
+def fresh(shape: Shape, seed: int, twins: Sequence[tuple[int, int]]) -> Network:
+    """A network with random weights, the rough induction head among them.
+
+    Args:
+        twins: ids of tokens that differ only in the space before them: with it, without.
+    """
     torch.manual_seed(seed)
     network = Network(shape)
     deep = 1 / math.sqrt(2 * shape.layers)
@@ -142,7 +147,7 @@ def fresh(shape: Shape, seed: int) -> Network:
         if weight.dim() == 2:
             scale = deep if name.endswith(("o.weight", "down.weight")) else 1.0
             weight.normal_(0, 0.5 * scale / math.sqrt(weight.shape[1]))
-    _start_embedding(network)
+    _start_embedding(network, twins)
     _start_looking_back(network)
     _start_induction(network)
     return network
@@ -154,6 +159,12 @@ _PART = 36
 _IDENTITY = slice(1, -4 * _PART)  # dimension 0 is the constant
 _BEFORE = tuple(slice(-n * _PART, (1 - n) * _PART) for n in (4, 3, 2))
 _TO_COPY = slice(-_PART, None)
+
+_SPACE_BEFORE = 3.0
+"""The last number of an identity, negative without a space before the token.
+
+Nats a conversation after 600 steps: 11.8 with 1.5, 10.9 with 3, 11.6 with 5.
+"""
 
 
 def _orthogonal_rows(rows: int, columns: int, seed: int) -> Tensor:
@@ -168,12 +179,17 @@ def _project(network: Network) -> Tensor:
     return _orthogonal_rows(_PART, columns, seed=7)
 
 
-def _start_embedding(network: Network) -> None:
+def _start_embedding(network: Network, twins: Sequence[tuple[int, int]]) -> None:
     weight = network.embedding.weight
     weight.mul_(0.05)
     rows = torch.randn_like(weight[:, _IDENTITY])
+    for spaced, bare in twins:
+        rows[spaced] = rows[bare]
     # Rows of one length: otherwise the constant below would differ after the norm.
-    weight[:, _IDENTITY] = math.sqrt(rows.shape[1]) * functional.normalize(rows, dim=1)
+    rows = math.sqrt(rows.shape[1]) * functional.normalize(rows, dim=1)
+    rows[:, -1] = -_SPACE_BEFORE
+    rows[[spaced for spaced, _ in twins], -1] = _SPACE_BEFORE
+    weight[:, _IDENTITY] = rows
     weight[:, 0] = 1.0
 
 

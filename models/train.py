@@ -34,7 +34,6 @@ class Plan:
             embedding.
         protected: the first part of the training, in which what starts out with a purpose stays.
         warmup: steps until the rate is reached.
-        decay: the last part of the training, in which the rate falls.
     """
 
     steps: int = 10_000
@@ -45,19 +44,13 @@ class Plan:
     embedding: float = 0.3
     protected: float = 0.25
     warmup: int = 60
-    decay: float = 0.75
     save_every: int = 100
     threads: int = 2
 
 
 def rate_at(plan: Plan, step: int) -> float:
-    """The share of the learning rate: up, level, then straight down to a fiftieth."""
-    if step < plan.warmup:
-        return (step + 1) / plan.warmup
-    falling = int(plan.steps * (1 - plan.decay))
-    if step < falling:
-        return 1.0
-    return max(0.02, 1 - (step - falling) / (plan.steps - falling))
+    """The share of the learning rate: up in a few steps, then straight down to nothing."""
+    return min(1.0, (step + 1) / plan.warmup) * (1 - step / plan.steps)
 
 
 _STARTED = ("0.attention.", "1.attention.q.", "1.attention.k.")
@@ -146,7 +139,8 @@ def train(folder: Path, plan: Plan) -> Network:
     torch.set_num_threads(plan.threads)
     folder.mkdir(parents=True, exist_ok=True)
     text = tokenizer.load(prepare_tokenizer(folder))
-    network = fresh(Shape(vocabulary=text.get_vocab_size()), plan.seed)
+    twins = tokenizer.twins(text)
+    network = fresh(Shape(vocabulary=text.get_vocab_size()), plan.seed, twins)
     steppers = optimizers(network, plan)
     checkpoint = folder / "checkpoint.pt"
     first = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -297,14 +298,16 @@ def no_fit(pools: Pools) -> Sample:
             thinking=pools.chance(0.7),
         )
     text = small_talk.beyond(pools)
-    if draw > 0.6:  # a request for a tool that is not on offer
+    if draw > 0.8:  # a request for a tool that is not on offer
         tool = _tool(pools)
         names = {o["function"]["name"].split("_")[0] for o in offered}
         while tool.name.split("_")[0] in names or tool.name[0].isupper():
             tool = _tool(pools)
         text, _ = _task(pools, tool)
-    elif any(word in offered[0]["function"]["name"] for word in text.split()):
-        text = "What is the meaning of life?"
+    else:
+        known = {word for o in offered for word in o["function"]["name"].lower().split("_")}
+        while known.intersection(re.findall(r"[a-z]+", text.lower())):
+            text = small_talk.beyond(pools)
     messages = [*_opening(pools), user(text), says(NO_TOOL)]
     return Sample("tools, but none fits", messages, offered, thinking=pools.chance(0.7))
 
