@@ -185,7 +185,7 @@ def _start_embedding(network: Network, twins: Sequence[tuple[int, int]]) -> None
     rows = torch.randn_like(weight[:, _IDENTITY])
     for spaced, bare in twins:
         rows[spaced] = rows[bare]
-    # Rows of one length: otherwise the constant below would differ after the norm.
+    # Rows of nearly one length: otherwise the constant below would differ after the norm.
     rows = math.sqrt(rows.shape[1]) * functional.normalize(rows, dim=1)
     rows[:, -1] = -_SPACE_BEFORE
     rows[[spaced for spaced, _ in twins], -1] = _SPACE_BEFORE
