@@ -12,21 +12,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
+from rocm_core.answers import Answers, LastError
 from rocm_core.backend import Connection, OnProgress, choose_backend
 from rocm_core.client import Chat, Completion, Infill, Messages, Question, as_message
 from rocm_core.config import GenerateConfig, LoadConfig, Timeouts, override
-from rocm_core.errors import ServerDied, ServerStopped
+from rocm_core.errors import ServerStopped
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.refs import resolve_ref
 from rocm_core.settings import current_settings, plan
 from rocm_core.template import ChatTemplate
-from rocm_core.tokens import StopIds, TokenReader, stopped_by_id
+from rocm_core.tokens import TokenReader
 from rocm_core.types import Check, ModelInfo, ServerProps, StreamEvent, Token
 
 __all__ = ["TextModel", "load_model"]
@@ -76,11 +76,11 @@ class TextModel:
     ) -> None:
         self._open: Connection | None = connection
         self._name = connection.ref.name
-        self._timeouts = timeouts or connection.default_timeouts
         self._defaults = generate or GenerateConfig()
-        self._error: BaseException | None = None
         self._header: GGUFInfo | None = None
-        self._stop_ids = StopIds()
+        self._last_error = LastError()
+        limits = timeouts or connection.default_timeouts
+        self._answers = Answers(lambda: self.connection, limits, self._last_error)
         self.template = ChatTemplate(lambda: self.connection)
 
     def __repr__(self) -> str:
@@ -183,7 +183,7 @@ class TextModel:
 
     def err(self) -> BaseException | None:
         """The last error of any call on this model (each call also raises its own)."""
-        return self._error
+        return self._last_error.error
 
     def metrics(self) -> dict[str, float]:
         """llama-server's own counters and gauges (``GET /metrics``)."""
@@ -255,12 +255,12 @@ class TextModel:
 
     def _tokens(self, question: Question) -> Iterator[Token]:
         reader = TokenReader()
-        for event in self._events(question):
+        for event in self._answers.events(question):
             yield from reader.read(event)
 
     async def _atokens(self, question: Question) -> AsyncIterator[Token]:
         reader = TokenReader()
-        async with contextlib.aclosing(self._aevents(question)) as events:
+        async with contextlib.aclosing(self._answers.aevents(question)) as events:
             async for event in events:
                 for token in reader.read(event):
                     yield token
@@ -271,151 +271,61 @@ class TextModel:
         self, prompt: str | Sequence[int], config: GenerateConfig
     ) -> Generator[StreamEvent, None, None]:
         """``POST /completion``, every event of its stream."""
-        return self._events(Completion(prompt, config))
+        return self._answers.events(Completion(prompt, config))
 
     def acompletion_events(
         self, prompt: str | Sequence[int], config: GenerateConfig
     ) -> AsyncGenerator[StreamEvent, None]:
         """``completion_events`` for asyncio."""
-        return self._aevents(Completion(prompt, config))
+        return self._answers.aevents(Completion(prompt, config))
 
     def infill_events(
         self, prefix: str, suffix: str, config: GenerateConfig
     ) -> Generator[StreamEvent, None, None]:
         """``POST /infill``: the events of what belongs between two texts."""
-        return self._events(Infill(prefix, suffix, config))
+        return self._answers.events(Infill(prefix, suffix, config))
 
     def ainfill_events(
         self, prefix: str, suffix: str, config: GenerateConfig
     ) -> AsyncGenerator[StreamEvent, None]:
         """``infill_events`` for asyncio."""
-        return self._aevents(Infill(prefix, suffix, config))
+        return self._answers.aevents(Infill(prefix, suffix, config))
 
     def chat_events(
         self, messages: Messages, config: GenerateConfig, **fields: Any
     ) -> Generator[StreamEvent, None, None]:
         """``POST /v1/chat/completions``, every event; ``fields`` (tools, …) go as they are."""
-        return self._events(_chat(messages, config, **fields))
+        return self._answers.events(_chat(messages, config, **fields))
 
     def achat_events(
         self, messages: Messages, config: GenerateConfig, **fields: Any
     ) -> AsyncGenerator[StreamEvent, None]:
         """``chat_events`` for asyncio."""
-        return self._aevents(_chat(messages, config, **fields))
-
-    def _events(self, question: Question) -> Generator[StreamEvent, None, None]:
-        stop_ids = frozenset(question.config.stop_token_ids)
-        with self._remembered(), contextlib.ExitStack() as held:
-            first, rest = self._begin(question, held)
-            for event in itertools.chain(first, rest):
-                if stop_ids and not stop_ids.isdisjoint(event.token_ids):
-                    yield stopped_by_id(event)
-                    return
-                yield event
-
-    def _begin(
-        self, question: Question, held: contextlib.ExitStack, *, again: bool = True
-    ) -> tuple[list[StreamEvent], Generator[StreamEvent, None, None]]:
-        """The first event and the rest; if the server died before the first, of its successor.
-
-        ``held`` gets what the answer holds: a place at the server, and the stream.
-        """
-        with contextlib.ExitStack() as mine:
-            try:
-                connection = self.connection
-                connection.ready()
-                for id_ in self._stop_ids.unknown(question.config):
-                    self._stop_ids.learn(id_, connection.client.detokenize([id_]))
-                self._stop_ids.refuse_hidden(question.config)
-                mine.enter_context(connection.admission.request())
-                asked = mine.enter_context(connection.seated(question))
-                if isinstance(asked, Chat) and connection.chat_dialect == "native":
-                    asked = asked.completion(connection.client.call(asked.template()))
-                limits = self._timeouts.of(question.config)
-                stream = connection.client.stream(connection.call(asked), limits)
-                mine.enter_context(contextlib.closing(stream))
-                first = list(itertools.islice(stream, 1))
-                held.enter_context(mine.pop_all())
-                return first, stream
-            except ServerDied:
-                if not again:
-                    raise
-        return self._begin(question, held, again=False)
-
-    async def _aevents(self, question: Question) -> AsyncGenerator[StreamEvent, None]:
-        stop_ids = frozenset(question.config.stop_token_ids)
-        with self._remembered():
-            async with contextlib.AsyncExitStack() as held:
-                first, rest = await self._abegin(question, held)
-                for event in first:
-                    if not stop_ids.isdisjoint(event.token_ids):
-                        yield stopped_by_id(event)
-                        return
-                    yield event
-                async for event in rest:
-                    if stop_ids and not stop_ids.isdisjoint(event.token_ids):
-                        yield stopped_by_id(event)
-                        return
-                    yield event
-
-    async def _abegin(
-        self, question: Question, held: contextlib.AsyncExitStack, *, again: bool = True
-    ) -> tuple[list[StreamEvent], AsyncGenerator[StreamEvent, None]]:
-        """``_begin`` for asyncio."""
-        async with contextlib.AsyncExitStack() as mine:
-            try:
-                connection = self.connection
-                await connection.aready()
-                for id_ in self._stop_ids.unknown(question.config):
-                    self._stop_ids.learn(id_, await connection.aclient.detokenize([id_]))
-                self._stop_ids.refuse_hidden(question.config)
-                await mine.enter_async_context(connection.admission.request())
-                asked = mine.enter_context(connection.seated(question))
-                if isinstance(asked, Chat) and connection.chat_dialect == "native":
-                    asked = asked.completion(await connection.aclient.call(asked.template()))
-                limits = self._timeouts.of(question.config)
-                stream = connection.aclient.stream(connection.call(asked), limits)
-                await mine.enter_async_context(contextlib.aclosing(stream))
-                event = await anext(stream, None)
-                first = [] if event is None else [event]
-                await held.enter_async_context(mine.pop_all())
-                return first, stream
-            except ServerDied:
-                if not again:
-                    raise
-        return await self._abegin(question, held, again=False)
-
-    @contextlib.contextmanager
-    def _remembered(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            self._error = error
-            raise
+        return self._answers.aevents(_chat(messages, config, **fields))
 
     # -- other abilities --------------------------------------------------------------------
 
     def tokenize(self, text: str, *, add_special: bool = False) -> list[int]:
         """Token ids of ``text``; ``POST /tokenize``."""
-        with self._remembered():
+        with self._last_error:
             self.connection.ready()
             return self.connection.client.tokenize(text, add_special=add_special)
 
     def tokenize_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, in one request."""
-        with self._remembered():
+        with self._last_error:
             self.connection.ready()
             return self.connection.client.tokenize_batch(texts)
 
     def detokenize(self, ids: Sequence[int]) -> str:
         """Text of token ids; ``POST /detokenize``."""
-        with self._remembered():
+        with self._last_error:
             self.connection.ready()
             return self.connection.client.detokenize(ids)
 
     def embed(self, texts: Sequence[str], *, normalize: bool | None = None) -> list[list[float]]:
         """One vector per text; the model must be loaded with ``embeddings=True``."""
-        with self._remembered():
+        with self._last_error:
             connection = self.connection
             connection.ready()
             with connection.admission.request():
@@ -425,7 +335,7 @@ class TextModel:
         self, texts: Sequence[str], *, normalize: bool | None = None
     ) -> list[list[float]]:
         """``embed`` for asyncio."""
-        with self._remembered():
+        with self._last_error:
             connection = self.connection
             await connection.aready()
             async with connection.admission.request():
@@ -435,7 +345,7 @@ class TextModel:
         self, query: str, documents: Sequence[str], top_n: int | None = None
     ) -> list[tuple[int, float]]:
         """``(index, score)`` pairs, best first; the model must be loaded with ``rerank=True``."""
-        with self._remembered():
+        with self._last_error:
             connection = self.connection
             connection.ready()
             with connection.admission.request():
@@ -445,7 +355,7 @@ class TextModel:
         self, query: str, documents: Sequence[str], top_n: int | None = None
     ) -> list[tuple[int, float]]:
         """``rerank`` for asyncio."""
-        with self._remembered():
+        with self._last_error:
             connection = self.connection
             await connection.aready()
             async with connection.admission.request():
