@@ -18,6 +18,10 @@ of several bytes.  So three tokens are compared:
   and the rotary encoding makes their product largest at that distance.  They write identities.
 * Layer 1, head 0 compares "what I am, and the two before me" with "the three before you", and
   copies the token where they agree; the output head starts out reading it.
+* That goes on with a copy, but does not begin one.  So two heads of each later layer copy
+  whatever they look at, and are left to learn where to look: a look at the right word is rewarded
+  at once.  After 600 steps a conversation takes 10.1 nats instead of 14.1, 10.8 with one head; of
+  held-out words 9.3, 12.8 and 10.0.
 """
 
 from __future__ import annotations
@@ -50,10 +54,14 @@ class Shape:
         return self.width // self.heads
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position encoding of neighboring pairs, the layout of llama.cpp's ``llama``."""
-    even, odd = x[..., 0::2], x[..., 1::2]
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
+def rotate(x: Tensor, turns: Tensor) -> Tensor:
+    """Rotary position encoding of neighboring pairs, the layout of llama.cpp's ``llama``.
+
+    Each pair is a complex number, turned by a product: a step takes 250 ms, with sines and cosines
+    267.
+    """
+    pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * turns).flatten(-2)
 
 
 class Attention(nn.Module):
@@ -66,12 +74,12 @@ class Attention(nn.Module):
             nn.Linear(shape.width, shape.width, bias=False) for _ in range(4)
         )
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, x: Tensor, turns: Tensor) -> Tensor:
         """Mix values of earlier positions into each position."""
         rows, length, width = x.shape
         split = (rows, length, self.shape.heads, self.shape.head_width)
         q, k, v = (part(x).view(split).transpose(1, 2).float() for part in (self.q, self.k, self.v))
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        q, k = rotate(q, turns), rotate(k, turns)
         with torch.autocast("cpu", enabled=False):  # in bfloat16 it is slower, and less exact
             y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         out: Tensor = self.o(y.transpose(1, 2).reshape(rows, length, width))
@@ -90,9 +98,11 @@ class Block(nn.Module):
         self.up = nn.Linear(shape.width, shape.hidden, bias=False)
         self.down = nn.Linear(shape.hidden, shape.width, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """One layer."""
-        x = x + self.attention(self.attention_norm(x), cos, sin)
+    def forward(self, x: Tensor, turns: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """One layer; ``wanted`` marks the positions whose outcome is asked for."""
+        x = x + self.attention(self.attention_norm(x), turns)
+        if wanted is not None:
+            x = x[wanted]
         h = self.norm(x)
         out: Tensor = x + self.down(functional.silu(self.gate(h)) * self.up(h))
         return out
@@ -118,14 +128,16 @@ class Network(nn.Module):
         assert isinstance(block, Block)
         return block.attention
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """The state of each position, ready for ``head``."""
+    def forward(self, tokens: Tensor, wanted: Tensor) -> Tensor:
+        """The states of the positions marked in ``wanted``, one after the other, for ``head``."""
         speeds = self.get_buffer("speeds")
         angles = torch.outer(torch.arange(tokens.shape[1]), speeds)
-        cos, sin = angles.cos(), angles.sin()
+        turns = torch.polar(torch.ones_like(angles), angles)
         x = self.embedding(tokens)
-        for block in self.blocks:
-            x = block(x, cos, sin)
+        *blocks, last = self.blocks
+        for block in blocks:
+            x = block(x, turns)
+        x = last(x, turns, wanted)
         out: Tensor = self.norm(x)
         return out
 
@@ -150,6 +162,7 @@ def fresh(shape: Shape, seed: int, twins: Sequence[tuple[int, int]]) -> Network:
     _start_embedding(network, twins)
     _start_looking_back(network)
     _start_induction(network)
+    _start_pointing(network)
     return network
 
 
@@ -229,6 +242,21 @@ def _start_induction(network: Network) -> None:
     network.head.weight[:, _TO_COPY] = 0.25 * identity @ project.T
 
 
+_POINTERS = 2
+"""Heads of a later layer that copy what they learn to look at."""
+
+
+def _pointing(network: Network) -> range:
+    """The layers with such heads."""
+    return range(2, network.shape.layers)
+
+
+def _start_pointing(network: Network) -> None:
+    for layer in _pointing(network):
+        for head in range(_POINTERS):
+            _copy_head(network, layer, head, _TO_COPY)
+
+
 Part = tuple[Tensor, tuple[slice, slice]]
 
 
@@ -236,9 +264,11 @@ def copying(network: Network) -> list[Part]:
     """The parts of the weights that make the start: a weight, and where in it."""
     size, whole = network.shape.head_width, slice(None)
     found: list[Part] = [(network.embedding.weight, (whole, whole))]
-    for layer, heads in ((0, len(_BEFORE)), (1, 1)):
+    pointing = ((layer, _POINTERS) for layer in _pointing(network))
+    for layer, heads in ((0, len(_BEFORE)), (1, 1), *pointing):
         attention, mine = network.attention(layer), slice(heads * size)
-        found += [(part.weight, (mine, whole)) for part in (attention.q, attention.k, attention.v)]
+        looks = (attention.q, attention.k) if layer < 2 else ()
+        found += [(part.weight, (mine, whole)) for part in (*looks, attention.v)]
         found.append((attention.o.weight, (whole, mine)))
     return [*found, (network.head.weight, (whole, _TO_COPY))]
 

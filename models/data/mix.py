@@ -19,18 +19,19 @@ MIX: tuple[tuple[float, Draw], ...] = (
     (4, small_talk.obey),
     (6, small_talk.repeat),
     (16, context.draw),
-    (18, tools.one_call),
+    (22, tools.one_call),
     (3, tools.after_result),
-    (5, tools.parallel),
-    (4, tools.chain),
+    (7, tools.parallel),
+    (5, tools.chain),
     (1, tools.hand_over),
-    (5, tools.no_fit),
+    (6, tools.no_fit),
     (5, tools.forced),
     (8, structured.asked),
     (6, structured.forced),
     (4, thinking.draw),
     (2, react.draw),
     (2, facts.itself),
+    (2, structured.invented),
 )
 """Weights and generators. The order matters for the random draws, so append only."""
 
@@ -53,6 +54,7 @@ EVALUATED: tuple[tuple[Draw, int], ...] = (
     (tools.no_fit, 1),
     (structured.asked, 2),
     (structured.forced, 1),
+    (structured.invented, 1),
     (thinking.draw, 1),
     (react.draw, 1),
 )

@@ -107,12 +107,20 @@ unpack update use wake wrap
 """.split()
 
 FOREIGN = """
-北京 上海 東京 京都 大阪 서울 부산 Москва Казань Киев Αθήνα 广州
-深圳 天气 明天 你好 世界 图书馆 音乐 電車 São_Paulo Zürich München Málaga
-Kraków Łódź Göteborg Besançon Córdoba Århus Reykjavík Düsseldorf café Müller José François
-Søren Zoë Renée Jürgen Núñez Čapek İzmir naïve crème_brûlée привет погода завтра
-книга Ольга Иван Сергей 李明 王芳 佐藤 鈴木 김민수 мир хлеб молоко
-牛奶 面包 咖啡
+北京 上海 東京 京都 大阪 서울 부산 Москва Казань Киев Αθήνα 广州 深圳 天气 明天 你好 世界 图书馆
+音乐 電車 São_Paulo Zürich München Málaga Kraków Łódź Göteborg Besançon Córdoba Århus Reykjavík
+Düsseldorf café Müller José François Søren Zoë Renée Jürgen Núñez Čapek İzmir naïve crème_brûlée
+привет погода завтра книга Ольга Иван Сергей 李明 王芳 佐藤 鈴木 김민수 мир хлеб молоко 牛奶 面包
+咖啡 杭州 南京 武汉 重庆 西安 台北 名古屋 札幌 福岡 横浜 대구 인천 제주 광주 안녕하세요 고양이
+이영희 박지성 Новосибирск Омск Самара Минск Львов Варшава София Анна Дмитрий Наталья кошка собака
+вода музыка вечер утро Θεσσαλονίκη Πάτρα Λάρισα Μαρία Γιώργος νερό ψωμί καλημέρα ウィーン トマト
+ラジオ さくら ありがとう 山田 田中 高橋 中村 渡辺 张伟 刘洋 陈静 赵敏 孙丽 苹果 火车 医生 老师
+下雨 春天 会议 电影 手机 学校 花园 Cádiz Núria Bogotá Asunción Brasília Curaçao Genève Liège
+Orléans Beşiktaş Eskişehir Çeşme Muğla Gdańsk Wrocław Poznań Toruń Plzeň Třebíč Ústí Žilina Košice
+Győr Pécs Székesfehérvár Timișoara Iași Brașov Malmö Umeå Västerås Tromsø Ålesund Bodø Ærø
+Jyväskylä Hämeenlinna Pärnu Kärdla Łukasz Małgorzata Jiří Zdeněk Björn Åsa Håkan Günther Käthe
+Änne Beyoncé Chloé Zoé André Inês João Conceição Muñoz Peña Ibáñez Gómez jalapeño fiancée résumé
+château à_la_carte façade über Straße Größe öffnen déjà_vu São_Tomé Côte_d'Azur
 """.split()
 
 JOBS = "baker doctor driver farmer painter pilot singer teacher nurse cook writer lawyer".split()
@@ -239,9 +247,10 @@ class Pools:
         return f"{self.choice('New', 'Port', 'San', 'Lake')} {place}" if draw > 0.96 else place
 
     def foreign(self) -> str:
-        """A value beyond ASCII, of one or two words."""
+        """A value beyond ASCII, of one or two words, not the same twice."""
         word = self.pick(FOREIGN)
-        return f"{word} {self.pick(FOREIGN)}" if self.chance(0.35) else word
+        other = self.pick(FOREIGN)
+        return f"{word} {other}" if self.chance(0.35) and other != word else word
 
     def number(self) -> int:
         """A whole number, small more often than large."""

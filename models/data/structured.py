@@ -109,14 +109,18 @@ def _value(pools: Pools, kind: str) -> Any:
 def _asked(pools: Pools) -> tuple[list[Message], dict[str, Any]]:
     """A request that names the keys, the answer, and what is in it."""
     text, record = _record(pools)
-    keys = list(record)
-    names = (
-        ", ".join(keys)
-        if pools.chance(0.5)
-        else " and ".join([", ".join(keys[:-1]), keys[-1]] if keys[1:] else keys)
-    )
-    ask = pools.rng.choice(_ASKS).replace("{k}", names).replace("{t}", text)
+    ask = pools.rng.choice(_ASKS).replace("{k}", _listed(pools, list(record))).replace("{t}", text)
     return [user(ask), says(to_json(record))], record
+
+
+def _listed(pools: Pools, keys: list[str]) -> str:
+    """Keys as they stand in a request."""
+    if pools.chance(0.2):
+        quote = pools.choice("'", '"', "`")
+        keys = [f"{quote}{key}{quote}" for key in keys]
+    if pools.chance(0.5):
+        return ", ".join(keys)
+    return " and ".join([", ".join(keys[:-1]), keys[-1]] if keys[1:] else keys)
 
 
 def asked(pools: Pools) -> Sample:
@@ -134,6 +138,41 @@ def asked(pools: Pools) -> Sample:
     return Sample(
         skill, messages, thinking=False if request else pools.chance(0.6), request=request
     )
+
+
+# What to make up about a topic: its keys and values.
+_INVENTIONS = (
+    ("joke", {"setup": "Why did {t} cross the road?", "punchline": "To get to the other token."}),
+    ("joke", {"question": "Why did {t} cross the road?", "answer": "To get to the other token."}),
+    ("note", {"title": "{t}", "text": "A note about {t}."}),
+    ("story", {"title": "{t}", "story": "Once upon a time there was a story about {t}."}),
+    ("question", {"topic": "{t}", "question": "What do you know about {t}?"}),
+)
+
+_INVENT = (
+    "{v} a {w} about {t}. Answer in JSON with the keys {k}.",
+    "{v} a {w} about {t}, as JSON with {k}",
+    "{v} a {w} about {t}. Return it as JSON with the keys {k}, and nothing else.",
+    "{v} a {w} about {t} as a JSON object with {k} keys. Only JSON.",
+    "Answer with a JSON object with {k}. {v} a {w} about {t}.",
+    "{v} me a {w} about {t}. The answer is JSON with {k} keys, without other words.",
+)
+
+
+def invented(pools: Pools) -> Sample:
+    """JSON about a topic, for which the prompt has the keys but no values."""
+    what, form = pools.rng.choice(_INVENTIONS)
+    topic = pools.choice(pools.noun() + "s", pools.phrase(), pools.name(), pools.foreign())
+    verb = pools.choice("Tell", "Write", "Give", "Make")
+    ask = pools.rng.choice(_INVENT).replace("{v}", verb).replace("{w}", what)
+    if verb in ("Tell", "Give") and " me " not in ask:
+        ask = ask.replace(f"{verb} a", f"{verb} me a")
+    keys = list(form)
+    if pools.chance(0.2):
+        keys.reverse()
+    ask = ask.replace("{k}", _listed(pools, keys)).replace("{t}", topic)
+    answer = {key: form[key].replace("{t}", topic) for key in keys}
+    return Sample("JSON made up", [user(ask), says(to_json(answer))], thinking=pools.chance(0.6))
 
 
 def forced(pools: Pools) -> Sample:
