@@ -10,6 +10,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from models import tokenizer
+from models.chat_format import render
 from models.data import mix
 from models.dataset import texts
 from rocm_core import TextModel, resolve_ref
@@ -46,6 +47,14 @@ def test_every_text_comes_back(learned: Tokenizer) -> None:
     for text in ('北京 "a": {}\n\n\n  x\t7\'', 'don\'t {"a": ["b", "c"]} -- 3.14'):
         ids = learned.encode(text, add_special_tokens=False).ids
         assert learned.decode(ids, skip_special_tokens=False) == text
+
+
+def test_what_is_learned_is_cut_as_the_whole_text(learned: Tokenizer) -> None:
+    # The engine knows no pieces: what is cut otherwise in training, the model never meets again.
+    for sample in islice(mix.training(5), 500):
+        pieces = [text for text, _ in render(sample.messages, sample.tools, sample.thinking)]
+        apart = [token for piece in pieces for token in _cut(learned, piece)]
+        assert apart == _cut(learned, "".join(pieces)), sample.skill
 
 
 def test_llama_cpp_cuts_text_as_training_does(trained: TextModel) -> None:
