@@ -7,7 +7,6 @@ stop id as well, which llama-server itself cannot do.
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import AsyncGenerator, Callable, Generator
 from types import TracebackType
 
@@ -57,17 +56,18 @@ class Answers:
         """Every event of the answer; any ``RocmError`` may be raised while it is read."""
         stop_ids = frozenset(question.config.stop_token_ids)
         with self._last_error, contextlib.ExitStack() as held:
-            first, rest = self._begin(question, held)
-            for event in itertools.chain(first, rest):
+            event, rest = self._begin(question, held)
+            while event is not None:
                 if stop_ids and not stop_ids.isdisjoint(event.token_ids):
                     yield stopped_by_id(event)
                     return
                 yield event
+                event = next(rest, None)
 
     def _begin(
         self, question: Question, held: contextlib.ExitStack, *, again: bool = True
-    ) -> tuple[list[StreamEvent], Generator[StreamEvent, None, None]]:
-        """The first event and the rest; if the server died before the first, of its successor.
+    ) -> tuple[StreamEvent | None, Generator[StreamEvent, None, None]]:
+        """The first event, if any, and the rest; of the successor if the server died before it.
 
         ``held`` gets what the answer holds: a place at the server, and the stream.
         """
@@ -85,7 +85,7 @@ class Answers:
                 limits = self.timeouts.of(question.config)
                 stream = connection.client.stream(connection.call(asked), limits)
                 mine.enter_context(contextlib.closing(stream))
-                first = list(itertools.islice(stream, 1))
+                first = next(stream, None)
                 held.enter_context(mine.pop_all())
                 return first, stream
             except ServerDied:
@@ -98,21 +98,17 @@ class Answers:
         stop_ids = frozenset(question.config.stop_token_ids)
         with self._last_error:
             async with contextlib.AsyncExitStack() as held:
-                first, rest = await self._abegin(question, held)
-                for event in first:
-                    if not stop_ids.isdisjoint(event.token_ids):
-                        yield stopped_by_id(event)
-                        return
-                    yield event
-                async for event in rest:
+                event, rest = await self._abegin(question, held)
+                while event is not None:
                     if stop_ids and not stop_ids.isdisjoint(event.token_ids):
                         yield stopped_by_id(event)
                         return
                     yield event
+                    event = await anext(rest, None)
 
     async def _abegin(
         self, question: Question, held: contextlib.AsyncExitStack, *, again: bool = True
-    ) -> tuple[list[StreamEvent], AsyncGenerator[StreamEvent, None]]:
+    ) -> tuple[StreamEvent | None, AsyncGenerator[StreamEvent, None]]:
         """``_begin`` for asyncio."""
         async with contextlib.AsyncExitStack() as mine:
             try:
@@ -128,8 +124,7 @@ class Answers:
                 limits = self.timeouts.of(question.config)
                 stream = connection.aclient.stream(connection.call(asked), limits)
                 await mine.enter_async_context(contextlib.aclosing(stream))
-                event = await anext(stream, None)
-                first = [] if event is None else [event]
+                first = await anext(stream, None)
                 await held.enter_async_context(mine.pop_all())
                 return first, stream
             except ServerDied:
