@@ -186,7 +186,7 @@ def forced(pools: Pools) -> Sample:
         text = pools.choice("Extract the data: ", "What is in this text? ", "Parse: ") + text
     written = to_json(record)
     pieces = [(written[:2], False), (written[2:], True)]
-    messages = [user(text), {"role": "assistant", "content": to_json(record), "pieces": pieces}]
+    messages = [user(text), {"role": "assistant", "content": written, "pieces": pieces}]
     request = {"response_format": _schema(record)} if pools.evaluation else {}
     return Sample("JSON forced by schema", messages, thinking=False, request=request)
 

@@ -45,10 +45,10 @@ _ENDS = (
 
 def _tool(pools: Pools) -> Tool:
     draw = pools.rng.random()
-    if draw < 0.72:
+    if draw < 0.85:
         tool = pools.rng.choice(catalog())
     else:
-        tool = random_tool(pools) if draw < 0.94 else function_tool(pools)
+        tool = random_tool(pools) if draw < 0.96 else function_tool(pools)
     return replace(tool, with_signature=True) if pools.chance(0.08) else tool
 
 
@@ -63,9 +63,9 @@ def among(pools: Pools, wanted: list[Tool], others: int) -> list[Tool]:
     return chosen
 
 
-def _offer(pools: Pools, wanted: list[Tool], others: int) -> list[dict[str, Any]]:
-    """What a request says of the wanted tools and others."""
-    return [tool.schema() for tool in among(pools, wanted, others)]
+def _offered(tools: list[Tool]) -> list[dict[str, Any]]:
+    """What a request says of its tools."""
+    return [tool.schema() for tool in tools]
 
 
 def _task(pools: Pools, tool: Tool, *, unseen: bool = False) -> tuple[str, Arguments]:
@@ -155,12 +155,11 @@ def one_call(pools: Pools, others: int | None = None) -> Sample:
     messages = _opening(pools)
     if pools.chance(0.06):
         messages += [user("Hello"), says(small_talk.HELLO, learn=False)]
-    for _ in range(pools.rng.choice((0, 0, 0, 1, 2, 3, 4))):
-        messages += _answered(pools, pools.rng.choice(tools))
+    messages += _earlier(pools, tools)
     text, arguments = _task(pools, tool)
     messages += [user(text), calls((tool.name, arguments))]
     skill = _skill(tool, arguments, len(tools))
-    return Sample(skill, messages, [t.schema() for t in tools], thinking=pools.chance(0.7))
+    return Sample(skill, messages, _offered(tools), thinking=pools.chance(0.7))
 
 
 def new_wording(pools: Pools) -> Sample:
@@ -178,10 +177,16 @@ def _answered(pools: Pools, tool: Tool) -> list[Message]:
     return [user(text), calls((tool.name, arguments)), result(value), report(value)]
 
 
+def _earlier(pools: Pools, tools: list[Tool]) -> list[Message]:
+    """Requests that came before, and what became of them: more to learn from one list of tools."""
+    turns = pools.rng.choice((0, 0, 0, 1, 2, 3, 4) if pools.evaluation else (0, 0, 1, 2, 3, 4, 5))
+    return [m for _ in range(turns) for m in _answered(pools, pools.rng.choice(tools))]
+
+
 def after_result(pools: Pools) -> Sample:
     """The tool has answered: say so and end."""
     tool = _tool(pools)
-    offered = _offer(pools, [tool], pools.rng.choice((0, 0, 1, 2)))
+    offered = _offered(among(pools, [tool], pools.rng.choice((0, 0, 1, 2))))
     messages = [*_opening(pools), *_answered(pools, tool)]
     return Sample("answer after a result", messages, offered, thinking=pools.chance(0.7))
 
@@ -199,13 +204,14 @@ def parallel(pools: Pools) -> Sample:
     else:
         joint = pools.choice(" and ", " and also ", ". Also, ", ", and ", ", and also ")
         text = one.rstrip("?.") + joint + two
-    offered = _offer(pools, [first, second], pools.rng.choice((0, 0, 1, 2)))
+    tools = among(pools, [first, second], pools.rng.choice((0, 0, 1, 2)))
     both = calls((first.name, left), (second.name, right))
-    messages = [*_opening(pools), user(text[0].upper() + text[1:]), both]
+    earlier = [] if pools.evaluation else _earlier(pools, tools)
+    messages = [*_opening(pools), *earlier, user(text[0].upper() + text[1:]), both]
     if pools.chance(0.3) and not pools.evaluation:
         values = returned(pools), returned(pools)
         messages += [result(values[0]), result(values[1]), report(*values)]
-    return Sample("parallel calls", messages, offered, thinking=pools.chance(0.7))
+    return Sample("parallel calls", messages, _offered(tools), thinking=pools.chance(0.7))
 
 
 def _both(pools: Pools, tool: Tool) -> tuple[str, Arguments, Arguments]:
@@ -238,10 +244,11 @@ def chain(pools: Pools) -> Sample:
     one, left = first.ask(pools)
     two, right = second.ask(pools)
     text = in_a_row(pools, one, two)
-    offered = _offer(pools, [first, second], pools.rng.choice((0, 0, 1, 2)))
+    tools = among(pools, [first, second], pools.rng.choice((0, 0, 1, 2)))
     value = returned(pools)
     messages = [
         *_opening(pools),
+        *([] if pools.evaluation else _earlier(pools, tools)),
         user(text[0].upper() + text[1:]),
         calls((first.name, left)),
         result(value),
@@ -250,7 +257,7 @@ def chain(pools: Pools) -> Sample:
     if pools.chance(0.4) and not pools.evaluation:
         last = returned(pools)
         messages += [result(last), report(last)]
-    return Sample("two calls in a row", messages, offered, thinking=pools.chance(0.7))
+    return Sample("two calls in a row", messages, _offered(tools), thinking=pools.chance(0.7))
 
 
 def hand_over(pools: Pools) -> Sample:
@@ -275,7 +282,7 @@ def hand_over(pools: Pools) -> Sample:
         f"{ask}, then {verb} with that id",
         f"{verb} of the id that you get for {left['name']}",
     )
-    offered = _offer(pools, [find, act], pools.rng.choice((0, 0, 1)))
+    offered = _offered(among(pools, [find, act], pools.rng.choice((0, 0, 1))))
     messages = [
         user(text),
         calls((find.name, left)),
@@ -287,7 +294,7 @@ def hand_over(pools: Pools) -> Sample:
 
 def no_fit(pools: Pools) -> Sample:
     """Tools are there, but none fits."""
-    offered = _offer(pools, [], pools.rng.choice((1, 1, 2, 3)))
+    offered = _offered(among(pools, [], pools.rng.choice((1, 1, 2, 3))))
     draw = pools.rng.random()
     if draw < 0.35:
         said, answer = small_talk.phrase(pools)
@@ -334,7 +341,7 @@ def forced(pools: Pools) -> Sample:
     opening = ("\n<tool_call>" if words else "<tool_call>", bool(words) and pools.chance(0.25))
     pieces = [(words, False), opening, (body.removeprefix("<tool_call>"), True)]
     messages = [user(text), {"role": "assistant", "pieces": pieces}]
-    offered = _offer(pools, [tool], pools.rng.choice((0, 0, 0, 1)))
+    offered = _offered(among(pools, [tool], pools.rng.choice((0, 0, 0, 1))))
     return Sample("required call", messages, offered, thinking=pools.chance(0.7))
 
 
