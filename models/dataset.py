@@ -22,7 +22,7 @@ from models.data.sample import Sample
 Ids = npt.NDArray[np.int32]
 Marks = npt.NDArray[np.bool_]
 
-LENGTHS = (40, 52, 64, 80, 100, 128, 160, 192, 224, 256, 320, 384, 480, 640)
+LENGTHS = (*range(40, 128, 8), *range(128, 256, 16), *range(256, 512, 32), 512, 576, 640)
 """Row lengths; longer conversations are left out."""
 
 

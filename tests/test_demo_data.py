@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import random
 from itertools import islice
+from typing import Any
+
+import pytest
 
 from models.chat_format import NO_THOUGHT, answer_text, prompt, render, signature
-from models.data import facts, mix
-from models.data.sample import Sample
+from models.data import facts, mix, structured, tools
+from models.data.catalog import catalog
+from models.data.pools import Pools
+from models.data.sample import Message, Sample
 from models.evaluate import HANDWRITTEN, called, right
 
 
@@ -41,6 +47,32 @@ def test_expected_answers_count_as_right() -> None:
         answer = {**wanted, "finish_reason": "stop"}
         assert right(sample, answer), sample
         assert called(answer) == called(json.loads(json.dumps(wanted)))
+
+
+def _values(answer: Message) -> list[Any]:
+    """What an answer of JSON or calls says, but for true and false."""
+    records = [arguments for _, arguments in called(answer)] or [json.loads(answer["content"])]
+    return [v for record in records for v in record.values() if not isinstance(v, bool)]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [structured.asked, structured.forced, tools.one_call, tools.parallel],
+)
+def test_what_is_to_be_copied_stands_there(draw: mix.Draw) -> None:
+    pools = Pools(random.Random(6), evaluation=True)
+    for _ in range(1000):
+        *before, answer = draw(pools).messages
+        asked = [m["content"] for m in before if m["role"] == "user"]
+        assert all(str(value) in asked[-1] for value in _values(answer)), (asked, answer)
+
+
+def test_a_misheard_request_keeps_the_words_of_its_tool() -> None:
+    pools = Pools(random.Random(7))
+    restart = next(tool for tool in catalog() if tool.name == "restart_server")
+    said = [restart._misheard(pools, "now restart the web server at once") for _ in range(100)]
+    assert len(set(said)) > 5
+    assert all("restart" in text and "server" in text for text in said)
 
 
 def test_only_the_answer_is_learned() -> None:

@@ -73,7 +73,7 @@ class Tool:
         """
         text = self.asks[-1] if unseen else pools.rng.choice(self.asks[:-1])
         if not pools.evaluation and pools.chance(0.15):
-            text = _misheard(pools, text)
+            text = self._misheard(pools, text)
         arguments: Arguments = {}
         for name, kind in self.arguments.items():
             mark = f"{{{name}}}"
@@ -88,15 +88,15 @@ class Tool:
                 text = text.replace(mark, words)
         return text, arguments
 
-
-def _misheard(pools: Pools, text: str) -> str:
-    """A request of which one word is lost or another: the values still tell what is wanted."""
-    words = text.split(" ")
-    plain = [i for i, word in enumerate(words) if word.isalpha()]
-    if len(plain) > 2:
-        place = pools.rng.choice(plain)
-        words[place : place + 1] = [pools.noun()] if pools.chance(0.4) else []
-    return " ".join(words)
+    def _misheard(self, pools: Pools, text: str) -> str:
+        """A request of which a word is lost or another: not one that tells what is wanted."""
+        known = re.findall(r"[a-z]+", f"{self.name} {self.description}".lower())
+        words = text.split(" ")
+        plain = [i for i, w in enumerate(words) if w.isalpha() and w.lower() not in known]
+        if len(plain) > 2:
+            place = pools.rng.choice(plain)
+            words[place : place + 1] = [pools.noun()] if pools.chance(0.4) else []
+        return " ".join(words)
 
 
 def _schema(kind: str) -> dict[str, Any]:

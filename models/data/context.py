@@ -170,10 +170,21 @@ def _passage(pools: Pools, length: int) -> tuple[list[_Fact], _Fact]:
     return facts, wanted
 
 
+def _alike(fact: _Fact, other: _Fact) -> bool:
+    """Whether both sentences may answer the question about ``fact``."""
+    asks = {pattern: set(questions) for _, _, pattern, questions in relations()}
+    same = fact.pattern == other.pattern or "Where is" in fact.question
+    both = same or asks.get(fact.pattern, set()) & asks.get(other.pattern, set())
+    return fact.subject == other.subject and bool(both)
+
+
 def _follow_ups(pools: Pools, facts: list[_Fact], wanted: _Fact) -> list[Message]:
     """More questions about the same passage, where only one sentence can answer."""
-    subjects = [fact.subject for fact in facts]
-    left = [fact for fact in facts if fact is not wanted and subjects.count(fact.subject) == 1]
+    left = [
+        fact
+        for fact in facts
+        if fact is not wanted and not any(_alike(fact, f) for f in facts if f is not fact)
+    ]
     asked = pools.rng.sample(left, min(len(left), pools.rng.choice((0, 1, 2, 3, 4, 5))))
     return [m for fact in asked for m in (user(fact.question), says(fact.sentence))]
 

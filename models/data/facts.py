@@ -75,7 +75,7 @@ def reword(pools: Pools, text: str) -> str:
     if len(words) > 3 and pools.chance(0.3):
         kept = [word for word in words if word.lower() not in _SMALL or pools.chance(0.5)]
         words = kept if len(kept) > 1 else words
-    if len(words) > 4 and pools.chance(0.15):
+    if len(words) > 4 and pools.chance(0.08):
         words[pools.rng.randrange(len(words))] = pools.noun()
     return " ".join(words)
 

@@ -12,7 +12,7 @@ from models.chat_format import to_json
 from models.data import tools
 from models.data.catalog import Arguments, Tool
 from models.data.pools import Pools
-from models.data.sample import Message, Sample, says, system, user
+from models.data.sample import Message, Sample, says, sentence, system, user
 
 HEADER = """Answer with the help of tools:
 {tools}
@@ -55,13 +55,13 @@ def draw(pools: Pools) -> Sample:
     names = ", ".join(tool.name for tool in chosen)
     described = "\n".join(describe(tool) for tool in chosen)
     first, second = pools.rng.sample(chosen, 2) if len(chosen) > 1 else chosen * 2
-    one, left = first.ask(pools)
-    two, right = second.ask(pools)
+    one, left = tools.part(pools, first)
+    two, right = tools.part(pools, second)
     wanted = [(first, left), (second, right)][: pools.rng.choice((1, 2))]
     text = tools.in_a_row(pools, one, two) if len(wanted) == 2 else one
     messages = [
         system(HEADER.format(tools=described, names=names)),
-        user(text[0].upper() + text[1:]),
+        user(sentence(text, left.values())),
     ]
     done = pools.rng.randrange(len(wanted) + 1)
     for tool, arguments in wanted[:done]:

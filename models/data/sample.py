@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,13 @@ class Sample:
     thinking: bool = True
     request: dict[str, Any] = field(default_factory=dict)
     contains: str = ""
+
+
+def sentence(text: str, values: Iterable[Any] = ()) -> str:
+    """With a capital letter, unless it starts with one of the values: they stay as they are."""
+    if text.startswith(tuple(str(value) for value in values if value != "")):
+        return text
+    return text[0].upper() + text[1:]
 
 
 def system(text: str) -> Message:

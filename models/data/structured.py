@@ -7,7 +7,7 @@ from typing import Any
 
 from models.chat_format import to_json
 from models.data.pools import COLORS, JOBS, Pools
-from models.data.sample import Message, Sample, says, system, user
+from models.data.sample import Message, Sample, says, sentence, system, user
 
 # Key and maker of its values.
 _KINDS = {
@@ -70,13 +70,14 @@ def _record(pools: Pools) -> tuple[str, dict[str, Any]]:
         if _KINDS.get(mark) in ("name", "city", "title") and pools.chance(0.15):
             value = pools.foreign()
         record[mark] = value
-    text = text.format_map(record)
+    first = [record[mark] for mark in re.findall(r"^{(\w+)}", text)]
+    text = sentence(text.format_map(record), first)
     wanted = list(record)
     if pools.chance(0.5):
         pools.rng.shuffle(wanted)
     if len(wanted) > 1 and pools.chance(0.15):
         wanted.pop()
-    return text[0].upper() + text[1:] + ".", {key: record[key] for key in wanted}
+    return f"{text}.", {key: record[key] for key in wanted}
 
 
 def _labels(pools: Pools) -> str:

@@ -18,14 +18,15 @@ def _comparison(pools: Pools) -> tuple[str, str, str]:
         word, other = pools.rng.choice(_PAIRS)
         winner, asked = (one, word) if same else (two, other)
         text = f"{one} is {word} than {two}. Who is {asked}?"
-        return text, f"{one} is {word}, {two} is {other}.", f"{winner} is {asked}."
+        thought = f"{word} is {one}, {other} is {two}. So {asked} is {winner}."
+        return text, thought, f"{winner} is {asked}."
     a, b = pools.rng.sample(range(1, 10), 2)
     things = pools.pick(NOUNS) + "s"
     asked = "more" if same else "fewer"
-    left, right = ("more", "fewer") if a > b else ("fewer", "more")
-    winner = one if left == asked else two
+    number, winner = (a, one) if (a > b) == same else (b, two)
     text = f"{one} has {a} {things} and {two} has {b} {things}. Who has {asked} {things}?"
-    return text, f"{one} has {left}, {two} has {right}.", f"{winner} has {asked} {things}."
+    thought = f"{a} is {one}, {b} is {two}. So {asked}: {number} is {winner}."
+    return text, thought, f"{winner} has {asked} {things}."
 
 
 def draw(pools: Pools) -> Sample:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from models.data import small_talk
 from models.data.catalog import Arguments, Tool, catalog, function_tool, random_tool
 from models.data.pools import Pools
-from models.data.sample import Message, Sample, calls, result, says, system, user
+from models.data.sample import Message, Sample, calls, result, says, sentence, system, user
 
 NO_TOOL = "I have no tool for that, and I am only a tiny demo model."
 
@@ -78,36 +79,64 @@ def _task(pools: Pools, tool: Tool, *, unseen: bool = False) -> tuple[str, Argum
         mark = "?" if text.endswith("?") else ""
         text = text.rstrip("?.") + pools.rng.choice(_ENDS) + mark
     if pools.chance(0.5):
-        text = text[0].upper() + text[1:]
+        text = sentence(text, arguments.values())
     if text[-1].isalnum() and pools.chance(0.3):
         text += "."
     return text, arguments
 
 
+def _measured(pools: Pools) -> str:
+    units = "minutes hours days degrees dollars euros percent km miles kg items points".split()
+    value = f"{pools.number()} {pools.rng.choice(units)}"
+    return pools.choice(value, value, f"It takes {value}.", f"about {value}", f"{value} left")
+
+
+def _weather(pools: Pools) -> str:
+    sky = pools.choice("sunny", "cloudy", "rainy", "windy", "clear", pools.pseudo())
+    return pools.choice(f"{sky}, {pools.number()} degrees", f"It is {sky}.", sky)
+
+
+def _state(pools: Pools) -> str:
+    word = pools.choice("Done", "OK", "Sent", "Saved", "done.", "not found", "error: no such id")
+    return word if pools.chance(0.5) else f"{word}: {pools.phrase()}"
+
+
+def _record(pools: Pools) -> str:
+    key = pools.choice("id", "name", "status", "value", "city", "state", pools.noun())
+    value = pools.rng.choice((pools.noun, pools.phrase, pools.date, pools.city))()
+    count = f'"{pools.choice("count", "price", "total", "temp")}": {pools.number()}'
+    pairs = [f'"{key}": "{value}"', count][: pools.rng.choice((1, 2))]
+    return f"{{{', '.join(pairs)}}}"
+
+
+def _doing(pools: Pools) -> str:
+    what = pools.choice("lives in", "comes from", "is in", "is on the way to")
+    return f"{pools.name()} {what} {pools.city()}."
+
+
+def _words(pools: Pools) -> str:
+    return pools.rng.choice(
+        (pools.title, pools.phrase, pools.foreign, pools.date, pools.time, pools.path)
+    )()
+
+
+_RETURNS: tuple[tuple[int, Callable[[Pools], str]], ...] = (
+    (14, lambda pools: str(pools.number())),
+    (6, lambda pools: str(pools.decimal())),
+    (14, _measured),
+    (20, _weather),
+    (12, _state),
+    (12, _record),
+    (8, _doing),
+    (14, _words),
+)
+
+
 def returned(pools: Pools) -> str:
     """What a tool may return."""
-    rng = pools.rng
-    draw = rng.random()
-    if draw < 0.25:
-        return str(pools.number() if pools.chance(0.7) else pools.decimal())
-    if draw < 0.45:
-        sky = pools.choice("sunny", "cloudy", "rainy", "windy", "clear", pools.pseudo())
-        return rng.choice((f"{sky}, {pools.number()} degrees", f"It is {sky}.", sky))
-    if draw < 0.6:
-        word = pools.choice(
-            "Done", "OK", "Sent", "Saved", "done.", "not found", "error: no such id"
-        )
-        return word if pools.chance(0.5) else f"{word}: {pools.phrase()}"
-    if draw < 0.75:
-        pairs = (
-            f'"{rng.choice(("id", "name", "status", "value", "city", "state", pools.noun()))}": '
-            f'"{rng.choice((pools.noun, pools.phrase, pools.date, pools.city))()}"',
-            f'"{rng.choice(("count", "price", "total", "temp"))}": {pools.number()}',
-        )
-        return "{" + ", ".join(pairs[: rng.choice((1, 2))]) + "}"
-    if draw < 0.85:
-        return f"{pools.name()} {pools.choice('lives in', 'comes from', 'is in')} {pools.city()}."
-    return rng.choice((pools.title, pools.phrase, pools.foreign, pools.date, pools.path))()
+    weights, makers = zip(*_RETURNS, strict=True)
+    make: Callable[[Pools], str] = pools.rng.choices(makers, weights)[0]
+    return make(pools)
 
 
 def report(*results: str) -> Message:
@@ -183,6 +212,11 @@ def _earlier(pools: Pools, tools: list[Tool]) -> list[Message]:
     return [m for _ in range(turns) for m in _answered(pools, pools.rng.choice(tools))]
 
 
+def _practice(pools: Pools, tools: list[Tool]) -> list[Message]:
+    """Earlier requests where the evaluation has none."""
+    return [] if pools.evaluation else _earlier(pools, tools)
+
+
 def after_result(pools: Pools) -> Sample:
     """The tool has answered: say so and end."""
     tool = _tool(pools)
@@ -191,23 +225,32 @@ def after_result(pools: Pools) -> Sample:
     return Sample("answer after a result", messages, offered, thinking=pools.chance(0.7))
 
 
+def part(pools: Pools, tool: Tool) -> tuple[str, Arguments]:
+    """A request to be joined to another: without an "and" of its own, where there is such a one."""
+    for _ in range(4):
+        text, arguments = tool.ask(pools)
+        if " and " not in text:
+            break
+    return text.rstrip("?."), arguments
+
+
 def parallel(pools: Pools) -> Sample:
     """Two requests in one sentence: two calls at once."""
     first = _tool(pools)
     while not first.arguments:
         first = _tool(pools)
     second = first if pools.chance(0.5) else _tool(pools)
-    one, left = first.ask(pools)
-    two, right = second.ask(pools)
+    one, left = part(pools, first)
+    two, right = part(pools, second)
     if first is second and pools.chance(0.5) and len(first.arguments) == 1:
         text, left, right = _both(pools, first)
     else:
         joint = pools.choice(" and ", " and also ", ". Also, ", ", and ", ", and also ")
-        text = one.rstrip("?.") + joint + two
+        text = one + joint + two
     tools = among(pools, [first, second], pools.rng.choice((0, 0, 1, 2)))
     both = calls((first.name, left), (second.name, right))
-    earlier = [] if pools.evaluation else _earlier(pools, tools)
-    messages = [*_opening(pools), *earlier, user(text[0].upper() + text[1:]), both]
+    asked = user(sentence(text, left.values()))
+    messages = [*_opening(pools), *_practice(pools, tools), asked, both]
     if pools.chance(0.3) and not pools.evaluation:
         values = returned(pools), returned(pools)
         messages += [result(values[0]), result(values[1]), report(*values)]
@@ -216,11 +259,11 @@ def parallel(pools: Pools) -> Sample:
 
 def _both(pools: Pools, tool: Tool) -> tuple[str, Arguments, Arguments]:
     """One sentence with two values: the weather in Paris and Rome."""
-    text, left = tool.ask(pools)
-    _, right = tool.ask(pools)
+    text, left = part(pools, tool)
+    _, right = part(pools, tool)
     (name,) = left or {"": None}
     if not name or isinstance(left[name], bool) or left == right:
-        _, right = tool.ask(pools)
+        _, right = part(pools, tool)
     if name and str(left[name]) in text and name in right:
         text = text.replace(str(left[name]), f"{left[name]} and {right[name]}", 1)
     return text, left, right
@@ -235,21 +278,20 @@ def in_a_row(pools: Pools, one: str, two: str) -> str:
         "{}. After that, {}",
         "first {}. Then {}",
     )
-    return frame.format(one.rstrip("?."), two)
+    return frame.format(one, two)
 
 
 def chain(pools: Pools) -> Sample:
     """First one thing, then another: the second call follows the first result."""
     first, second = _tool(pools), _tool(pools)
-    one, left = first.ask(pools)
-    two, right = second.ask(pools)
-    text = in_a_row(pools, one, two)
+    one, left = part(pools, first)
+    two, right = part(pools, second)
     tools = among(pools, [first, second], pools.rng.choice((0, 0, 1, 2)))
     value = returned(pools)
     messages = [
         *_opening(pools),
-        *([] if pools.evaluation else _earlier(pools, tools)),
-        user(text[0].upper() + text[1:]),
+        *_practice(pools, tools),
+        user(sentence(in_a_row(pools, one, two), left.values())),
         calls((first.name, left)),
         result(value),
         calls((second.name, right)),
@@ -294,16 +336,14 @@ def hand_over(pools: Pools) -> Sample:
 
 def no_fit(pools: Pools) -> Sample:
     """Tools are there, but none fits."""
-    offered = _offered(among(pools, [], pools.rng.choice((1, 1, 2, 3))))
+    tools = among(pools, [], pools.rng.choice((1, 1, 2, 3)))
+    offered = _offered(tools)
+    before = [*_opening(pools), *(_practice(pools, tools) if pools.chance(0.4) else [])]
     draw = pools.rng.random()
     if draw < 0.35:
         said, answer = small_talk.phrase(pools)
-        return Sample(
-            "tools, but none fits",
-            [*_opening(pools), user(said), says(answer)],
-            offered,
-            thinking=pools.chance(0.7),
-        )
+        messages = [*before, user(said), says(answer)]
+        return Sample("tools, but none fits", messages, offered, thinking=pools.chance(0.7))
     text = small_talk.beyond(pools)
     if draw > 0.8:  # a request for a tool that is not on offer
         tool = _tool(pools)
@@ -315,7 +355,7 @@ def no_fit(pools: Pools) -> Sample:
         known = {word for o in offered for word in o["function"]["name"].lower().split("_")}
         while known.intersection(re.findall(r"[a-z]+", text.lower())):
             text = small_talk.beyond(pools)
-    messages = [*_opening(pools), user(text), says(NO_TOOL)]
+    messages = [*before, user(text), says(NO_TOOL)]
     return Sample("tools, but none fits", messages, offered, thinking=pools.chance(0.7))
 
 
@@ -341,7 +381,9 @@ def forced(pools: Pools) -> Sample:
     opening = ("\n<tool_call>" if words else "<tool_call>", bool(words) and pools.chance(0.25))
     pieces = [(words, False), opening, (body.removeprefix("<tool_call>"), True)]
     messages = [user(text), {"role": "assistant", "pieces": pieces}]
-    offered = _offered(among(pools, [tool], pools.rng.choice((0, 0, 0, 1))))
+    # Where nothing fits, one tool is as good as another: only one is there.
+    others = 0 if draw < 0.6 else pools.rng.choice((0, 0, 0, 1))
+    offered = _offered(among(pools, [tool], others))
     return Sample("required call", messages, offered, thinking=pools.chance(0.7))
 
 
