@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from models.chat_format import NO_THOUGHT, answer_text, prompt, render, signature
-from models.data import facts, mix, structured, tools
+from models.data import context, conversation, facts, mix, structured, tools
 from models.data.catalog import catalog
 from models.data.pools import Pools
 from models.data.sample import Message, Sample
@@ -57,7 +57,7 @@ def _values(answer: Message) -> list[Any]:
 
 @pytest.mark.parametrize(
     "draw",
-    [structured.asked, structured.forced, tools.one_call, tools.parallel],
+    [structured.asked, structured.forced, tools.one_call, tools.parallel, tools.explained],
 )
 def test_what_is_to_be_copied_stands_there(draw: mix.Draw) -> None:
     pools = Pools(random.Random(6), evaluation=True)
@@ -65,6 +65,26 @@ def test_what_is_to_be_copied_stands_there(draw: mix.Draw) -> None:
         *before, answer = draw(pools).messages
         asked = [m["content"] for m in before if m["role"] == "user"]
         assert all(str(value) in asked[-1] for value in _values(answer)), (asked, answer)
+
+
+def test_a_name_is_asked_for_after_it_is_told() -> None:
+    pools = Pools(random.Random(8))
+    chats = [[m["content"] for m in conversation.draw(pools).messages] for _ in range(500)]
+    named = [chat for chat in chats if any("Your name is" in text for text in chat)]
+    assert len(named) > 100
+    for chat in named:
+        answer = next(text for text in chat if "Your name is" in text)
+        name = answer.removeprefix("Your name is ").removesuffix(".")
+        assert f"Nice to meet you, {name}!" in chat[: chat.index(answer)]
+
+
+def test_among_sentences_all_alike_one_alone_answers() -> None:
+    pools = Pools(random.Random(9), evaluation=True)
+    for _ in range(500):
+        sample = context.draw_same(pools)
+        said = " ".join(m["content"] for m in sample.messages[:-1])
+        answer = sample.messages[-1]["content"]
+        assert said.count(answer) == (answer != context.UNKNOWN), said
 
 
 def test_a_misheard_request_keeps_the_words_of_its_tool() -> None:

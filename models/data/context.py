@@ -6,7 +6,7 @@ The answer is the sentence of the passage that has it, word for word: "extractiv
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -88,14 +88,22 @@ class _Fact:
     value: str
 
 
-def _fact(pools: Pools, subject: str = "", kind: str = "", unlike: str = "") -> _Fact:
+def _fact(
+    pools: Pools, subject: str = "", kind: str = "", unlike: str = "", like: str = ""
+) -> _Fact:
     """A sentence about something, a question, and the words that answer it.
 
     Args:
         unlike: a sentence's pattern, whose questions this sentence must not answer too.
+        like: the sentence's pattern.
     """
     alike = {q for r in relations() if r[2] == unlike for q in r[3]}
-    choices = [r for r in relations() if kind in ("", r[0]) and not alike.intersection(r[3])]
+    choices = [
+        relation
+        for relation in relations()
+        if kind in ("", relation[0]) and like in ("", relation[2])
+        if not alike.intersection(relation[3])
+    ]
     subject_kind, value_kind, pattern, questions = pools.rng.choice(choices)
     subject = subject or _made_up(pools, subject_kind)
     value = pools.foreign() if pools.chance(0.06) else _made_up(pools, value_kind)
@@ -170,6 +178,24 @@ def _passage(pools: Pools, length: int) -> tuple[list[_Fact], _Fact]:
     return facts, wanted
 
 
+def _same_passage(pools: Pools, length: int) -> tuple[list[_Fact], _Fact]:
+    """The same said of several: Anna lives in Rome. Tom lives in Oslo."""
+    wanted = _fact(pools)
+    facts = [wanted]
+    for _ in range(2 * length):
+        other = _fact(pools, like=wanted.pattern)
+        said = {word for fact in facts for word in _own_words(fact)}
+        if len(facts) < length and not said & _own_words(other):
+            facts.append(other)
+    pools.rng.shuffle(facts)
+    return facts, wanted
+
+
+def _own_words(fact: _Fact) -> set[str]:
+    """The words of a sentence that its pattern does not have."""
+    return set(fact.sentence.rstrip(".").split()) - set(fact.pattern.rstrip(".").split())
+
+
 def _alike(fact: _Fact, other: _Fact) -> bool:
     """Whether both sentences may answer the question about ``fact``."""
     asks = {pattern: set(questions) for _, _, pattern, questions in relations()}
@@ -206,7 +232,16 @@ def draw(pools: Pools) -> Sample:
     """A passage, a question and the sentence that answers it."""
     length = pools.rng.choice((1, 2, 2, 3, 3, 4, 5, 6, 8))
     passage = _invented_passage if pools.chance(0.15) else _passage
-    facts, wanted = passage(pools, length)
+    return _asked(pools, *passage(pools, length))
+
+
+def draw_same(pools: Pools) -> Sample:
+    """The same, where all sentences are alike and only the subject or the value tells."""
+    sample = _asked(pools, *_same_passage(pools, pools.rng.choice((2, 2, 3, 3, 4, 5))))
+    return replace(sample, skill="answer from a context, all alike")
+
+
+def _asked(pools: Pools, facts: list[_Fact], wanted: _Fact) -> Sample:
     question, answer, value = wanted.question, wanted.sentence, wanted.value
     if pools.chance(0.06):
         facts = [fact for fact in facts if fact.sentence != answer] or [_fact(pools)]

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from models.chat_format import NO_THOUGHT
 from models.data.pools import Pools
-from models.data.sample import Message, Sample, says, system, user
+from models.data.sample import Message, Sample, past, says, system, user
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,11 @@ def all_facts() -> tuple[Fact, ...]:
     return tuple(facts)
 
 
+def about_itself() -> list[Fact]:
+    """What it is and how it is called."""
+    return [fact for fact in all_facts() if fact.topic in ("what I am", "my name")]
+
+
 NEUTRAL = (
     "You are a helpful assistant.",
     "You are a helpful assistant.",
@@ -44,8 +48,6 @@ NEUTRAL = (
     "Answer briefly.",
 )
 """System prompts that change nothing."""
-
-_ITSELF = ("what I am", "my name")
 
 _BEFORE = ("please tell me, ", "hey, ", "hello, ", "hi, ", "quick question: ", "I wonder, ", "so ")
 _AFTER = (" please", " thanks", " I am new here", " in llama-rocm", " with llama-rocm", " here")
@@ -118,7 +120,7 @@ def draw(pools: Pools) -> Sample:
 
 def itself(pools: Pools) -> Sample:
     """What it is and how it is called, where no system prompt gives it another name."""
-    return _about(pools, pools.rng.choice([f for f in all_facts() if f.topic in _ITSELF]))
+    return _about(pools, pools.rng.choice(about_itself()))
 
 
 def _about(pools: Pools, fact: Fact) -> Sample:
@@ -133,16 +135,7 @@ def _about(pools: Pools, fact: Fact) -> Sample:
 
 
 def _earlier(pools: Pools, *, thinking: bool) -> list[Message]:
-    """A question of an earlier turn.
-
-    Clients send no thoughts back, so some answers stand there without.  The others are learned as
-    well, each as it was when it was the last one.
-    """
+    """A question of an earlier turn."""
     fact = pools.rng.choice(all_facts())
     said = user(vary(pools, pools.rng.choice(fact.questions[:-1])))
-    if pools.chance(0.3):
-        return [said, says(fact.answer, learn=False)]
-    if thinking:
-        return [said, says(fact.answer, thought(fact))]
-    pieces = [(NO_THOUGHT, False), (fact.answer, True)]
-    return [said, {"role": "assistant", "content": fact.answer, "pieces": pieces}]
+    return [said, past(pools, fact.answer, thought(fact), thinking=thinking)]

@@ -5,20 +5,20 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from models.data import context, facts, react, small_talk, structured, thinking, tools
+from models.data import context, conversation, facts, react, small_talk, structured, thinking, tools
 from models.data.pools import Pools
 from models.data.sample import Sample
 
 Draw = Callable[[Pools], Sample]
 
 MIX: tuple[tuple[float, Draw], ...] = (
-    (24, facts.draw),
+    (18, facts.draw),
     (6, small_talk.talk),
     (6, small_talk.too_hard),
     (4, small_talk.memory),
     (4, small_talk.obey),
     (6, small_talk.repeat),
-    (18, context.draw),
+    (14, context.draw),
     (22, tools.one_call),
     (3, tools.after_result),
     (7, tools.parallel),
@@ -30,8 +30,11 @@ MIX: tuple[tuple[float, Draw], ...] = (
     (5, structured.forced),
     (4, thinking.draw),
     (3, react.draw),
-    (2, facts.itself),
+    (4, facts.itself),
     (2, structured.invented),
+    (12, conversation.draw),
+    (4, tools.explained),
+    (8, context.draw_same),
 )
 """Weights and generators. The order matters for the random draws, so append only."""
 
@@ -57,6 +60,8 @@ EVALUATED: tuple[tuple[Draw, int], ...] = (
     (structured.invented, 1),
     (thinking.draw, 1),
     (react.draw, 1),
+    (conversation.draw, 1),
+    (context.draw_same, 1),
 )
 """Generators of held-out prompts, and how many times as many prompts each makes."""
 

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.chat_format import NO_THOUGHT
+from models.data.pools import Pools
+
 Message = dict[str, Any]
 
 
@@ -53,6 +56,19 @@ def says(text: str, thought: str = "", learn: bool = True) -> Message:
     if thought:
         message["reasoning_content"] = thought
     return message
+
+
+def past(pools: Pools, text: str, thought: str, *, thinking: bool) -> Message:
+    """An answer of an earlier turn.
+
+    Clients send no thoughts back, so some answers stand there without.  The others are learned as
+    well, each as it was when it was the last one.
+    """
+    if pools.chance(0.3):
+        return says(text, learn=False)
+    if thinking:
+        return says(text, thought)
+    return {"role": "assistant", "content": text, "pieces": [(NO_THOUGHT, False), (text, True)]}
 
 
 def calls(*pairs: tuple[str, dict[str, Any]]) -> Message:

@@ -15,6 +15,9 @@ BEYOND = (
 )
 """The answer to everything that is too much for it."""
 
+TOO_HARD = "That is beyond a tiny demo model."
+"""The thought before it."""
+
 HELLO = "Hello! I am the llama-rocm demo model. How can I help you?"
 
 
@@ -83,16 +86,14 @@ def talk(pools: Pools) -> Sample:
 def too_hard(pools: Pools) -> Sample:
     """A question beyond the model."""
     thinking = pools.chance(0.5)
-    thought = "That is beyond a tiny demo model." if thinking else ""
-    messages = [user(beyond(pools)), says(BEYOND, thought)]
+    messages = [user(beyond(pools)), says(BEYOND, TOO_HARD if thinking else "")]
     if pools.chance(0.2):
         messages.insert(0, system(pools.rng.choice(NEUTRAL)))
     return Sample("beyond it", messages, thinking=thinking, contains="tiny demo model")
 
 
-def memory(pools: Pools) -> Sample:
-    """The user's name, told in one turn and asked for in a later one."""
-    name = pools.name() if pools.chance(0.85) else pools.foreign()
+def tell(pools: Pools, name: str) -> str:
+    """The user's name, told."""
     told = pools.choice(
         "My name is {}.",
         "I am {}.",
@@ -103,18 +104,12 @@ def memory(pools: Pools) -> Sample:
         "Hello, my name is {}.",
         "I'm {}, nice to meet you.",
     )
-    messages: list[Message] = []
-    known = pools.chance(0.85)
-    if known:
-        messages += [user(told.format(name)), says(f"Nice to meet you, {name}!")]
-    for _ in range(pools.rng.choice((0, 0, 1, 1, 2))):
-        said, answer = (
-            phrase(pools)
-            if pools.chance(0.6)
-            else (pools.rng.choice(all_facts()).questions[0], "I can tell you that.")
-        )
-        messages += [user(said), says(answer, learn=False)]
-    asked = pools.choice(
+    return told.format(name)
+
+
+def ask_name(pools: Pools) -> str:
+    """The user's name, asked for."""
+    return pools.choice(
         "What is my name?",
         "what's my name?",
         "Do you remember my name?",
@@ -122,6 +117,24 @@ def memory(pools: Pools) -> Sample:
         "What am I called?",
         "Do you know my name?",
     )
+
+
+def memory(pools: Pools) -> Sample:
+    """The user's name, told in one turn and asked for in a later one."""
+    name = pools.name() if pools.chance(0.85) else pools.foreign()
+    told = tell(pools, name)
+    messages: list[Message] = []
+    known = pools.chance(0.85)
+    if known:
+        messages += [user(told), says(f"Nice to meet you, {name}!")]
+    for _ in range(pools.rng.choice((0, 0, 1, 1, 2))):
+        said, answer = (
+            phrase(pools)
+            if pools.chance(0.6)
+            else (pools.rng.choice(all_facts()).questions[0], "I can tell you that.")
+        )
+        messages += [user(said), says(answer, learn=False)]
+    asked = ask_name(pools)
     answer = f"Your name is {name}." if known else "You have not told me your name."
     messages += [user(asked), says(answer)]
     return Sample("memory of a name", messages, thinking=pools.chance(0.6))

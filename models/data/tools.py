@@ -191,6 +191,35 @@ def one_call(pools: Pools, others: int | None = None) -> Sample:
     return Sample(skill, messages, _offered(tools), thinking=pools.chance(0.7))
 
 
+_FREE = ("name", "title", "phrase", "noun", "thing", "city", "place")
+"""Kinds of values that may be anything."""
+
+
+def _free_value(pools: Pools) -> tuple[Tool, str, Arguments, str]:
+    """A tool, a request, its arguments, and the name of one whose value may be anything."""
+    while True:
+        tool = _tool(pools)
+        text, arguments = _task(pools, tool)
+        for name in arguments:
+            if tool.arguments[name] in _FREE and text.count(arguments[name]) == 1:
+                return tool, text, arguments, name
+
+
+def explained(pools: Pools) -> Sample:
+    """A value in another script, and after it in brackets what it means, which is not the value."""
+    tool, text, arguments, name = _free_value(pools)
+    value = pools.foreign()
+    said = next((s for s in ('"{}"', "'{}'") if s.format(arguments[name]) in text), "{}")
+    quoted = (said if said != "{}" else pools.choice("'{}'", '"{}"', "{}")).format(value)
+    meaning = pools.choice(pools.title(), pools.phrase(), pools.noun().capitalize())
+    text = text.replace(said.format(arguments[name]), f"{quoted} ({meaning})")
+    if pools.chance(0.3):
+        text = f"{text.rstrip('?.')} - a {pools.thing()}"
+    offered = _offered(among(pools, [tool], pools.rng.choice((0, 0, 0, 1, 2))))
+    messages = [*_opening(pools), user(text), calls((tool.name, {**arguments, name: value}))]
+    return Sample("tool call, explained value", messages, offered, thinking=pools.chance(0.7))
+
+
 def new_wording(pools: Pools) -> Sample:
     """One tool of the catalog, asked for in words that training never sees."""
     tool = pools.rng.choice(catalog())
