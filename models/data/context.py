@@ -26,6 +26,12 @@ def relations() -> tuple[tuple[str, str, str, tuple[str, ...]], ...]:
     return tuple((kind, value, sentence, tuple(asks)) for kind, value, sentence, *asks in split)
 
 
+@cache
+def _questions(pattern: str) -> frozenset[str]:
+    """Every question that sentences of a pattern answer."""
+    return frozenset(q for _, _, sentence, asks in relations() if sentence == pattern for q in asks)
+
+
 QA_SYSTEM = (
     "You are an expert Q&A system that is trusted around the world.\n"
     "Always answer the query using the provided context information, and not prior knowledge.\n"
@@ -97,12 +103,11 @@ def _fact(
         unlike: a sentence's pattern, whose questions this sentence must not answer too.
         like: the sentence's pattern.
     """
-    alike = {q for r in relations() if r[2] == unlike for q in r[3]}
     choices = [
         relation
         for relation in relations()
         if kind in ("", relation[0]) and like in ("", relation[2])
-        if not alike.intersection(relation[3])
+        if _questions(unlike).isdisjoint(relation[3])
     ]
     subject_kind, value_kind, pattern, questions = pools.rng.choice(choices)
     subject = subject or _made_up(pools, subject_kind)
@@ -198,10 +203,11 @@ def _own_words(fact: _Fact) -> set[str]:
 
 def _alike(fact: _Fact, other: _Fact) -> bool:
     """Whether both sentences may answer the question about ``fact``."""
-    asks = {pattern: set(questions) for _, _, pattern, questions in relations()}
-    same = fact.pattern == other.pattern or "Where is" in fact.question
-    both = same or asks.get(fact.pattern, set()) & asks.get(other.pattern, set())
-    return fact.subject == other.subject and bool(both)
+    if fact.subject != other.subject:
+        return False
+    if fact.pattern == other.pattern or "Where is" in fact.question:
+        return True
+    return not _questions(fact.pattern).isdisjoint(_questions(other.pattern))
 
 
 def _follow_ups(pools: Pools, facts: list[_Fact], wanted: _Fact) -> list[Message]:

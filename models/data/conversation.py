@@ -15,8 +15,7 @@ Turn = tuple[str, str, str]
 def _fact(pools: Pools) -> Turn:
     known = facts.about_itself() if pools.chance(0.25) else facts.all_facts()
     fact = pools.rng.choice(known)
-    asked = facts.vary(pools, pools.rng.choice(fact.questions[:-1]))
-    return asked, fact.answer, facts.thought(fact)
+    return facts.ask(pools, fact), fact.answer, facts.thought(fact)
 
 
 def _phrase(pools: Pools) -> Turn:

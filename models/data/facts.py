@@ -101,6 +101,11 @@ def vary(pools: Pools, question: str) -> str:
     return text
 
 
+def ask(pools: Pools, fact: Fact) -> str:
+    """A question about the fact, as somebody types it."""
+    return vary(pools, pools.rng.choice(fact.questions[:-1]))
+
+
 def thought(fact: Fact) -> str:
     """What the model thinks before it answers."""
     return f"The question is about {fact.topic}. I know that."
@@ -124,12 +129,11 @@ def itself(pools: Pools) -> Sample:
 
 
 def _about(pools: Pools, fact: Fact) -> Sample:
-    asked = pools.rng.choice(fact.questions[:-1])
     thinking = pools.chance(0.5)
     messages: list[Message] = [system(pools.rng.choice(NEUTRAL))] if pools.chance(0.25) else []
     for _ in range(0 if pools.evaluation else pools.rng.choice((0, 0, 0, 1, 2))):
         messages += _earlier(pools, thinking=thinking)
-    messages.append(user(vary(pools, asked)))
+    messages.append(user(ask(pools, fact)))
     messages.append(says(fact.answer, thought(fact) if thinking else ""))
     return Sample("facts, known questions", messages, thinking=thinking)
 
@@ -137,5 +141,4 @@ def _about(pools: Pools, fact: Fact) -> Sample:
 def _earlier(pools: Pools, *, thinking: bool) -> list[Message]:
     """A question of an earlier turn."""
     fact = pools.rng.choice(all_facts())
-    said = user(vary(pools, pools.rng.choice(fact.questions[:-1])))
-    return [said, past(pools, fact.answer, thought(fact), thinking=thinking)]
+    return [user(ask(pools, fact)), past(pools, fact.answer, thought(fact), thinking=thinking)]
