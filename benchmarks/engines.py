@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 from benchmarks.measuring import Tell, interleaved
 from benchmarks.process import ROOT
@@ -23,16 +24,18 @@ from rocm_core import GenerateConfig, LoadConfig, Server, load_model, resolve_re
 from rocm_core.errors import EngineNotFound
 from rocm_core.server import find_engine
 from rocm_core.server.command import Address, arguments
+from rocm_core.server.directory import find_servers, stop_server
 from rocm_core.server.find import Engine
 
 MODEL = "demo"
 BARE, AGAIN, FIRST = "llama-server itself", "Server.start()", "load_model(…).load(), new program"
+SHARED = "load_model(…, keep_alive=60).load(), new program"
 _LISTENING = b"listening on"
-_FIRST_START = """
+_NEW_PROGRAM = """
 import time
 from rocm_core import load_model
 b = time.perf_counter()
-with load_model({model!r}, engine="binary") as model:
+with load_model({model!r}, **{options!r}) as model:
     model.load()
     print(1000 * (time.perf_counter() - b))
 """
@@ -59,7 +62,7 @@ def start(size: Size, tell: Tell) -> Section:
         runs = {
             BARE: functools.partial(_bare, engine),
             AGAIN: _ours,
-            FIRST: functools.partial(_program, _FIRST_START.format(model=MODEL)),
+            FIRST: functools.partial(_new_program, engine="binary"),
         }
     found = interleaved(runs, size.starts, lambda line: tell(f"start: {line}"))
     rows = [
@@ -107,8 +110,8 @@ def _ours() -> float:
         server.stop()
 
 
-def _program(code: str) -> float:
-    argv = [sys.executable, "-c", code]
+def _new_program(**options: Any) -> float:
+    argv = [sys.executable, "-c", _NEW_PROGRAM.format(model=MODEL, options=options)]
     done = subprocess.run(argv, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout)
 
@@ -120,11 +123,12 @@ def _program(code: str) -> float:
 
 def attach(size: Size, tell: Tell) -> Section:
     """Getting to a server that runs: its facts are read, nothing is started."""
-    with _server(LoadConfig(port=_free_port())) as server:
+    with _server(LoadConfig(port=_free_port())) as server, _shared_server():
         url, key = server.url or "", server.api_key
         runs = {
             "GET /props": lambda: _asked(server),
             "load_model(url).load()": lambda: _to(url, key),
+            SHARED: lambda: _new_program(keep_alive=60),
         }
         found = interleaved(runs, 3 * size.starts, lambda line: None)
     rows = [{"name": name, "ms": median(times)} for name, times in found.items()]
@@ -157,6 +161,21 @@ def _server(config: LoadConfig) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def _shared_server() -> Iterator[None]:
+    """In a registry of its own: a user's shared servers are left alone."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.dict(os.environ, XDG_RUNTIME_DIR=folder),
+        load_model(MODEL, keep_alive=60) as model,
+    ):
+        model.load()
+        try:
+            yield
+        finally:
+            stop_server(find_servers(MODEL)[0])
 
 
 # ---------------------------------------------------------------------------

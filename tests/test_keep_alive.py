@@ -32,20 +32,17 @@ from tests.reciter import RECITER
 
 LONG = GenerateConfig(max_tokens=6000, ignore_eos=True)
 
-# A notebook: loads, says pid and times, streams on request, and waits for its end.
+# A notebook: loads, says the server's pid, streams on request, and waits for its end.
 NOTEBOOK = """
-import sys, time
+import sys
 from rocm_core import load_model
 engine, keep_alive, path, tokens = (*sys.argv[1:], "6000")[:4]
-begun = time.perf_counter()
 model = load_model(path, engine=engine, keep_alive=keep_alive)
 model.load()
-attached = time.perf_counter()
 hello = [{"role": "user", "content": "Hello"}]
 stream = model.chat(hello, max_tokens=int(tokens), ignore_eos=True)
 next(stream)
-first = time.perf_counter()
-print(model.connection.server.pid, attached - begun, first - attached, flush=True)
+print(model.connection.server.pid, flush=True)
 for line in sys.stdin:
     if line.strip() == "stream":
         for _ in range(20):
@@ -101,23 +98,12 @@ def test_a_restarted_kernel_finds_its_server_and_it_ends_when_idle(
     engine: Engine, start: Callable[..., Program], registry: Registry
 ) -> None:
     notebook = start(NOTEBOOK, engine, "60s", RECITER)
-    pid = int(notebook.line().split()[0])
+    pid = int(notebook.line())
     notebook.kill()
-    attach, first = list[float](), list[float]()
-    for attempt in range(10):  # the machine may be busy: the best one counts
-        busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-        good = attempt > 1 and min(attach) < 0.1 * busy and min(first) < 0.2 * busy
-        kernel = start(NOTEBOOK, engine, "1s" if good or attempt == 9 else "60s", RECITER)
-        same, attached, token = kernel.line().split()
-        assert int(same) == pid
-        attach.append(float(attached))
-        first.append(float(token))
+    for keep_alive in ("60s", "1s"):
+        kernel = start(NOTEBOOK, engine, keep_alive, RECITER)
+        assert int(kernel.line()) == pid
         kernel.kill()
-        if good:
-            break
-    print(f"\nattach {min(attach) * 1000:.0f} ms, first token {min(first) * 1000:.0f} ms")
-    assert min(attach) < 0.1 * busy
-    assert min(first) < 0.2 * busy
     wait_for(lambda: not runs(pid))
     wait_for(lambda: list_servers(registry) == [])
     assert list(registry.directory.iterdir()) == []
@@ -138,7 +124,7 @@ def test_a_notebook_that_is_merely_open_does_not_keep_a_server(
 
 def test_a_stream_under_way_keeps_the_server(engine: Engine, start: Callable[..., Program]) -> None:
     notebook = start(NOTEBOOK, engine, "1s", RECITER)
-    pid = int(notebook.line().split()[0])
+    pid = int(notebook.line())
     end = time.monotonic() + 3
     while time.monotonic() < end:
         notebook.say("stream")
@@ -197,7 +183,7 @@ def test_ten_programs_at_once_make_one_server_and_any_one_survives_the_others(
 ) -> None:
     # Short streams: four slots serve ten programs, and nobody reads on.
     notebooks = [start(NOTEBOOK, engine, "10m", RECITER, "400") for _ in range(10)]
-    pids = {notebook.line().split()[0] for notebook in notebooks}
+    pids = {notebook.line() for notebook in notebooks}
     assert len(pids) == 1
     assert len(list_servers(registry)) == 1
     random.Random(4).shuffle(notebooks)
