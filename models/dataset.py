@@ -58,9 +58,10 @@ def encode(tokenizer: Tokenizer, samples: Sequence[Sample]) -> list[tuple[list[i
     return out
 
 
-def batches(tokenizer: Tokenizer, seed: int, count: int, size: int) -> list[Batch]:
-    """``count`` shuffled batches of about ``size`` tokens each."""
-    source = training(seed)
+def batches(
+    tokenizer: Tokenizer, source: Iterator[Sample], count: int, size: int, *, seed: int
+) -> list[Batch]:
+    """``count`` batches of about ``size`` tokens each, in an order that the seed decides."""
     waiting: dict[int, list[tuple[list[int], list[bool]]]] = {n: [] for n in LENGTHS}
     made: list[Batch] = []
     while len(made) < count:

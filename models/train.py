@@ -1,8 +1,10 @@
-"""Training: from random weights to a model, in under 45 minutes on two cores.
+"""Training: from random weights to a model on two cores; the model card says in how many minutes.
 
 The loss counts the assistant's tokens only.  Matrices inside the blocks are trained with Muon,
-which learns from fewer tokens, everything else with AdamW.  Every random draw has a fixed seed,
-and a checkpoint every few minutes lets an interrupted training go on where it was.
+which learns from fewer tokens, everything else with AdamW.  When the rate has come down to nothing,
+a second, short course begins at a part of it (a warm restart, Loshchilov and Hutter, 2016), with
+more of what the first has learned least.  Every random draw has a fixed seed, and a checkpoint
+every few minutes lets an interrupted training go on where it was.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
 from models import dataset, tokenizer
+from models.data import mix
 from models.muon import FAST_BFLOAT16, Muon
 from models.network import Network, Shape, copying, fresh
 
@@ -27,19 +31,22 @@ class Plan:
     """How long and how fast to learn.
 
     Attributes:
-        steps: batches to learn from.
+        steps, second: batches to learn from, in the first course and in the second.
         tokens: about so many in a batch.
         rate: of learning, at its highest.
+        again: share of the rate with which the second course begins.
         started, embedding: shares of the rate for what starts out with a purpose, and for the
             embedding.
-        protected: the first part of the training, in which what starts out with a purpose stays.
+        protected: the part of the first course in which what starts out with a purpose stays.
         warmup: steps until the rate is reached.
     """
 
     steps: int = 9_000
+    second: int = 1_000
     tokens: int = 2048
     seed: int = 1
     rate: float = 5e-3
+    again: float = 0.3
     started: float = 0.3
     embedding: float = 0.3
     protected: float = 0.25
@@ -49,7 +56,9 @@ class Plan:
 
 
 def rate_at(plan: Plan, step: int) -> float:
-    """The share of the learning rate: up in a few steps, then straight down to nothing."""
+    """The share of the learning rate: up in a few steps, then straight down to nothing, twice."""
+    if step >= plan.steps:
+        return plan.again * (1 - (step - plan.steps) / plan.second)
     return min(1.0, (step + 1) / plan.warmup) * (1 - step / plan.steps)
 
 
@@ -151,10 +160,22 @@ def train(folder: Path, plan: Plan) -> Network:
         for stepper, kept in zip(steppers, state["steppers"], strict=True):
             stepper.load_state_dict(kept)
         first = state["step"]
-    if first < plan.steps:
-        batches = dataset.batches(text, plan.seed, plan.steps, plan.tokens)
+    if first < plan.steps + plan.second:
+        batches = _lessons(text, plan)
         _run(network, steppers, plan, first, batches=batches, checkpoint=checkpoint)
     return network
+
+
+def _lessons(text: Tokenizer, plan: Plan) -> list[dataset.Batch]:
+    """The batches of both courses."""
+    lessons = []
+    for course, count, seed in (
+        (mix.MIX, plan.steps, plan.seed),
+        (mix.SECOND, plan.second, plan.seed + 1_000),
+    ):
+        source = mix.training(seed, course)
+        lessons += dataset.batches(text, source, count, plan.tokens, seed=seed)
+    return lessons
 
 
 def _run(
@@ -169,7 +190,7 @@ def _run(
     network.train()
     start = [(weight, where, weight.detach()[where].clone()) for weight, where in copying(network)]
     begun, mean = time.monotonic(), 0.0
-    for step in range(first, plan.steps):
+    for step in range(first, len(batches)):
         loss = step_once(network, batches[step], steppers, rate_at(plan, step))
         if step < plan.protected * plan.steps:
             for weight, where, value in start:
@@ -177,6 +198,7 @@ def _run(
         mean = loss if step == first else 0.98 * mean + 0.02 * loss
         if (step + 1) % 25 == 0:
             minutes = (time.monotonic() - begun) / 60
-            print(f"step {step + 1}/{plan.steps}  loss {mean:.3f}  {minutes:.1f} min", flush=True)
-        if (step + 1) % plan.save_every == 0 or step + 1 == plan.steps:
+            done = f"step {step + 1}/{len(batches)}"
+            print(f"{done}  loss {mean:.3f}  {minutes:.1f} min", flush=True)
+        if (step + 1) % plan.save_every == 0 or step + 1 == len(batches):
             save(checkpoint, network, steppers, step + 1)

@@ -17,10 +17,11 @@ from models.data.sample import Message, Sample
 from models.evaluate import HANDWRITTEN, called, right
 
 
-def test_training_is_reproducible() -> None:
-    first, second = (list(islice(mix.training(seed=3), 300)) for _ in range(2))
+@pytest.mark.parametrize("course", [mix.MIX, mix.SECOND])
+def test_training_is_reproducible(course: Any) -> None:
+    first, second = (list(islice(mix.training(3, course), 300)) for _ in range(2))
     assert first == second
-    assert first != list(islice(mix.training(seed=4), 300))
+    assert first != list(islice(mix.training(4, course), 300))
 
 
 def test_held_out_prompts_are_never_learned() -> None:
@@ -41,6 +42,11 @@ def test_every_skill_has_its_prompts() -> None:
     assert {sum(s.skill == skill for s in samples) for skill in {s.skill for s in samples}} == {20}
 
 
+def test_a_client_can_send_what_the_evaluation_asks() -> None:
+    for sample in mix.held_out(30):
+        assert not any("pieces" in message for message in sample.messages[:-1])
+
+
 def test_expected_answers_count_as_right() -> None:
     for sample in mix.held_out(5):
         wanted = sample.messages[-1]
@@ -57,7 +63,14 @@ def _values(answer: Message) -> list[Any]:
 
 @pytest.mark.parametrize(
     "draw",
-    [structured.asked, structured.forced, tools.one_call, tools.parallel, tools.explained],
+    [
+        structured.asked,
+        structured.forced,
+        tools.one_call,
+        tools.parallel,
+        tools.explained,
+        tools.compound,
+    ],
 )
 def test_what_is_to_be_copied_stands_there(draw: mix.Draw) -> None:
     pools = Pools(random.Random(6), evaluation=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from models.data import context, conversation, facts, react, small_talk, structured, thinking, tools
 from models.data.pools import Pools
@@ -38,6 +38,9 @@ MIX: tuple[tuple[float, Draw], ...] = (
 )
 """Weights and generators. The order matters for the random draws, so append only."""
 
+SECOND: tuple[tuple[float, Draw], ...] = (*MIX, (8, tools.explained), (20, tools.compound))
+"""The same in the second, short course, with more values in other scripts."""
+
 EVALUATED: tuple[tuple[Draw, int], ...] = (
     (facts.draw, 1),
     (facts.new_wording, 1),
@@ -66,10 +69,10 @@ EVALUATED: tuple[tuple[Draw, int], ...] = (
 """Generators of held-out prompts, and how many times as many prompts each makes."""
 
 
-def training(seed: int) -> Iterator[Sample]:
+def training(seed: int, course: Sequence[tuple[float, Draw]] = MIX) -> Iterator[Sample]:
     """Training conversations without end."""
     pools = Pools(random.Random(seed))
-    weights, draws = zip(*MIX, strict=True)
+    weights, draws = zip(*course, strict=True)
     while True:
         yield pools.rng.choices(draws, weights)[0](pools)
 

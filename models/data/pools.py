@@ -140,6 +140,11 @@ _SCRIPTS = (
     "áàâäãåæçéèêëíìîïñóòôöõøœúùûüýÿßčćđěłńřśšťůžőűğışżźąę",
 )
 
+_KANA = (
+    _SCRIPTS[3] + "がぎぐげござじずぜぞだでどばびぶべぼぱぴぷぺぽ",
+    _SCRIPTS[4] + "ガギグゲゴザジズゼゾダデドバビブベボパピプペポャュョッー",
+)
+
 
 def held_out(item: str) -> bool:
     """Whether ``item`` is kept for the evaluation: one in eight, by its checksum."""
@@ -251,6 +256,17 @@ class Pools:
         word = self.pick(FOREIGN)
         other = self.pick(FOREIGN)
         return f"{word} {other}" if self.chance(0.35) and other != word else word
+
+    def compound(self) -> str:
+        """One to three words run together, as Chinese and Japanese write names; half are kana."""
+        words = []
+        for _ in range(self.rng.choice((1, 2, 2, 3))):
+            word = self.pick(FOREIGN)
+            if word[0] < "\u3040" or self.chance(0.5):
+                kana = self.choice(*_KANA)
+                word = "".join(self.rng.choices(kana, k=self.rng.randrange(2, 6)))
+            words.append(word)
+        return "".join(words)
 
     def number(self) -> int:
         """A whole number, small more often than large."""

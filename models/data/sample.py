@@ -68,6 +68,8 @@ def past(pools: Pools, text: str, thought: str, *, thinking: bool) -> Message:
         return says(text, learn=False)
     if thinking:
         return says(text, thought)
+    if pools.evaluation:  # a client cannot send the empty thought
+        return says(text)
     return {"role": "assistant", "content": text, "pieces": [(NO_THOUGHT, False), (text, True)]}
 
 

@@ -207,12 +207,24 @@ def _free_value(pools: Pools) -> tuple[Tool, str, Arguments, str]:
 
 def explained(pools: Pools) -> Sample:
     """A value in another script, and after it in brackets what it means, which is not the value."""
+    return _foreign_value(pools, Pools.foreign, 1.0)
+
+
+def compound(pools: Pools) -> Sample:
+    """A value of several words run together, as Chinese and Japanese write names."""
+    return _foreign_value(pools, Pools.compound, 0.5)
+
+
+def _foreign_value(pools: Pools, draw: Callable[[Pools], str], explained: float) -> Sample:
+    """One call with a value in another script, explained in brackets in a share of all cases."""
     tool, text, arguments, name = _free_value(pools)
-    value = pools.foreign()
+    value = draw(pools)
     said = next((s for s in ('"{}"', "'{}'") if s.format(arguments[name]) in text), "{}")
     quoted = (said if said != "{}" else pools.choice("'{}'", '"{}"', "{}")).format(value)
     meaning = pools.choice(pools.title(), pools.phrase(), pools.noun().capitalize())
-    text = text.replace(said.format(arguments[name]), f"{quoted} ({meaning})")
+    if explained == 1 or pools.chance(explained):
+        quoted = f"{quoted} ({meaning})"
+    text = text.replace(said.format(arguments[name]), quoted)
     if pools.chance(0.3):
         text = f"{text.rstrip('?.')} - a {pools.thing()}"
     offered = _offered(among(pools, [tool], pools.rng.choice((0, 0, 0, 1, 2))))
