@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from rocm_core.config import Engine
+from rocm_core.server import rundir
+from rocm_core.server.process import Child
+from tests.programs import PATIENCE, wait_for
 from tests.reciter import RECITER
 
 # Standard modules that look at the platform when they are imported are imported before.
@@ -45,7 +52,7 @@ _WINDOWS = {
 _MACOS = {
     "platform": "darwin",
     "refused": (),
-    "os_names": ("pidfd_open", "sched_getaffinity"),
+    "os_names": ("pidfd_open", "sched_getaffinity", "waitid"),
     "signal_names": ("pidfd_send_signal",),
     "socket_names": (),
 }
@@ -100,6 +107,35 @@ def test_on_macos_it_serves_on_a_socket(
 ) -> None:
     lines = run(engine, _SERVE, _MACOS, str(tmp_path_factory.mktemp("m")))
     assert lines == ["socket", "stopped"]
+
+
+def test_without_waitid_a_process_that_says_nothing_more_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither Windows nor macOS (before Python 3.13) has ``os.waitid``."""
+    monkeypatch.delattr(os, "waitid")
+    silent = ("sh", "-c", "exec >&- 2>&-; exec sleep 600")
+    child = Child(silent, dict(os.environ), guarded=False)
+    try:
+        wait_for(lambda: f"rocm-log-{child.pid}" not in {t.name for t in threading.enumerate()})
+        threading.Thread(target=child.end, args=(1.0,), daemon=True).start()
+        assert child.exited.wait(PATIENCE)
+        assert child.returncode == -signal.SIGTERM
+    finally:
+        if not child.exited.is_set():
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+def test_leftovers_do_not_matter_where_there_are_no_unix_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "llama-rocm-old"
+    old.mkdir()
+    os.utime(old, (0, 0))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delattr(os, "getuid")
+    monkeypatch.delattr(socket, "AF_UNIX")
+    assert rundir.create().is_dir()
 
 
 @pytest.mark.parametrize("package", ["rocm_core", "rocm_core.cli", "rocm_core.server.keeper"])

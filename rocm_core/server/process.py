@@ -196,7 +196,7 @@ class Child:
     def signal(self, number: int) -> None:
         """Send a signal to the process and its own children; nothing if it has ended."""
         with self._lock:
-            if self.returncode is None:
+            if self.returncode is None and self._popen.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     if hasattr(os, "killpg"):
                         os.killpg(self.pid, number)
@@ -243,6 +243,8 @@ class Child:
             with contextlib.suppress(ChildProcessError, ProcessLookupError):
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
                 os.killpg(self.pid, _KILL)  # what it left behind, if it was a wrapper script
+        else:
+            self._popen.wait()  # not under the lock, which whoever ends the process needs
         for reader in self._readers:
             reader.join(0.5)  # a grandchild may hold the pipes open
         with self._lock:
