@@ -222,6 +222,7 @@ def _foreign_value(pools: Pools, draw: Callable[[Pools], str], explained: float)
     said = next((s for s in ('"{}"', "'{}'") if s.format(arguments[name]) in text), "{}")
     quoted = (said if said != "{}" else pools.choice("'{}'", '"{}"', "{}")).format(value)
     meaning = pools.choice(pools.title(), pools.phrase(), pools.noun().capitalize())
+    # What is sure draws nothing: the first course's text stays what the shipped file has learned.
     if explained == 1 or pools.chance(explained):
         quoted = f"{quoted} ({meaning})"
     text = text.replace(said.format(arguments[name]), quoted)
