@@ -196,7 +196,7 @@ class Child:
     def signal(self, number: int) -> None:
         """Send a signal to the process and its own children; nothing if it has ended."""
         with self._lock:
-            if self.returncode is None and self._popen.returncode is None:
+            if self._popen.returncode is None:  # known as soon as the pid may belong to another
                 with contextlib.suppress(ProcessLookupError):
                     if hasattr(os, "killpg"):
                         os.killpg(self.pid, number)

@@ -13,18 +13,9 @@ import pytest
 from rocm_core.client import AsyncClient, Call, Client, StreamCall, calls
 from rocm_core.client.base import Wire
 from rocm_core.config import GenerateConfig
-from rocm_core.errors import (
-    ServerUnreachable,
-    StreamInterrupted,
-)
+from rocm_core.errors import ServerUnreachable, StreamInterrupted
 from tests.client.asking import NEVER, hung_up
-from tests.fake_server import (
-    PATIENCE,
-    STALL,
-    FakeServer,
-    Reply,
-    answer,
-)
+from tests.fake_server import PATIENCE, STALL, FakeServer, Reply, answer
 
 
 class Reader(threading.Thread):
@@ -72,14 +63,20 @@ KINDS = pytest.mark.parametrize("kind", [Client, AsyncClient])
 COMPLETION = calls.completion("Hi", GenerateConfig())
 
 
+def reading(client: Client | AsyncClient) -> Reader:
+    """A thread that has the first event of a completion and waits for the next."""
+    began = threading.Event()
+    reader = reader_of(client, began, COMPLETION)
+    assert began.wait(PATIENCE)
+    return reader
+
+
 @KINDS
 def test_abort_breaks_off_a_reader_that_waits_for_the_next_event(
     endless: FakeServer, kind: type[Client] | type[AsyncClient]
 ) -> None:
     client = kind(endless.url, timeouts=NEVER)
-    began = threading.Event()
-    reader = reader_of(client, began, COMPLETION)
-    assert began.wait(PATIENCE)
+    reader = reading(client)
 
     client.abort_streams()
 
@@ -112,9 +109,7 @@ def test_client_goes_on_after_an_abort(
     endless.script("/health", answer("health.b11434"))
     client = kind(endless.url)
     client.abort_streams()
-    began = threading.Event()
-    reader = reader_of(client, began, COMPLETION)
-    assert began.wait(PATIENCE)
+    reader = reading(client)
 
     client.abort_streams()
     reader.join(PATIENCE / 2)
@@ -128,9 +123,7 @@ async def alive(client: AsyncClient) -> bool:
 
 def test_closing_the_client_breaks_off_its_readers(endless: FakeServer) -> None:
     client = Client(endless.url, timeouts=NEVER)
-    began = threading.Event()
-    reader = reader_of(client, began, COMPLETION)
-    assert began.wait(PATIENCE)
+    reader = reading(client)
 
     client.close()
 
