@@ -21,11 +21,11 @@ from benchmarks.process import ROOT
 from benchmarks.section import Section
 from benchmarks.size import Size
 from rocm_core import GenerateConfig, LoadConfig, Server, load_model, resolve_ref
+from rocm_core.engine.command_line import Address, arguments
+from rocm_core.engine.locate import Engine
 from rocm_core.errors import EngineNotFound
 from rocm_core.server import find_engine
-from rocm_core.server.command import Address, arguments
-from rocm_core.server.directory import find_servers, stop_server
-from rocm_core.server.find import Engine
+from rocm_core.shared.admin import find_servers, stop_server
 
 MODEL = "demo"
 BARE, AGAIN, FIRST = "llama-server itself", "Server.start()", "load_model(…).load(), new program"

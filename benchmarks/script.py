@@ -2,9 +2,9 @@
 
     role delta, N text events, finish reason, usage and timings, [DONE]
 
-Every event is one of ``tests/captures/chat_stream.b11434.txt``; its text events repeat in turn.
-As llama-server does, the first write holds the role and the first text, each further one an
-event, the last but one the finish reason and the usage.
+Every event is one of ``tests/support/captures/chat_stream.b11434.txt``; its text events repeat in
+turn. As llama-server does, the first write holds the role and the first text, each further one
+an event, the last but one the finish reason and the usage.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import itertools
 import json
 from pathlib import Path
 
-_CAPTURES = Path(__file__).parent.parent / "tests" / "captures"
+_CAPTURES = Path(__file__).parent.parent / "tests" / "support" / "captures"
 
 
 def capture(name: str) -> bytes:

@@ -12,7 +12,7 @@ of its own, and closes the connection at the end although it advertises keep-ali
 
 How ``paced`` knows: ``FD`` is 8 bytes of memory shared with the consumer, who counts the pieces
 it has taken there. The server looks every 50 µs or so. So the client is truly asleep in the
-kernel when a piece comes, one read finds exactly one event (``tests/test_benchmarks.py`` shows
+kernel when a piece comes, one read finds exactly one event (``tests/benchmarks`` shows
 it), and what the client pays for that is a memory write, not a system call. This is how tokens
 come from a model: each long after the one before has been dealt with.
 """

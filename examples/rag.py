@@ -97,7 +97,7 @@ async def aask(engine: BaseQueryEngine, question: str, tokenizer: RocmTokenizer)
 
 
 def _minilm() -> str:
-    from models.minilm import cached_minilm
+    from tests.support.models.minilm import cached_minilm
 
     return str(cached_minilm())
 

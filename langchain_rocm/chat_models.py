@@ -28,15 +28,15 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, model_validator
 from typing_extensions import Self, override
 
-import langchain_rocm.blocks  # registers our content blocks  # noqa: F401
-from langchain_rocm.chunks import ChatChunks
+import langchain_rocm.conversion.blocks  # registers our content blocks  # noqa: F401
+from langchain_rocm.conversion.requests import ChatRequest, chat_request
 from langchain_rocm.errors import model_errors
-from langchain_rocm.interrupts import interruptible
-from langchain_rocm.opening import aopened, opened
 from langchain_rocm.options import VERSION
 from langchain_rocm.profile import ProfiledModel
-from langchain_rocm.protocol import Event, ProtocolEvents
-from langchain_rocm.requests import ChatRequest, chat_request
+from langchain_rocm.streaming.chunks import ChatChunks
+from langchain_rocm.streaming.interrupts import interruptible
+from langchain_rocm.streaming.protocol import Event, ProtocolEvents
+from langchain_rocm.streaming.request_stream import aopened, opened
 from langchain_rocm.structured import (
     METHODS,
     Method,
@@ -45,7 +45,7 @@ from langchain_rocm.structured import (
     named,
     structured,
 )
-from rocm_core.tools import CallReader, tool_request
+from rocm_core.requests import CallReader, tool_request
 
 Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 _OF_CHAT = ("reasoning", "reasoning_budget", "replay_reasoning", "logprobs", "top_logprobs")

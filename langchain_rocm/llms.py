@@ -18,7 +18,6 @@ from langchain_core.runnables.config import ContextThreadPoolExecutor
 from pydantic import model_validator
 from typing_extensions import Self
 
-from langchain_rocm.chunks import TextChunks
 from langchain_rocm.errors import model_errors
 from langchain_rocm.options import (
     VERSION,
@@ -28,6 +27,7 @@ from langchain_rocm.options import (
     abegin,
     begin,
 )
+from langchain_rocm.streaming.chunks import TextChunks
 from rocm_core import GenerateConfig
 
 # llama-server's own default; other servers do not tell their number.

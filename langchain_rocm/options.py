@@ -11,7 +11,7 @@ from typing import Any, Literal
 from langchain_core.language_models.base import LangSmithParams
 from pydantic import Field
 
-from langchain_rocm.chunks import PROVIDER
+from langchain_rocm.streaming.chunks import PROVIDER
 from rocm_core import GenerateConfig, LoadConfig, StreamEvent
 from rocm_core.adapter import GenerationOptions, RocmOptions
 from rocm_core.config import override

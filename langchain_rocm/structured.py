@@ -26,10 +26,10 @@ from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, ValidationError
 
+from langchain_rocm.conversion.messages import reasoning_of
 from langchain_rocm.errors import model_errors
-from langchain_rocm.messages import reasoning_of
 from rocm_core.errors import InvalidAnswer
-from rocm_core.schema import parse_answer, response_format
+from rocm_core.requests import parse_answer, response_format
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 METHODS = ("json_schema", "function_calling", "json_mode")

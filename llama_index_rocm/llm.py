@@ -57,9 +57,15 @@ from llama_index_rocm.tool_calls import conversation, offer, only_first_call, se
 from rocm_core import GenerateConfig, TextModel, read_gguf, resolve_ref
 from rocm_core.adapter import GenerationOptions
 from rocm_core.errors import ConfigError
-from rocm_core.reasoning import reasoning_fields, unthinking
-from rocm_core.schema import normalized_format, schema_of
-from rocm_core.tools import CallReader, ToolRequest, tool_request
+from rocm_core.requests import (
+    CallReader,
+    ToolRequest,
+    normalized_format,
+    reasoning_fields,
+    schema_of,
+    tool_request,
+    unthinking,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from llama_index_rocm.tool_calls import ToolCalls
-from rocm_core.tools import CallReader
+from rocm_core.requests import CallReader
 from rocm_core.types import StreamEvent
 
 R = TypeVar("R", ChatResponse, CompletionResponse)

@@ -29,7 +29,7 @@ from pydantic import ValidationError
 
 from llama_index_rocm.partial_json import PartialObject
 from rocm_core.errors import InvalidAnswer
-from rocm_core.schema import parse_answer, response_format
+from rocm_core.requests import parse_answer, response_format
 
 dispatcher = get_dispatcher(__name__)
 

@@ -21,7 +21,7 @@ from pydantic_core import from_json
 
 from llama_index_rocm.partial_json import PartialObject
 from rocm_core.errors import InvalidAnswer
-from rocm_core.tools import new_call_id
+from rocm_core.requests import new_call_id
 from rocm_core.types import ToolCallDelta
 
 # ---------------------------------------------------------------------------
@@ -35,7 +35,7 @@ def offer(
     """Keyword arguments of ``chat`` that offer ``tools``; none without tools.
 
     Args:
-        choice: as ``rocm_core.tools.tool_request`` takes it; ``None`` leaves it to ``required``.
+        choice: as ``rocm_core.requests.tool_request`` takes it; ``None`` leaves it to ``required``.
     """
     if not tools:
         return {}

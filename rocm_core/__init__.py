@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     from rocm_core.backend import Backend, Connection, get_backend, list_backends
     from rocm_core.client import AsyncClient, Client, cancel_scope
     from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts
+    from rocm_core.diagnosis import explain_failure
     from rocm_core.discover import FoundModel, discover_models
+    from rocm_core.discover.refs import ModelRef, resolve_ref
     from rocm_core.doctor import run_doctor
     from rocm_core.errors import RocmError
     from rocm_core.gguf import GGUFInfo, read_gguf, read_model
     from rocm_core.gpu import Gpu, Selection, list_gpus, select_gpus
     from rocm_core.memory import Device, MemoryEstimate, estimate_memory, fit_model
-    from rocm_core.metrics import Metrics, snapshot
-    from rocm_core.model import TextModel, load_model
-    from rocm_core.ndjson import ato_ndjson, to_ndjson
-    from rocm_core.refs import ModelRef, resolve_ref
-    from rocm_core.server import Server, State, explain_failure
-    from rocm_core.service import LlamaService
+    from rocm_core.model.ndjson import ato_ndjson, to_ndjson
+    from rocm_core.model.service import LlamaService
+    from rocm_core.model.text_model import TextModel, load_model
+    from rocm_core.server import Server, State
+    from rocm_core.supervisor.metrics import Metrics, snapshot
     from rocm_core.types import (
         Check,
         Message,
@@ -95,18 +96,19 @@ _HOMES = {
     "backend": ("Backend", "Connection", "get_backend", "list_backends"),
     "client": ("AsyncClient", "Client", "cancel_scope"),
     "config": ("GenerateConfig", "LoadConfig", "RemoteConfig", "Timeouts"),
+    "diagnosis": ("explain_failure",),
     "discover": ("FoundModel", "discover_models"),
+    "discover.refs": ("ModelRef", "resolve_ref"),
     "doctor": ("run_doctor",),
     "errors": ("RocmError",),
     "gguf": ("GGUFInfo", "read_gguf", "read_model"),
     "gpu": ("Gpu", "Selection", "list_gpus", "select_gpus"),
     "memory": ("Device", "MemoryEstimate", "estimate_memory", "fit_model"),
-    "metrics": ("Metrics", "snapshot"),
-    "model": ("TextModel", "load_model"),
-    "ndjson": ("ato_ndjson", "to_ndjson"),
-    "refs": ("ModelRef", "resolve_ref"),
-    "server": ("Server", "State", "explain_failure"),
-    "service": ("LlamaService",),
+    "model.ndjson": ("ato_ndjson", "to_ndjson"),
+    "model.service": ("LlamaService",),
+    "model.text_model": ("TextModel", "load_model"),
+    "server": ("Server", "State"),
+    "supervisor.metrics": ("Metrics", "snapshot"),
     "types": (
         "Check",
         "Message",

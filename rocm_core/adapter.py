@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model
 from typing_extensions import Self
 
 from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts, override
-from rocm_core.model import TextModel, load_model
+from rocm_core.model.text_model import TextModel, load_model
 from rocm_core.settings import LIMITS, current_settings, is_url
 
 _LOAD_FIELDS = frozenset(f.name for f in fields(LoadConfig))

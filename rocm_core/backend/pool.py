@@ -7,7 +7,7 @@ import queue
 import threading
 
 from rocm_core.config import LoadConfig
-from rocm_core.refs import ModelRef
+from rocm_core.discover.refs import ModelRef
 from rocm_core.server import Server
 
 Key = tuple[ModelRef, LoadConfig]

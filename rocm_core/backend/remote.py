@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 
 from rocm_core.backend.base import Availability, Connection, Dialect, OnProgress
-from rocm_core.backend.greeting import Greeting, Guest, greet
+from rocm_core.backend.endpoint_probe import ProbeResult, ServerProbe, probe_server
 from rocm_core.client import AsyncClient, Client
 from rocm_core.config import LoadConfig, RemoteConfig, Timeouts
+from rocm_core.discover.refs import ModelRef
 from rocm_core.errors import ConfigError, RocmError
-from rocm_core.refs import ModelRef
 from rocm_core.types import ServerProps
 
 _USED_HERE = {"backend", "model_name", "stall_timeout", "embeddings", "pooling", "rerank"}
@@ -36,10 +36,10 @@ class RemoteConnection(Connection):
         }
         self._client = Client(ref.value, **settings)
         self._aclient = AsyncClient(ref.value, **settings)
-        self._guest = Guest(
+        self._probe = ServerProbe(
             self._client.address, config.model_name, remote.api, config.stall_timeout
         )
-        self._greeting: Greeting | None = None
+        self._probed: ProbeResult | None = None
         for client in (self._client, self._aclient):
             client.model = config.model_name
 
@@ -61,17 +61,17 @@ class RemoteConnection(Connection):
     @property
     def model_name(self) -> str | None:
         """The model's id there, once the server has been asked."""
-        return self._greeting.model if self._greeting else self.config.model_name
+        return self._probed.model if self._probed else self.config.model_name
 
     @property
     def chat_dialect(self) -> Dialect:
         """What the server was found to have."""
-        return self._greeting.chat if self._greeting else "openai"
+        return self._probed.chat if self._probed else "openai"
 
     @property
     def completion_dialect(self) -> Dialect:
         """What the server was found to have."""
-        return self._greeting.completion if self._greeting else "native"
+        return self._probed.completion if self._probed else "native"
 
     def ready(self, on_progress: OnProgress | None = None) -> ServerProps:
         """Ask who it is, waiting at most ``stall_timeout`` until it has loaded its model.
@@ -83,7 +83,7 @@ class RemoteConnection(Connection):
         """
         if self.props is not None:
             return self.props
-        steps = greet(self._guest)
+        steps = probe_server(self._probe)
         answer: Any = None
         error: RocmError | None = None
         try:
@@ -98,20 +98,20 @@ class RemoteConnection(Connection):
                 except RocmError as failed:
                     error = failed
         except StopIteration as end:
-            return self._meet(end.value)
+            return self._keep_probed(end.value)
 
     async def aready(self, on_progress: OnProgress | None = None) -> ServerProps:
         """``ready`` without blocking the event loop."""
         if self.props is not None:
             return self.props
-        steps = greet(self._guest)
+        steps = probe_server(self._probe)
         answer: Any = None
         error: RocmError | None = None
         while True:
             try:
                 step = steps.throw(error) if error else steps.send(answer)
             except StopIteration as end:
-                return self._meet(end.value)
+                return self._keep_probed(end.value)
             answer = error = None
             if isinstance(step, float):
                 await asyncio.sleep(step)
@@ -121,12 +121,12 @@ class RemoteConnection(Connection):
             except RocmError as failed:
                 error = failed
 
-    def _meet(self, greeting: Greeting) -> ServerProps:
+    def _keep_probed(self, greeting: ProbeResult) -> ServerProps:
         for client in (self._client, self._aclient):
             client.model, client.routed = greeting.model, greeting.routed
-        server = (self._guest.url, greeting.model) if greeting.routed else self._guest.url
-        self.open_gate(server, greeting.props.total_slots)
-        self._greeting = greeting
+        server = (self._probe.url, greeting.model) if greeting.routed else self._probe.url
+        self.join_queue(server, greeting.props.total_slots)
+        self._probed = greeting
         self.props = greeting.props
         return greeting.props
 

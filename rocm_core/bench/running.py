@@ -21,7 +21,7 @@ from rocm_core.bench.result import BenchResult, Row
 from rocm_core.config import GenerateConfig
 from rocm_core.errors import ConfigError, ProtocolError
 from rocm_core.gpu import list_gpus
-from rocm_core.model import TextModel
+from rocm_core.model.text_model import TextModel
 from rocm_core.types import Timings
 
 OnRow = Callable[[str], None]

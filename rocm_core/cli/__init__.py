@@ -39,19 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from rocm_core.cli import (
-        bench,
-        chat,
-        config,
-        doctor,
-        fit,
-        logs,
-        models,
-        ps,
-        serve,
-        stop,
-        top,
-    )
+    from rocm_core.cli.report import bench, config, doctor, fit, models, top
+    from rocm_core.cli.run import chat, logs, ps, serve, stop
 
     parser = argparse.ArgumentParser(
         prog="llama-rocm",

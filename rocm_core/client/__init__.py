@@ -3,9 +3,9 @@
 from rocm_core.client.aio import AsyncClient
 from rocm_core.client.base import ClientSettings
 from rocm_core.client.calls import Call, Messages, StreamCall, as_message
-from rocm_core.client.events import StreamDecoder
-from rocm_core.client.questions import Chat, Completion, Infill, Question
-from rocm_core.client.scope import CancelScope, cancel_scope
+from rocm_core.client.cancellation import CancelScope, cancel_scope
+from rocm_core.client.generation_requests import Chat, Completion, GenerationRequest, Infill
+from rocm_core.client.stream.events import StreamDecoder
 from rocm_core.client.sync import Client
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "Completion",
     "Infill",
     "Messages",
-    "Question",
+    "GenerationRequest",
     "StreamCall",
     "StreamDecoder",
     "as_message",

@@ -13,11 +13,11 @@ from typing import Any, TypeVar, cast
 import httpx
 
 from rocm_core.client import calls
-from rocm_core.client.atransport import AsyncPlainTransport
 from rocm_core.client.base import LIMITS, ClientSettings, Deadline, Diagnose, Wire, body_begins
 from rocm_core.client.calls import Call, Messages, StreamCall
-from rocm_core.client.events import StreamDecoder
 from rocm_core.client.failures import error_from_response
+from rocm_core.client.plain_http.aio import AsyncPlainTransport
+from rocm_core.client.stream.events import StreamDecoder
 from rocm_core.config import GenerateConfig, Timeouts
 from rocm_core.errors import ClientError
 from rocm_core.types import ServerProps, StreamEvent

@@ -17,8 +17,8 @@ import httpx
 import orjson
 
 from rocm_core.client.calls import Call
+from rocm_core.client.cancellation import current_scope
 from rocm_core.client.failures import error_from_response, translated, without_password
-from rocm_core.client.scope import current_scope
 from rocm_core.config import Timeouts
 from rocm_core.errors import (
     ConfigError,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
@@ -20,6 +21,7 @@ from rocm_core.types import Message, ServerProps
 
 T = TypeVar("T")
 Messages = Sequence[Message | Mapping[str, Any]]
+ModelList = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,37 @@ def metrics() -> Call[dict[str, float]]:
 def models() -> Call[list[dict[str, Any]]]:
     """``GET /v1/models``."""
     return Call("GET", "/v1/models", _field("data"))
+
+
+def model_ids(models: ModelList) -> list[str]:
+    """Return the ids of what ``models`` listed, as requests name them."""
+    return [str(model["id"]) for model in models if isinstance(model, Mapping) and model.get("id")]
+
+
+def find_model(models: ModelList, name: str) -> str | None:
+    """Return the id of the listed model that ``name`` means: its id, an alias, or its file's name.
+
+    llama-server shows the path it was started with as the id unless ``--alias`` is given, and a
+    router the names of its files without ``.gguf``.
+    """
+    for same in (_has_name, _has_file_name):
+        for model in models:
+            if isinstance(model, Mapping) and model.get("id") and same(model, name):
+                return str(model["id"])
+    return None
+
+
+def _has_name(model: Mapping[str, Any], name: str) -> bool:
+    aliases = model.get("aliases") or ()
+    return name == model["id"] or (isinstance(aliases, Sequence) and name in aliases)
+
+
+def _has_file_name(model: Mapping[str, Any], name: str) -> bool:
+    return _stem(name) == _stem(str(model["id"]))
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name.replace("\\", "/")).name.removesuffix(".gguf")
 
 
 def lora_adapters() -> Call[list[dict[str, Any]]]:

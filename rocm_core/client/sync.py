@@ -13,9 +13,9 @@ import httpx
 from rocm_core.client import calls
 from rocm_core.client.base import LIMITS, ClientSettings, Deadline, body_begins
 from rocm_core.client.calls import Call, Messages, StreamCall
-from rocm_core.client.events import StreamDecoder
 from rocm_core.client.failures import error_from_response
-from rocm_core.client.transport import PlainTransport
+from rocm_core.client.plain_http.sync import PlainTransport
+from rocm_core.client.stream.events import StreamDecoder
 from rocm_core.config import GenerateConfig, Timeouts
 from rocm_core.errors import ClientError
 from rocm_core.types import ServerProps, StreamEvent

@@ -7,11 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from rocm_core.config import GenerateConfig, LoadConfig
+from rocm_core.diagnosis.explain import gpu_problem, gpu_use
+from rocm_core.discover.refs import models_in, resolve_ref
+from rocm_core.engine.locate import Engine
 from rocm_core.errors import RocmError
-from rocm_core.refs import models_in, resolve_ref
-from rocm_core.server import Server, rundir
-from rocm_core.server.diagnosis import gpu_problem, gpu_use
-from rocm_core.server.find import Engine
+from rocm_core.server import Server
+from rocm_core.supervisor import socket_dir
 from rocm_core.types import Check
 
 _MODEL_DIR = "ROCM_MODEL_DIR"
@@ -50,11 +51,11 @@ def _models(env: Mapping[str, str]) -> Check:
 
 def _runtime_directory() -> Check:
     try:
-        directory = rundir.create()
+        directory = socket_dir.create()
     except OSError as error:
         remedy = "set XDG_RUNTIME_DIR or TMPDIR to a directory that is yours, with a short path"
         return Check("runtime_directory", "failed", str(error), remedy)
-    rundir.remove(directory)
+    socket_dir.remove(directory)
     return Check("runtime_directory", "ok", f"sockets go below {directory.parent}")
 
 

@@ -21,7 +21,7 @@ from rocm_core.gguf.reader import MAGIC, Header, TensorInfo, parse_header
 PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$", re.IGNORECASE)
 _TOKEN_ID = re.compile(r"^tokenizer\.ggml\.(\w+?)_token_id$")
 # Several times any real model's: a damaged count must not fill the memory.
-_MOST_LAYERS = 1 << 12
+_MAX_LAYERS = 1 << 12
 # enum llama_pooling_type (llama.cpp include/llama.h).
 _POOLINGS = {0: "none", 1: "mean", 2: "cls", 3: "last", 4: "rank"}
 
@@ -90,7 +90,7 @@ class GGUFInfo:
     def per_layer(self, key: str, default: int) -> tuple[int, ...]:
         """The number ``<architecture>.<key>`` of each layer, be it one for all or a list."""
         value = self.of_architecture(key)
-        layers = min(self.layers or 0, _MOST_LAYERS)
+        layers = min(self.layers or 0, _MAX_LAYERS)
         if isinstance(value, tuple):
             numbers = [int(v) if isinstance(v, int) else default for v in value[:layers]]
             return tuple(numbers + [default] * (layers - len(numbers)))

@@ -30,12 +30,12 @@ _SCALARS = {
     12: "d",
 }
 _STRING, _ARRAY = 8, 9
-_LONGEST_HEADER = 48 << 20
-_MOST_PAIRS, _MOST_TENSORS = 1 << 13, 1 << 15
-_MOST_TEXT, _LONGEST_NAME = 4 << 20, 1 << 10
-_MOST_DIMENSIONS = 4
+_MAX_HEADER = 48 << 20
+_MAX_PAIRS, _MAX_TENSORS = 1 << 13, 1 << 15
+_MAX_TEXT, _MAX_NAME = 4 << 20, 1 << 10
+_MAX_DIMENSIONS = 4
 # Longer arrays are vocabularies, not facts per layer.
-_LONGEST_KEPT_ARRAY, _MOST_KEPT_ITEMS = 1 << 10, 1 << 15
+_MAX_KEPT_ARRAY, _MAX_KEPT_ITEMS = 1 << 10, 1 << 15
 _LARGEST_COUNT = (1 << 63) - 1
 
 
@@ -94,7 +94,7 @@ class _Reader:
     def __init__(self, view: bytes | mmap.mmap) -> None:
         self._view = view
         self._at = 4
-        self._end = min(len(view), _LONGEST_HEADER)
+        self._end = min(len(view), _MAX_HEADER)
         self._text = 0
         self._items = 0
         # The version is small, so a swapped one shows the byte order of the writer.
@@ -105,12 +105,12 @@ class _Reader:
         version = self._scalar("I")
         if version not in (2, 3):
             raise ValueError(f"GGUF version {version} is not known (2 and 3 are)")
-        tensors = self._count("tensors", _MOST_TENSORS)
-        pairs = self._count("keys", _MOST_PAIRS)
+        tensors = self._count("tensors", _MAX_TENSORS)
+        pairs = self._count("keys", _MAX_PAIRS)
         metadata: dict[str, Any] = {}
         lengths: dict[str, int] = {}
         for _ in range(pairs):
-            key = self._string(_LONGEST_NAME)
+            key = self._string(_MAX_NAME)
             if key in metadata or key in lengths:
                 raise ValueError(f"the key {key!r} comes twice")
             kind = self._scalar("I")
@@ -146,14 +146,14 @@ class _Reader:
         if length > min(self._end - self._at, longest):
             raise ValueError(f"a text of {length} bytes runs past the end")
         self._text += length
-        if self._text > _MOST_TEXT:
+        if self._text > _MAX_TEXT:
             raise ValueError("it holds more text than any real one")
         start, self._at = self._at, self._at + length
         return self._view[start : self._at].decode("utf-8")
 
     def _value(self, kind: int) -> Any:
         if kind == _STRING:
-            return self._string(_MOST_TEXT)
+            return self._string(_MAX_TEXT)
         if kind not in _SCALARS:
             raise ValueError(f"values of type {kind} are not known")
         return self._scalar(_SCALARS[kind])
@@ -171,10 +171,10 @@ class _Reader:
         start, self._at = self._at, self._at + count * self._scalars[code].size
         if self._at > self._end:
             raise ValueError("an array runs past the end")
-        if count > _LONGEST_KEPT_ARRAY or key.startswith("tokenizer."):
+        if count > _MAX_KEPT_ARRAY or key.startswith("tokenizer."):
             return count, None
         self._items += count
-        if self._items > _MOST_KEPT_ITEMS:
+        if self._items > _MAX_KEPT_ITEMS:
             raise ValueError("it holds more lists than any real one")
         return count, struct.unpack_from(f"{self._order}{count}{code}", self._view, start)
 
@@ -189,9 +189,9 @@ class _Reader:
         self._at = at
 
     def _tensor(self) -> TensorInfo:
-        name = self._string(_LONGEST_NAME)
+        name = self._string(_MAX_NAME)
         dimensions = self._scalar("I")
-        if dimensions > _MOST_DIMENSIONS:
+        if dimensions > _MAX_DIMENSIONS:
             raise ValueError(f"the tensor {name!r} has {dimensions} dimensions")
         shape = tuple(self._scalar("Q") for _ in range(dimensions))
         if prod(shape) > _LARGEST_COUNT:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 # sysfs files are one page at most; the longest file read here is libdrm's list of names.
-_MOST_BYTES = 1 << 17
+_MAX_BYTES = 1 << 17
 
 
 def read_text(path: str | os.PathLike[str]) -> str | None:
@@ -19,7 +19,7 @@ def read_text(path: str | os.PathLike[str]) -> str | None:
         # Without the layers of open(): a listing reads two dozen files per GPU.
         descriptor = os.open(path, os.O_RDONLY)
         try:
-            content = os.read(descriptor, _MOST_BYTES)
+            content = os.read(descriptor, _MAX_BYTES)
         finally:
             os.close(descriptor)
     except OSError:

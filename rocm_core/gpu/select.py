@@ -23,7 +23,7 @@ from rocm_core.gpu.names import apu_is_wanted, build_covers, known_override
 from rocm_core.gpu.overrides import OVERRIDE, override_warnings
 
 # GGML_CUDA_MAX_DEVICES (llama.cpp ggml-cuda.h): with more, llama.cpp aborts at start.
-_MOST_DEVICES = 16
+_MAX_DEVICES = 16
 _MIB = 1024**2
 
 # For a process that is to run on the CPU: ROCm and CUDA builds see no GPU.
@@ -94,10 +94,10 @@ def select_gpus(
         chosen, reason = list(mask.gpus), f"shown by {' and '.join(mask.variables)}"
     else:
         chosen, reason = _default(usable, build, skipped)
-    if len(chosen) > _MOST_DEVICES:
-        for gpu in chosen[_MOST_DEVICES:]:
-            skipped[gpu.node] = f"llama.cpp takes {_MOST_DEVICES} devices at most"
-        chosen = chosen[:_MOST_DEVICES]
+    if len(chosen) > _MAX_DEVICES:
+        for gpu in chosen[_MAX_DEVICES:]:
+            skipped[gpu.node] = f"llama.cpp takes {_MAX_DEVICES} devices at most"
+        chosen = chosen[:_MAX_DEVICES]
     for gpu in gpus:
         if gpu not in chosen:
             skipped.setdefault(gpu.node, "not asked for" if devices else "hidden by the mask")

@@ -12,7 +12,7 @@ from rocm_core.memory.estimate import Device, MemoryEstimate, estimate_memory
 
 Goal = Literal["context", "layers", "slots"]
 _CONTEXT_STEP = 256
-_MOST_SLOTS = 256
+_MAX_SLOTS = 256
 
 
 def fit_model(
@@ -57,7 +57,7 @@ def _range(info: GGUFInfo, config: LoadConfig, goal: Goal) -> tuple[int, int]:
         return 1, max(most // _CONTEXT_STEP, 1)
     if goal == "layers":
         return 0, (info.layers or 0) + 1
-    return 1, _MOST_SLOTS
+    return 1, _MAX_SLOTS
 
 
 def _changed(config: LoadConfig, goal: Goal, count: int) -> LoadConfig:

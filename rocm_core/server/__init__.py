@@ -1,23 +1,23 @@
-"""Floor 3: one llama-server process: find → command → start → ready → watch → stop."""
+"""The public face of a supervised llama-server: ``Server``, its states and its events."""
 
-from rocm_core.server.diagnosis import Failure, explain_failure
-from rocm_core.server.find import Engine, find_engine
-from rocm_core.server.state import (
+from rocm_core.diagnosis import Failure, explain_failure
+from rocm_core.engine.locate import Engine, find_engine
+from rocm_core.server.runner import Server
+from rocm_core.supervisor.events import (
     LoadProgress,
     LogLine,
-    Restart,
+    Restarting,
     ServerEvent,
     State,
     StateChanged,
 )
-from rocm_core.server.supervisor import Server
 
 __all__ = [
     "Engine",
     "Failure",
     "LoadProgress",
     "LogLine",
-    "Restart",
+    "Restarting",
     "Server",
     "ServerEvent",
     "State",

@@ -9,7 +9,7 @@ from typing import Any
 from rocm_core.client import AsyncClient, Client
 from rocm_core.config import Timeouts
 from rocm_core.types import Message, StreamEvent
-from tests.fake_server import PATIENCE, FakeServer
+from tests.support.servers.fake_server import PATIENCE, FakeServer
 
 HI = [Message("user", "Hi")]
 DEMO_TEXT = "Hello! I am the small demo model"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.client.asking import Ask, ask_async, ask_sync
-from tests.fake_server import STALL, FakeServer, stream
+from tests.support.servers.fake_server import STALL, FakeServer, stream
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Answers broken off from another thread."""
+"""Generation broken off from another thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rocm_core.client.base import Wire
 from rocm_core.config import GenerateConfig
 from rocm_core.errors import ServerUnreachable, StreamInterrupted
 from tests.client.asking import NEVER, hung_up
-from tests.fake_server import PATIENCE, STALL, FakeServer, Reply, answer
+from tests.support.servers.fake_server import PATIENCE, STALL, FakeServer, Reply, answer
 
 
 class Reader(threading.Thread):

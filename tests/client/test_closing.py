@@ -9,7 +9,7 @@ import pytest
 
 from rocm_core.client import AsyncClient, Client
 from tests.client.asking import ahung_up, hung_up
-from tests.fake_server import STALL, FakeServer, Reply, stream
+from tests.support.servers.fake_server import STALL, FakeServer, Reply, stream
 
 
 def test_closing_the_iterator_closes_the_connection(endless: FakeServer) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from rocm_core.client import Client, calls
 from tests.client.asking import DEMO_TEXT, HI, Ask, at, text_of
-from tests.fake_server import PATIENCE, FakeServer, answer, capture, stream
+from tests.support.servers.fake_server import PATIENCE, FakeServer, answer, capture, stream
 
 # -- endpoints ------------------------------------------------------------------------------
 

@@ -27,7 +27,16 @@ from rocm_core.errors import (
 )
 from rocm_core.types import StreamEvent
 from tests.client.asking import HI, Ask, ask_async, at, text_of
-from tests.fake_server import CUT, RESET, FakeServer, Fault, Reply, answer, capture, stream
+from tests.support.servers.fake_server import (
+    CUT,
+    RESET,
+    FakeServer,
+    Fault,
+    Reply,
+    answer,
+    capture,
+    stream,
+)
 
 # -- errors of the server -------------------------------------------------------------------
 

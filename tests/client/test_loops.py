@@ -13,7 +13,7 @@ import pytest
 
 from rocm_core.client import AsyncClient, Client
 from tests.client.asking import DEMO_TEXT, HI, text_of
-from tests.fake_server import PATIENCE, FakeServer, answer, stream
+from tests.support.servers.fake_server import PATIENCE, FakeServer, answer, stream
 
 TOGETHER = 6
 

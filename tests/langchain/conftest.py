@@ -9,7 +9,7 @@ import pytest
 from langchain_rocm import ChatRocm
 from rocm_core import TextModel
 from rocm_core.config import Engine
-from tests.reciter import RECITER
+from tests.support.models.reciter import RECITER
 
 
 @pytest.fixture(scope="module")

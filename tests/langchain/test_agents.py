@@ -24,9 +24,9 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel, Field
 
 from langchain_rocm import ChatRocm
-from tests.fake_server import FakeServer
-from tests.reciter import ANSWER, PIECES
-from tests.scripts import Body, authored, sent
+from tests.support.models.reciter import ANSWER, PIECES
+from tests.support.servers.fake_server import FakeServer
+from tests.support.servers.scripts import Body, authored, sent
 
 
 @tool

@@ -20,7 +20,7 @@ from langchain_rocm import ChatRocm, errors
 from rocm_core import Client, LoadConfig, Server, cancel_scope, resolve_ref
 from rocm_core.errors import ClientError
 from tests.conftest import HAS_BINARY, NO_BINARY
-from tests.leftovers import (
+from tests.support.leftovers import (
     FREE_WITHIN,
     abusy,
     assert_afreed,
@@ -29,7 +29,7 @@ from tests.leftovers import (
     busy,
     until_busy,
 )
-from tests.reciter import RECITER
+from tests.support.models.reciter import RECITER
 
 # ---------------------------------------------------------------------------
 # Streams
@@ -145,7 +145,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from langchain_rocm import ChatRocm
 from rocm_core import cancel_scope
-from tests.reciter import RECITER
+from tests.support.models.reciter import RECITER
 chat = ChatRocm(base_url=sys.argv[1], api_key=sys.argv[2], ignore_eos=True, max_tokens=200_000)
 async def astream():
     async for _ in chat.astream("Hi"): pass

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from langchain_rocm import ChatRocm, errors
 from rocm_core.backend.local import LocalConnection
 from rocm_core.config import Engine
-from tests.reciter import ANSWER, PIECES, RECITER
+from tests.support.models.reciter import ANSWER, PIECES, RECITER
 
 
 def server_pid(chat: ChatRocm) -> int | None:
@@ -51,7 +51,7 @@ def added_up(chunks: list[AIMessageChunk]) -> AIMessageChunk:
 
 
 # ---------------------------------------------------------------------------
-# Answers
+# Generation
 # ---------------------------------------------------------------------------
 
 

@@ -11,11 +11,11 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_rocm.chunks import ChatChunks, TextChunks, _chunk
-from rocm_core.client.events import StreamDecoder
+from langchain_rocm.streaming.chunks import ChatChunks, TextChunks, _chunk
+from rocm_core.client.stream.events import StreamDecoder
 from rocm_core.types import StreamEvent, Usage
 
-CAPTURES = Path(__file__).parents[1] / "captures"
+CAPTURES = Path(__file__).parents[1] / "support" / "captures"
 
 
 def events(name: str) -> list[StreamEvent]:

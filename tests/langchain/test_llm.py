@@ -14,8 +14,8 @@ from langchain_core.outputs import Generation
 
 from langchain_rocm import RocmLLM, errors
 from rocm_core.config import Engine
-from tests.leftovers import assert_afreed, assert_freed, auntil_busy, busy
-from tests.reciter import ANSWER, PIECES, RECITER
+from tests.support.leftovers import assert_afreed, assert_freed, auntil_busy, busy
+from tests.support.models.reciter import ANSWER, PIECES, RECITER
 
 
 @pytest.fixture(scope="module")

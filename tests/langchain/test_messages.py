@@ -18,7 +18,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_rocm.messages import request_messages
+from langchain_rocm.conversion.messages import request_messages
 from rocm_core.errors import ConfigError
 
 

@@ -13,9 +13,9 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 
 from langchain_rocm import ChatRocm, RocmLLM, errors
 from rocm_core.client.calls import _SAMPLING
-from tests.fake_server import FakeServer, answer, stream
-from tests.reciter import ANSWER, FIRST_PIECE_ID, PIECES, RECITER
-from tests.scripts import authored, sent
+from tests.support.models.reciter import ANSWER, FIRST_PIECE_ID, PIECES, RECITER
+from tests.support.servers.fake_server import FakeServer, answer, stream
+from tests.support.servers.scripts import authored, sent
 
 VALUES: dict[str, Any] = {
     "grammar": 'root ::= "x"',

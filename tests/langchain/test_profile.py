@@ -14,9 +14,9 @@ from langchain_rocm import ChatRocm, RocmLLM
 from langchain_rocm.profile import LazyProfile, profile_of
 from rocm_core.client.calls import _read_props
 from rocm_core.config import Engine
-from tests.fake_server import FakeServer, answer, capture
-from tests.reciter import RECITER
-from tests.scripts import authored
+from tests.support.models.reciter import RECITER
+from tests.support.servers.fake_server import FakeServer, answer, capture
+from tests.support.servers.scripts import authored
 
 
 @tool

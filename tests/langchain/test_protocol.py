@@ -12,13 +12,13 @@ pytest.importorskip("langchain_tests", reason="pip install langchain-tests runs 
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 
 from langchain_rocm import ChatRocm, errors
-from langchain_rocm.protocol import ProtocolEvents
+from langchain_rocm.streaming.protocol import ProtocolEvents
 from rocm_core import StreamEvent, ToolCallDelta
-from rocm_core.tools import CallReader, tool_request
-from tests.fake_server import captured_streams
+from rocm_core.requests.tool_calls import CallReader, tool_request
 from tests.langchain.test_chunks import chat_chunks, events, merged
-from tests.leftovers import abusy, assert_afreed
-from tests.reciter import ANSWER, PIECES
+from tests.support.leftovers import abusy, assert_afreed
+from tests.support.models.reciter import ANSWER, PIECES
+from tests.support.servers.fake_server import captured_streams
 
 STREAMS = [n for n in captured_streams() if n.startswith("chat_stream") and "error" not in n]
 

@@ -9,9 +9,9 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from langchain_rocm import ChatRocm
-from langchain_rocm.messages import request_messages
-from tests.fake_server import FakeServer, answer, stream
-from tests.scripts import Body, authored, sent
+from langchain_rocm.conversion.messages import request_messages
+from tests.support.servers.fake_server import FakeServer, answer, stream
+from tests.support.servers.scripts import Body, authored, sent
 
 THOUGHT, TEXT = "The user says hi.\n", "Hi there ✓"
 

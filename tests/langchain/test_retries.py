@@ -10,7 +10,7 @@ import pytest
 from langchain_rocm import ChatRocm, RocmLLM, errors
 from rocm_core.errors import RocmError, ServerBusy, ServerLoading, StreamInterrupted
 from rocm_core.types import ServerProps, StreamEvent
-from tests.reciter import RECITER
+from tests.support.models.reciter import RECITER
 
 EVENTS = [StreamEvent("a"), StreamEvent("b"), StreamEvent(finish_reason="stop", model="m")]
 PROPS = ServerProps(0, 0, "", "", "", {}, {}, "", {})

@@ -22,10 +22,10 @@ from langchain_tests.integration_tests import EmbeddingsIntegrationTests, Retrie
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 from langchain_rocm import RocmEmbeddings, RocmRerank, errors
-from models.minilm import cached_minilm
 from rocm_core import TextModel
 from rocm_core.config import Engine
-from tests.fake_server import FakeServer, answer
+from tests.support.models.minilm import cached_minilm
+from tests.support.servers.fake_server import FakeServer, answer
 
 TEXTS = ["The cat sleeps.", "A graphics card renders.", "The old ship sails on the river."]
 

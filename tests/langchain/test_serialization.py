@@ -15,8 +15,8 @@ from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
 
 from langchain_rocm import ChatRocm, RocmLLM
-from tests.reciter import ANSWER, RECITER
-from tests.scripts import authored, sent
+from tests.support.models.reciter import ANSWER, RECITER
+from tests.support.servers.scripts import authored, sent
 
 KEY = "sk-very-secret"
 OPTIONS: dict[str, Any] = {

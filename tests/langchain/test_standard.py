@@ -1,6 +1,6 @@
 """LangChain's own standard suites. One test is expected to fail, for a reason upstream.
 
-``TestUnit``: no server. ``TestReal…``: the model of ``tests.trained`` on a real engine.
+``TestUnit``: no server. ``TestReal…``: the model of ``support.models.trained`` on a real engine.
 ``TestScripted``: the same suite against a server that understands, over the same wire; it shows
 the plumbing of those tests that need a model with understanding.
 """
@@ -21,8 +21,8 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from langchain_rocm import ChatRocm
 from rocm_core.config import Engine
 from tests.langchain.understanding import understanding
-from tests.scripts import authored
-from tests.trained import TRAINED
+from tests.support.models.trained import TRAINED
+from tests.support.servers.scripts import authored
 
 
 class Claims:

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from langchain_rocm import ChatRocm, errors
 from langchain_rocm.structured import METHODS, Method, json_schema_of
-from tests.scripts import Body, authored, sent
+from tests.support.servers.scripts import Body, authored, sent
 
 
 class Ship(BaseModel):

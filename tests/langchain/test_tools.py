@@ -12,9 +12,9 @@ from pydantic import BaseModel
 
 from langchain_rocm import ChatRocm, errors
 from rocm_core.config import Engine
-from tests.fake_server import FakeServer
-from tests.reciter import ANSWER, RECITER
-from tests.scripts import Body, authored, sent
+from tests.support.models.reciter import ANSWER, RECITER
+from tests.support.servers.fake_server import FakeServer
+from tests.support.servers.scripts import Body, authored, sent
 
 
 @tool

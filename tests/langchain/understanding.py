@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.scripts import Body
+from tests.support.servers.scripts import Body
 
 _ARGUMENTS = {
     "magic_function": {"input": 3},
@@ -15,7 +15,7 @@ _ARGUMENTS = {
 
 
 def understanding(body: Body) -> Body:
-    """Answers what the standard suite asks for."""
+    """Generation what the standard suite asks for."""
     if format_ := body.get("response_format"):
         return {"content": json.dumps(sample(format_["json_schema"]["schema"]))}
     last = body["messages"][-1]

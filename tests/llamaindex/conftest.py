@@ -9,7 +9,7 @@ import pytest
 from llama_index_rocm import RocmLLM
 from rocm_core import TextModel
 from rocm_core.config import Engine
-from tests.reciter import RECITER
+from tests.support.models.reciter import RECITER
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,8 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ThinkingBlock
 from llama_index.core.tools import FunctionTool
 
-from tests.fake_server import FakeServer, Reply, stream
-from tests.scripts import call, chat, raw_call, say, script, think
+from tests.support.servers.fake_server import FakeServer, Reply, stream
+from tests.support.servers.scripts import call, chat, raw_call, say, script, think
 
 ANSWERS: dict[str, Callable[[], Reply]] = {
     "text": lambda: chat(say("The sky is blue, Zürich is gray. 日本")),

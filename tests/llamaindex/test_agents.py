@@ -20,9 +20,9 @@ from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
 from llama_index_rocm import RocmLLM
-from tests.fake_server import FakeServer
-from tests.reciter import RECITER
-from tests.scripts import call, chat, say, script, sent, think
+from tests.support.models.reciter import RECITER
+from tests.support.servers.fake_server import FakeServer
+from tests.support.servers.scripts import call, chat, say, script, sent, think
 
 BOTH = pytest.mark.parametrize("streaming", [False, True])
 

@@ -26,7 +26,7 @@ from pydantic import SecretStr
 from llama_index_rocm import RocmLLM
 from rocm_core.errors import ContextOverflow
 from tests.llamaindex.observing import Collector, observed_events
-from tests.reciter import ANSWER, PIECES
+from tests.support.models.reciter import ANSWER, PIECES
 
 HELLO = [ChatMessage("Hello")]
 SPOKEN = len(PIECES) + 1  # the end token counts

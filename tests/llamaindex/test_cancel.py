@@ -15,8 +15,7 @@ from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
 from llama_index_rocm import RocmLLM
-from tests.fake_server import FakeServer
-from tests.leftovers import (
+from tests.support.leftovers import (
     FREE_WITHIN,
     abusy,
     assert_afreed,
@@ -24,8 +23,9 @@ from tests.leftovers import (
     auntil_busy,
     busy,
 )
-from tests.reciter import RECITER
-from tests.scripts import raw_call, say, script, unfinished
+from tests.support.models.reciter import RECITER
+from tests.support.servers.fake_server import FakeServer
+from tests.support.servers.scripts import raw_call, say, script, unfinished
 
 HELLO = [ChatMessage("Hello")]
 LEAVE: dict[str, Callable[[RocmLLM], Any]] = {
@@ -168,11 +168,11 @@ def objects_astream(llm: RocmLLM) -> Any:
     return llm.astream_structured_predict(Named, PromptTemplate("Go."))
 
 
-TOOL = FunctionTool.from_defaults(lambda name: name, name="greet", description="Greet.")
+TOOL = FunctionTool.from_defaults(lambda name: name, name="probe_server", description="Greet.")
 UNFINISHED: dict[Any, Any] = {
-    tools_stream: raw_call("greet", '{"name": "a b c'),
+    tools_stream: raw_call("probe_server", '{"name": "a b c'),
     objects_stream: say('{"name": "a b c'),
-    tools_astream: raw_call("greet", '{"name": "a b c'),
+    tools_astream: raw_call("probe_server", '{"name": "a b c'),
     objects_astream: say('{"name": "a b c'),
 }
 

@@ -35,10 +35,10 @@ from pydantic import BaseModel, Field, SecretStr
 from llama_index_rocm import RocmLLM
 from rocm_core.config import Timeouts
 from rocm_core.errors import RequestTimeout
-from tests.fake_server import STALL, FakeServer, Reply, answer, stream
 from tests.llamaindex.observing import observed_events
-from tests.reciter import RECITER
-from tests.scripts import call, chat, say, script, sent, think, unfinished
+from tests.support.models.reciter import RECITER
+from tests.support.servers.fake_server import STALL, FakeServer, Reply, answer, stream
+from tests.support.servers.scripts import call, chat, say, script, sent, think, unfinished
 
 HELLO = [ChatMessage("Hello")]
 EIGHT = (

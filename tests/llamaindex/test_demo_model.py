@@ -19,10 +19,10 @@ from llama_index.core.agent.workflow import (
 from llama_index.core.memory import ChatMemoryBuffer
 
 from llama_index_rocm import RocmLLM
-from models.data.react import HEADER
 from rocm_core import GenerateConfig, TextModel
-from tests.reciter import RECITER
-from tests.trained import TRAINED
+from tests.support.models.reciter import RECITER
+from tests.support.models.trained import TRAINED
+from training.demo_model.data.react import HEADER
 
 BOTH = pytest.mark.parametrize("streaming", [False, True])
 TASK = "First what is the weather in Oslo, then set a timer for 10 minutes"

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from llama_index_rocm import RocmLLM
 from rocm_core import load_model
 from tests.llamaindex.differential import ANSWERS, QUESTION, every_answer, openai_like, summary
-from tests.reciter import RECITER
+from tests.support.models.reciter import RECITER
 
 RECORD = json.loads(Path(__file__).with_name("openai_like.json").read_text(encoding="utf-8"))
 installed = pytest.mark.skipif(

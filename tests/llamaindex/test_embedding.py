@@ -23,9 +23,9 @@ from pydantic import SecretStr
 from llama_index_rocm import RocmEmbedding
 from rocm_core import TextModel
 from rocm_core.errors import NotSupported
-from tests.fake_server import FakeServer, answer
 from tests.llamaindex.observing import Collector, observed_events
-from tests.reciter import RECITER
+from tests.support.models.reciter import RECITER
+from tests.support.servers.fake_server import FakeServer, answer
 
 TEXTS = ["The cat sleeps.", "A graphics card computes.", "Rain in Köln 日本"]
 REPLY = b'{"data":[{"index":1,"embedding":[0.0,1.0]},{"index":0,"embedding":[1.0,0.0]}]}'

@@ -15,7 +15,7 @@ from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.types import BaseOutputParser
 
 from llama_index_rocm import RocmLLM
-from tests.reciter import ANSWER, CONTEXT, PIECES
+from tests.support.models.reciter import ANSWER, CONTEXT, PIECES
 
 ASK = PromptTemplate("Say something about {topic}.")
 

@@ -24,7 +24,7 @@ from pydantic import SecretStr, ValidationError
 from llama_index_rocm import RocmLLM
 from rocm_core.backend.local import LocalConnection
 from rocm_core.errors import ConfigError, ContextOverflow, InvalidRequest, ModelNotFound
-from tests.reciter import ANSWER, CONTEXT, PIECES, RECITER
+from tests.support.models.reciter import ANSWER, CONTEXT, PIECES, RECITER
 
 HELLO = [ChatMessage("Hello")]
 SPOKEN = len(PIECES) + 1  # the end token counts

@@ -20,9 +20,9 @@ from pydantic import SecretStr
 from llama_index_rocm import RocmRerank
 from rocm_core import TextModel
 from rocm_core.errors import ConfigError
-from tests.fake_server import FakeServer, answer
 from tests.llamaindex.observing import observed_events
-from tests.reciter import RECITER
+from tests.support.models.reciter import RECITER
+from tests.support.servers.fake_server import FakeServer, answer
 
 TEXTS = ["a card", "a boat", "an old ship on a river", "bread"]
 QUERY = "Where is the ship?"

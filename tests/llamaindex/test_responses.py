@@ -17,10 +17,10 @@ from llama_index.core.base.llms.types import (
 
 from llama_index_rocm.responses import Answer, ChatAnswer, CompletionAnswer, R, read_logprobs
 from llama_index_rocm.streams import gather, responses
-from rocm_core.client.events import StreamDecoder
+from rocm_core.client.stream.events import StreamDecoder
 from rocm_core.types import StreamEvent, Timings, Usage
 
-CAPTURES = Path(__file__).parents[1] / "captures"
+CAPTURES = Path(__file__).parents[1] / "support" / "captures"
 BOTH = pytest.mark.parametrize("kind", [ChatAnswer, CompletionAnswer])
 
 

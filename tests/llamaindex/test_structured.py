@@ -23,9 +23,9 @@ from pydantic import BaseModel, Field, field_validator
 
 from llama_index_rocm import RocmLLM
 from rocm_core.errors import ConfigError, InvalidAnswer
-from tests.fake_server import FakeServer
 from tests.llamaindex.observing import observed_events
-from tests.scripts import call, chat, say, script, sent, think
+from tests.support.servers.fake_server import FakeServer
+from tests.support.servers.scripts import call, chat, say, script, sent, think
 
 ASK = PromptTemplate("A song about {topic}, please.")
 

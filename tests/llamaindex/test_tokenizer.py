@@ -21,7 +21,7 @@ from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index_rocm import RocmEmbedding, RocmLLM, RocmTokenizer
 from rocm_core import TextModel
 from rocm_core.errors import ProtocolError
-from tests.fake_server import FakeServer, answer
+from tests.support.servers.fake_server import FakeServer, answer
 
 DOCS = "\n\n".join(
     path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parents[2].glob("*.md"))
@@ -85,8 +85,8 @@ def test_callers_may_change_what_they_get(tokenizer: RocmTokenizer) -> None:
 def test_a_long_text_is_cut_into_requests_of_a_bounded_size(
     tokenizer: RocmTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llama_index_rocm.tokenizer._MOST_WORDS", 10)
-    monkeypatch.setattr("llama_index_rocm.tokenizer._MOST_SHORT", 5)
+    monkeypatch.setattr("llama_index_rocm.tokenizer._MAX_WORDS", 10)
+    monkeypatch.setattr("llama_index_rocm.tokenizer._MAX_SHORT", 5)
     small = RocmTokenizer(tokenizer._llm)
     text = " ".join(f"w{n}" for n in range(200))
     assert small(text) == tokenizer(text)

@@ -16,8 +16,8 @@ from pydantic import BaseModel
 from llama_index_rocm import RocmLLM
 from llama_index_rocm.partial_json import PartialObject
 from rocm_core.errors import ConfigError, InvalidAnswer
-from tests.fake_server import FakeServer, stream
-from tests.scripts import call, chat, raw_call, say, script, sent, think
+from tests.support.servers.fake_server import FakeServer, stream
+from tests.support.servers.scripts import call, chat, raw_call, say, script, sent, think
 
 BOTH = pytest.mark.parametrize("streamed", [False, True])
 

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from llama_index_rocm import RocmLLM
 from rocm_core.errors import StreamInterrupted
-from tests.fake_server import CUT, FakeServer, stream
+from tests.support.servers.fake_server import CUT, FakeServer, stream
 
 HELLO = [ChatMessage("Hello")]
 CHAT = "/v1/chat/completions"

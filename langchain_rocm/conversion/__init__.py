@@ -1,0 +1,1 @@
+"""From LangChain's messages and options to a request of ``rocm_core``. Pure."""

@@ -1,0 +1,140 @@
+"""What one chat call asks of the server. Pure.
+
+options of the instance + options of the call ─▶ ChatRequest
+ChatRequest + facts of the server             ─▶ messages, or an error that says the remedy
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from langchain_rocm.conversion.media import refuse_blind
+from langchain_rocm.conversion.messages import request_messages
+from rocm_core import GenerateConfig
+from rocm_core.errors import ConfigError
+from rocm_core.requests import (
+    ToolRequest,
+    insisting,
+    normalized_format,
+    reasoning_fields,
+    tool_request,
+    unthinking,
+)
+from rocm_core.types import ServerProps
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """One chat call.
+
+    Attributes:
+        source: LangChain's messages.
+        config: how to generate.
+        fields: further request fields.
+        tools: what the request says of tools.
+        schema_after: the response format of an answer that calls no tool, where both were
+            asked for: llama-server would apply it to the tool calls as well.
+        replay_reasoning: see ``ChatRocm``.
+    """
+
+    source: Sequence[BaseMessage]
+    config: GenerateConfig
+    fields: Mapping[str, Any]
+    tools: ToolRequest
+    schema_after: Mapping[str, Any] | None
+    replay_reasoning: bool | None
+
+    def messages(self, props: ServerProps) -> list[dict[str, Any]]:
+        """The request's messages, for the server with these facts.
+
+        Raises:
+            ConfigError: the model cannot do what is asked of it.
+        """
+        caps = props.chat_template_caps
+        if self.tools.fields and caps.get("supports_tools") is False:
+            raise ConfigError(
+                "the chat template of this model has no place for tools: llama-server would drop "
+                "them silently. Load the model with another chat_template=…, or use "
+                'with_structured_output(…, method="json_schema"), which needs none.'
+            )
+        replay = self.replay_reasoning
+        if replay is None and caps.get("supports_preserve_reasoning"):
+            replay = True
+        messages = request_messages(self.source, reasoning=replay)
+        refuse_blind(messages, props.modalities)
+        return messages
+
+    @property
+    def format_fields(self) -> dict[str, Any]:
+        """The fields of the second request, for an answer that called no tool."""
+        return {**self.fields, "tool_choice": "none", "response_format": self.schema_after}
+
+    @property
+    def insisting(self) -> ToolRequest | None:
+        """What to ask if the model does not call a tool although it must."""
+        if not self.tools.required or self.tools.forced:
+            return None
+        return insisting(self.tools)
+
+    def insisting_fields(self, call: ToolRequest) -> dict[str, Any]:
+        """The fields of the second request, which forces ``call``; not the time to think."""
+        thinking = {**self.fields.get("chat_template_kwargs", {}), "enable_thinking": False}
+        return {**self.fields, **call.fields, "chat_template_kwargs": thinking}
+
+
+def chat_request(
+    messages: Sequence[BaseMessage], config: GenerateConfig, options: Mapping[str, Any]
+) -> ChatRequest:
+    """The request for ``messages``.
+
+    Args:
+        config: how to generate.
+        options: the rest: ``tools``, ``tool_choice``, ``response_format``, ``reasoning``,
+            ``reasoning_budget``, ``replay_reasoning``; any other is a request field.
+
+    Raises:
+        ConfigError: options that exclude each other, or that nobody understands.
+    """
+    rest = {name: value for name, value in options.items() if value is not None}
+    tools = tool_request(
+        [convert_to_openai_tool(tool) for tool in rest.pop("tools", ())],
+        rest.pop("tool_choice", None),
+    )
+    format_ = normalized_format(rest.pop("response_format", None))
+    replay = rest.pop("replay_reasoning", None)
+    thinking = reasoning_fields(
+        rest.pop("reasoning", None),
+        rest.pop("reasoning_budget", None),
+        rest.pop("chat_template_kwargs", None),
+    )
+    fields = {**rest, **thinking, **tools.fields}
+    _refuse_contradictions(config, fields, tools, format_)
+    both = format_ is not None and bool(tools.fields) and tools.forced is None
+    if format_ is not None and not both:
+        fields.setdefault("response_format", format_)
+    if tools.forced:
+        fields = {**unthinking(fields), "parallel_tool_calls": False}
+    return ChatRequest(messages, config, fields, tools, format_ if both else None, replay)
+
+
+def _refuse_contradictions(
+    config: GenerateConfig,
+    fields: Mapping[str, Any],
+    tools: ToolRequest,
+    format_: Mapping[str, Any] | None,
+) -> None:
+    """What llama-server would refuse, or do without a word."""
+    if config.grammar is not None and (tools.fields or format_ is not None):
+        raise ConfigError("a grammar excludes tools and response_format: give one of them")
+    if tools.fields and fields.get("logprobs"):
+        raise ConfigError("llama-server streams no logprobs beside tools: leave one of them out")
+    if tools.fields and config.stop_token_ids:
+        raise ConfigError(
+            "stop_token_ids need logprobs, which llama-server does not stream beside tools: use "
+            "stop strings"
+        )

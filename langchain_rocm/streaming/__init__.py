@@ -1,0 +1,1 @@
+"""From the events of ``rocm_core`` to LangChain's chunks and protocol events."""

@@ -1,0 +1,207 @@
+"""Events of a generation stream to LangChain's chunks. Pure; one small object per token.
+
+    role delta                  → nothing
+    text                        → chunk with ``content``
+    reasoning                   → chunk with ``additional_kwargs["reasoning_content"]``
+    tool call deltas            → chunk with ``tool_call_chunks``
+    finish reason, usage, timings, in one event or in several
+                                → noted; ``last()`` makes the last chunk of them, exactly once
+
+A chunk holds one kind only: LangChain's event bridge tells blocks apart by it. And what
+describes the whole answer is in the last chunk only: adding chunks concatenates strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessageChunk, UsageMetadata
+from langchain_core.messages.ai import InputTokenDetails
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
+
+from rocm_core import StreamEvent, Timings, ToolCallDelta, Usage
+from rocm_core.requests import CallReader
+
+PROVIDER = "rocm"
+
+
+class Ending:
+    """What the events say about the answer as a whole; it comes scattered over the last ones."""
+
+    def __init__(self, model_name: str) -> None:
+        """``model_name``: used where the stream names no model."""
+        self.first_token_ms: float | None = None
+        self._model = model_name
+        self._finish_reason: str | None = None
+        self._usage: Usage | None = None
+        self._timings: Timings | None = None
+
+    def note(self, event: StreamEvent) -> None:
+        """Remember what ``event`` says."""
+        self._model = event.model or self._model
+        self._finish_reason = event.finish_reason or self._finish_reason
+        self._usage = event.usage or self._usage
+        self._timings = event.timings or self._timings
+
+    def metadata(self) -> dict[str, Any]:
+        """``model_name``, ``model_provider``, and ``finish_reason`` and ``timings`` if told.
+
+        ``timings`` are llama-server's, and ``first_token_ms``, as we saw it from here: from the
+        call to the first event, starting, queueing and prefill included.
+        """
+        facts: dict[str, Any] = {"model_name": self._model, "model_provider": PROVIDER}
+        if self._finish_reason:
+            facts["finish_reason"] = self._finish_reason
+        if self._timings:
+            facts["timings"] = self._timings.as_dict()
+            if self.first_token_ms is not None:
+                facts["timings"]["first_token_ms"] = self.first_token_ms
+        return facts
+
+    def usage(self) -> UsageMetadata | None:
+        """Tokens in and out; ``cache_read`` of the input came from the KV cache."""
+        if self._usage is None:
+            return None
+        return UsageMetadata(
+            input_tokens=self._usage.prompt_tokens,
+            output_tokens=self._usage.completion_tokens,
+            total_tokens=self._usage.total_tokens,
+            input_token_details=InputTokenDetails(cache_read=self._usage.cached_tokens),
+        )
+
+
+class ChatChunks:
+    """The chunks of one chat answer."""
+
+    def __init__(
+        self,
+        model_name: str,
+        *,
+        calls: CallReader | None = None,
+        logprobs: bool = False,
+        blocks: bool = False,
+    ) -> None:
+        """Args:
+        calls: reads the tool calls, if the request has tools.
+        logprobs: whether they were asked for and belong into the chunks.
+        blocks: LangChain will ask each chunk for its content blocks (``output_version``
+            v1): let it know whose they are.
+        """
+        self.ending = Ending(model_name)
+        self._calls = calls
+        self._logprobs = logprobs
+        self._blocks = blocks
+        self._rare = logprobs or blocks or calls is not None
+
+    def read(self, event: StreamEvent) -> Sequence[ChatGenerationChunk]:
+        """The chunks of one event: most often one."""
+        if event.finish_reason or event.usage or event.timings:
+            self.ending.note(event)
+        if event.reasoning or event.tool_calls or self._rare:
+            return self._read_rare(event)
+        return (_chunk(event.text, {}),) if event.text else ()
+
+    def _read_rare(self, event: StreamEvent) -> list[ChatGenerationChunk]:
+        if self._calls is not None:
+            self.ending.note(event := self._calls.read(event))
+        chunks = []
+        if event.reasoning:
+            chunks.append(_chunk("", {"reasoning_content": event.reasoning}))
+        if event.text:
+            chunks.append(_chunk(event.text, {}))
+        if event.tool_calls:
+            calls = [_tool_call(call) for call in event.tool_calls]
+            message = AIMessageChunk(content="", tool_call_chunks=calls)
+            chunks.append(ChatGenerationChunk(message=message))
+        if self._logprobs and event.logprobs:
+            chunks = chunks or [_chunk("", {})]
+            chunks[-1].generation_info = {"logprobs": {"content": event.logprobs}}
+        if self._blocks:
+            for chunk in chunks:
+                chunk.message.response_metadata["model_provider"] = PROVIDER
+        return chunks
+
+    def last(self) -> ChatGenerationChunk:
+        """The last chunk: empty content, all metadata, marked with ``chunk_position``.
+
+        Raises:
+            InvalidAnswer: a tool call that the request requires is missing or cut off.
+        """
+        if self._calls is not None:
+            self._calls.verify()
+        metadata = self.ending.metadata()
+        message = AIMessageChunk(
+            content="",
+            usage_metadata=self.ending.usage(),
+            response_metadata=metadata,
+            chunk_position="last",
+        )
+        reason = metadata.get("finish_reason")
+        return ChatGenerationChunk(
+            message=message, generation_info={"finish_reason": reason} if reason else None
+        )
+
+
+class TextChunks:
+    """The chunks of one raw completion."""
+
+    def __init__(self, model_name: str) -> None:
+        self.ending = Ending(model_name)
+
+    def read(self, event: StreamEvent) -> Sequence[GenerationChunk]:
+        """The chunk of one event, if it has text."""
+        if event.finish_reason or event.usage or event.timings:
+            self.ending.note(event)
+        return (GenerationChunk(text=event.text),) if event.text else ()
+
+    def last(self) -> GenerationChunk:
+        """The last chunk: no text; metadata and ``usage`` in ``generation_info``."""
+        usage = self.ending.usage()
+        info = self.ending.metadata() | ({"usage": usage} if usage else {})
+        return GenerationChunk(text="", generation_info=info)
+
+
+def _tool_call(call: ToolCallDelta) -> ToolCallChunk:
+    return tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index)
+
+
+# ---------------------------------------------------------------------------
+# The object per token
+# ---------------------------------------------------------------------------
+#
+# Pydantic's constructors take 8 µs for a chunk and its message, more than all else on a token's
+# way. A piece of text has nothing to validate, so its chunk is made as pydantic's own
+# ``model_construct`` and ``__copy__`` make theirs, from the values of an empty one (3 µs).
+# ``tests/langchain/test_chunks.py`` holds it equal to a constructed one.
+
+_set = object.__setattr__
+_EMPTY_MESSAGE = AIMessageChunk(content="")
+_CONTAINERS = [
+    (name, type(value))
+    for name, value in _EMPTY_MESSAGE.__dict__.items()
+    if isinstance(value, (dict, list, set))
+]
+_VALUES = {k: v for k, v in _EMPTY_MESSAGE.__dict__.items() if k not in dict(_CONTAINERS)}
+_GENERATION_VALUES = dict(ChatGenerationChunk(message=_EMPTY_MESSAGE).__dict__)
+
+
+def _chunk(text: str, additional_kwargs: dict[str, Any]) -> ChatGenerationChunk:
+    """``ChatGenerationChunk(message=AIMessageChunk(text, additional_kwargs=…))``, quick."""
+    fields = _VALUES.copy()
+    for name, container in _CONTAINERS:
+        fields[name] = container()
+    fields["content"] = text
+    fields["additional_kwargs"] = additional_kwargs
+    message = AIMessageChunk.__new__(AIMessageChunk)
+    _set(message, "__dict__", fields)
+    _set(message, "__pydantic_fields_set__", {"content", "additional_kwargs"})
+    _set(message, "__pydantic_extra__", {})
+    _set(message, "__pydantic_private__", None)
+    chunk = ChatGenerationChunk.__new__(ChatGenerationChunk)
+    _set(chunk, "__dict__", {**_GENERATION_VALUES, "text": text, "message": message})
+    _set(chunk, "__pydantic_fields_set__", {"text", "message"})
+    _set(chunk, "__pydantic_extra__", None)
+    _set(chunk, "__pydantic_private__", None)
+    return chunk

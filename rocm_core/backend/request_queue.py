@@ -1,0 +1,313 @@
+"""Who may ask a server now, and who waits: one fair queue per server and process.
+
+    enter ──a place is free──────────────▶ in flight ──leave──▶ the head of the queue goes in
+      └──all taken──▶ queue (FIFO) ──▶ in flight
+                        ├─ queue full, or queue_timeout passed → ServerBusy
+                        └─ cancelled, or the model closed      → out of the queue
+
+Threads and event loops wait in the same queue. A place that becomes free is handed to the head
+of the queue, so nobody overtakes.
+
+Generators are closed by the garbage collector too, which may run in the middle of anything here,
+and an interrupt may come between any two lines. So places are tokens in a set: taking and giving
+back are one atomic step each, leaving never waits for the lock, and a request that is dropped
+gives its place back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from types import TracebackType
+
+from rocm_core.backend.slot_affinity import SlotAffinity
+from rocm_core.errors import ServerBusy, ServerStopped
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one model may ask of its server at once.
+
+    Attributes:
+        in_flight: most requests at once; ``None`` for no limit.
+        queue: most requests that wait; ``None`` for no limit.
+        timeout: seconds that one waits; ``None`` for no limit.
+    """
+
+    in_flight: int | None = None
+    queue: int | None = 32
+    timeout: float | None = 30.0
+
+
+class RequestQueue:
+    """The places and the queue of one server."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everybody: in a forked copy of the program the requests are not its own."""
+        self._lock = threading.Lock()
+        self._inside: set[object] = set()
+        self._queue: deque[Ticket] = deque()
+        self._affinity: SlotAffinity | None = None
+
+    def affinity(self, slots: int) -> SlotAffinity:
+        """The slots of the server, for all who share it."""
+        with self._lock:
+            self._affinity = self._affinity or SlotAffinity(slots)
+            return self._affinity
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that were let in and are not over."""
+        return len(self._inside)
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return sum(not ticket.gone for ticket in list(self._queue))
+
+    def enter(self, ticket: Ticket) -> bool:
+        """Let it in if there is a place and nobody waits; whether it is in."""
+        limit = ticket.limits.in_flight
+        try:
+            with self._lock:
+                if limit is None or (len(self._inside) < limit and not self._queue):
+                    self._inside.add(ticket.token)
+                    return True
+                return False
+        finally:
+            if self._queue:
+                self._hand_over()
+
+    def enqueue(self, ticket: Ticket) -> None:
+        """Put it into the queue; ``ticket.wake`` tells when it is in.
+
+        Raises:
+            ServerBusy: the queue is full.
+        """
+        try:
+            with self._lock:
+                self._queue = deque(r for r in self._queue if not r.gone)
+                most = ticket.limits.queue
+                if most is not None and len(self._queue) >= most:
+                    raise self.busy(f"and no more may wait (max_queue={most})")
+                self._queue.append(ticket)
+        finally:
+            self._hand_over()
+
+    def leave(self, ticket: Ticket) -> None:
+        """Give up the place, or the turn; never blocks."""
+        ticket.gone = True
+        self._inside.discard(ticket.token)
+        if self._queue:
+            self._hand_over()
+
+    def reject_waiting(self, owner: RequestLimiter) -> None:
+        """Wake every waiting request of one model without letting it in."""
+        with self._lock:
+            refused = [r for r in self._queue if r.limiter is owner]
+            for ticket in refused:
+                ticket.gone = True
+        for ticket in refused:
+            ticket.wake()
+        self._hand_over()
+
+    def busy(self, what: str) -> ServerBusy:
+        """The error of a request that does not get in."""
+        return ServerBusy(
+            f"{self.in_flight} requests are under way, {self.waiting} wait, {what}. Try again "
+            "later, load the model with more slots (parallel), or raise that limit. A stream "
+            "that is held open without being read keeps its place."
+        )
+
+    def _hand_over(self) -> None:
+        # Who finds the lock taken leaves the work to its holder, who looks again after release.
+        while self._head_moves() and self._lock.acquire(blocking=False):
+            ticket = None
+            try:
+                if self._head_moves():
+                    ticket = self._queue.popleft()
+                    self._inside.add(ticket.token)
+                    if ticket.gone:  # it may have left meanwhile, before it was in
+                        self._inside.discard(ticket.token)
+            finally:
+                self._lock.release()
+            if ticket is not None and not ticket.gone:
+                ticket.wake()
+
+    def _head_moves(self) -> bool:
+        try:
+            head = self._queue[0]
+        except IndexError:
+            return False
+        limit = head.limits.in_flight
+        return head.gone or limit is None or len(self._inside) < limit
+
+
+class RequestLimiter:
+    """The share of one model in its server's queue: its limits and its requests."""
+
+    def __init__(self, queue: RequestQueue) -> None:
+        self.queue = queue
+        self.limits = Limits()
+        self.mine: set[object] = set()
+        self.closed = False
+        self.empty = threading.Event()
+
+    def ticket(self) -> Ticket:
+        """A context manager, blocking and asyncio, around one ticket.
+
+        Raises:
+            ServerBusy: on entering: the queue is full, or the turn did not come in time.
+            ServerStopped: on entering: the model is being closed.
+        """
+        return Ticket(self)
+
+    def drain(self, seconds: float) -> bool:
+        """Turn away who waits, let nobody in any more, and wait for those inside.
+
+        Returns:
+            Whether all of them were done within ``seconds``.
+        """
+        self.closed = True
+        self.queue.reject_waiting(self)
+        return not self.mine or self.empty.wait(seconds)
+
+
+class Ticket:
+    """One request on its way: waiting, in flight, over."""
+
+    __slots__ = ("gone", "limiter", "limits", "token", "wake")
+
+    wake: Callable[[], None]
+
+    def __init__(self, limiter: RequestLimiter) -> None:
+        self.limiter = limiter
+        self.limits = limiter.limits
+        self.token = object()
+        self.gone = False
+
+    def __enter__(self) -> None:
+        if self._enters():
+            return
+        turn = threading.Lock()
+        turn.acquire()
+        self.wake = turn.release
+        try:
+            self.limiter.queue.enqueue(self)
+            limit = self.limits.timeout
+            self._check(turn.acquire(timeout=-1 if limit is None else limit))
+        except BaseException:
+            self._leave()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leave()
+
+    async def __aenter__(self) -> None:
+        if self._enters():
+            return
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        self.wake = _waker(loop, turn, self)
+        try:
+            self.limiter.queue.enqueue(self)
+            done, _ = await asyncio.wait({turn}, timeout=self.limits.timeout)
+            self._check(bool(done))
+        except BaseException:
+            self._leave()
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leave()
+
+    def __del__(self) -> None:
+        if not self.gone:
+            self._leave()
+
+    def _enters(self) -> bool:
+        limiter = self.limiter
+        limiter.mine.add(self.token)
+        if limiter.closed:
+            self._leave()
+            raise _closing()
+        return limiter.queue.enter(self)
+
+    def _check(self, in_time: bool) -> None:
+        if not in_time:
+            limit = self.limits.timeout
+            raise self.limiter.queue.busy(f"and none ended within {limit:g} s (queue_timeout)")
+        if self.gone:
+            raise _closing()
+
+    def _leave(self) -> None:
+        limiter = self.limiter
+        limiter.queue.leave(self)
+        limiter.mine.discard(self.token)
+        if limiter.closed and not limiter.mine:
+            limiter.empty.set()
+
+
+def _closing() -> ServerStopped:
+    return ServerStopped("the model is being closed; it takes no more requests")
+
+
+def _waker(
+    loop: asyncio.AbstractEventLoop, turn: asyncio.Future[None], ticket: Ticket
+) -> Callable[[], None]:
+    def resolve() -> None:
+        if not turn.done():
+            turn.set_result(None)
+
+    def wake() -> None:
+        try:
+            loop.call_soon_threadsafe(resolve)
+        except RuntimeError:  # the loop is closed: nobody waits there any more
+            ticket.limiter.queue.leave(ticket)
+
+    return wake
+
+
+# ---------------------------------------------------------------------------
+# One queue for everybody who uses the same server
+# ---------------------------------------------------------------------------
+
+_queues: weakref.WeakValueDictionary[Hashable, RequestQueue] = weakref.WeakValueDictionary()
+_making = threading.Lock()
+
+
+def queue_for(server: Hashable) -> RequestQueue:
+    """Return the request queue for a server key, creating it if needed. Held weakly."""
+    with _making:
+        queue = _queues.get(server)
+        if queue is None:
+            queue = _queues[server] = RequestQueue()
+        return queue
+
+
+def _after_fork() -> None:
+    global _making
+    _making = threading.Lock()
+    for queue in list(_queues.values()):
+        queue.reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,1 @@
+"""Commands that print facts: models, fit, doctor, top, bench, config."""

@@ -1,0 +1,204 @@
+"""``llama-rocm fit``: what a model takes, and the largest load that fits the GPUs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from typing import Any, get_args
+
+from rocm_core.cli.sizes import parse_size, show_size
+from rocm_core.config import LoadConfig
+from rocm_core.discover.refs import resolve_ref
+from rocm_core.errors import ConfigError
+from rocm_core.gguf import GGUFInfo, read_model
+from rocm_core.gpu import list_gpus, select_gpus
+from rocm_core.memory import Device, Goal, MemoryEstimate, estimate_memory, fit_model
+
+# llama-server's own --fit keeps as much free on each GPU, and never goes below such a context
+# (--fit-target and --fit-ctx, common/arg.cpp).
+_MARGIN, _LEAST_CONTEXT = 1 << 30, 4096
+
+# Option of LoadConfig: (llama-rocm's flag, llama-server's flag)
+_FLAGS = {
+    "gpu_layers": ("--gpu-layers", "-ngl"),
+    "parallel": ("--parallel", "-np"),
+    "context_len": ("--context-len", "-c"),
+    "ubatch_size": ("--extra-arg=-ub --extra-arg", "-ub"),
+    "cache_type_k": ("--extra-arg=-ctk --extra-arg", "-ctk"),
+    "cache_type_v": ("--extra-arg=-ctv --extra-arg", "-ctv"),
+}
+
+
+def add_command(commands: Any) -> None:
+    """Register ``fit``."""
+    parser = commands.add_parser("fit", help="how much of a model fits the GPUs")
+    parser.add_argument("model", metavar="MODEL", help="GGUF file, directory, name, or demo")
+    add = parser.add_argument
+    add("--context-len", "--ctx", type=int, default=0, help="tokens of a slot (default: model's)")
+    add("--gpu-layers", type=int, default=-1, help="layers on the GPUs (default: all)")
+    add("--parallel", type=int, help="slots with a context of their own each (default: 4 share)")
+    add("--ubatch-size", type=int, help="physical batch (default: 512)")
+    add("--cache-type-k", help="f16 (default), q8_0, q4_0, ...")
+    add("--cache-type-v", help="likewise; a quantized one needs flash attention")
+    add("--no-flash-attn", action="store_true", help="as with --flash-attn off")
+    add(
+        "--vram",
+        action="append",
+        type=parse_size,
+        metavar="SIZE",
+        help="free memory of a GPU, once for each; default: as this machine's GPUs have now",
+    )
+    add("--margin", type=parse_size, default=_MARGIN, help="to leave free per GPU (default: 1G)")
+    add("--max", choices=get_args(Goal), dest="goal", help="what to make as large as fits")
+    add("--root", default="/", metavar="DIR", help="take the GPUs of a recorded machine")
+    add("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Reckon and tell.
+
+    Returns:
+        0 if the printed load fits, else 1.
+    """
+    info = read_model(_file(options.model))
+    devices = _devices(options.vram, options.root)
+    config, estimate = _solve(info, _config(options), devices, options.goal, options.margin)
+    if options.json:
+        print(json.dumps(_facts(config, estimate, options.margin), indent=2))
+    else:
+        _print(config, estimate, options.margin)
+    return 0 if _fits(estimate, options.margin) else 1
+
+
+def _fits(estimate: MemoryEstimate, margin: int) -> bool:
+    # A load without a layer on a GPU always fits the GPUs, but nobody asks for that.
+    return estimate.gpu_layers > 0 and estimate.fits(margin)
+
+
+def _file(model: str) -> str:
+    ref = resolve_ref(model)
+    if ref.kind != "file":
+        raise ConfigError(f"{model} is not on this machine; `llama-rocm models` lists what is")
+    return ref.value
+
+
+def _devices(vram: list[int] | None, root: str) -> list[Device]:
+    if vram:
+        return [Device(f"ROCm{number}", size) for number, size in enumerate(vram)]
+    chosen = select_gpus(list_gpus(root))
+    found = [Device(gpu.name, free) for gpu in chosen if (free := gpu.memory_free) is not None]
+    if not found:
+        raise ConfigError(
+            "no AMD GPU with known free memory here; tell what to fit into: --vram 24G "
+            "(once for each GPU)"
+        )
+    return found
+
+
+def _config(options: argparse.Namespace) -> LoadConfig:
+    return LoadConfig(
+        context_len=options.context_len,
+        gpu_layers=options.gpu_layers,
+        parallel=options.parallel,
+        ubatch_size=options.ubatch_size,
+        flash_attn=False if options.no_flash_attn else None,
+        cache_type_k=options.cache_type_k,
+        cache_type_v=options.cache_type_v,
+    )
+
+
+def _solve(
+    info: GGUFInfo, config: LoadConfig, devices: list[Device], goal: Goal | None, margin: int
+) -> tuple[LoadConfig, MemoryEstimate]:
+    if goal:
+        return fit_model(info, config, devices, goal=goal, margin=margin)
+    estimate = estimate_memory(info, config, devices)
+    if estimate.fits(margin):
+        return config, estimate
+    if not config.context_len:
+        # As llama-server's own --fit: a smaller context first, fewer layers when that is not
+        # enough.
+        chosen, estimate = fit_model(info, config, devices, goal="context", margin=margin)
+        least = min(_LEAST_CONTEXT, info.context_length or _LEAST_CONTEXT)
+        if estimate.fits(margin) and estimate.context_len >= least:
+            return chosen, estimate
+        config = replace(config, context_len=least)
+    return fit_model(info, config, devices, goal="layers", margin=margin)
+
+
+def _facts(config: LoadConfig, estimate: MemoryEstimate, margin: int) -> dict[str, Any]:
+    return {
+        "fits": _fits(estimate, margin),
+        "margin": margin,
+        "context_len": estimate.context_len,
+        "parallel": estimate.parallel,
+        "shared_cache": estimate.shared,
+        "gpu_layers": estimate.gpu_layers,
+        "layers": estimate.layers,
+        "total": estimate.total,
+        "devices": [
+            {
+                "name": d.name,
+                "layers": d.layers,
+                "weights": d.weights,
+                "kv_cache": d.kv_cache,
+                "compute": d.compute,
+                "output": d.output,
+                "total": d.total,
+                "free": d.free,
+            }
+            for d in estimate.devices
+        ],
+        "flags": _flags(config, estimate, 0),
+        "llama_server_flags": _flags(config, estimate, 1),
+    }
+
+
+def _flags(config: LoadConfig, estimate: MemoryEstimate, which: int) -> list[str]:
+    values: dict[str, object] = {
+        "gpu_layers": estimate.gpu_layers,
+        "parallel": config.parallel,
+        "context_len": estimate.context_len,
+        "ubatch_size": config.ubatch_size,
+        "cache_type_k": config.cache_type_k,
+        "cache_type_v": config.cache_type_v,
+    }
+    if which and config.parallel:
+        # llama-server divides -c among the slots of an explicit -np.
+        values["context_len"] = estimate.context_len * config.parallel
+    flags = []
+    for name, value in values.items():
+        if value is not None:
+            *before, flag = _FLAGS[name][which].split()
+            flags += [*before, f"{flag}={value}"] if not which else [flag, str(value)]
+    if config.flash_attn is False:
+        flags += ["-fa", "off"] if which else ["--extra-arg=-fa", "--extra-arg=off"]
+    return flags
+
+
+def _print(config: LoadConfig, estimate: MemoryEstimate, margin: int) -> None:
+    shared = " that share one cache" if estimate.shared else ""
+    print(
+        f"{estimate.gpu_layers} of {estimate.layers} layers on GPUs, "
+        f"{estimate.parallel} slots{shared}, context length {estimate.context_len}"
+    )
+    heads = ("", "layers", "weights", "KV cache", "compute", "total", "free")
+    rows = [
+        (
+            d.name,
+            str(d.layers),
+            *(show_size(n) for n in (d.weights, d.kv_cache, d.compute + d.output, d.total)),
+            "" if d.free is None else show_size(d.free),
+        )
+        for d in estimate.devices
+    ]
+    for row in (heads, *rows):
+        print("".join(f"{cell:<7}" if not n else f"{cell:>12}" for n, cell in enumerate(row)))
+    if _fits(estimate, margin):
+        print(f"It fits, with {show_size(margin)} to spare on each GPU:")
+    else:
+        print(f"It does not fit with {show_size(margin)} to spare. The nearest:")
+    print("  llama-rocm    " + " ".join(_flags(config, estimate, 0)))
+    print("  llama-server  " + " ".join(_flags(config, estimate, 1)))

@@ -1,0 +1,168 @@
+"""``llama-rocm chat``: one answer, or a conversation."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from rocm_core.cli.loading import load_progress
+from rocm_core.cli.options import add_model_options, add_remote_options, load_options
+from rocm_core.config import GenerateConfig
+from rocm_core.errors import RocmError
+from rocm_core.model.text_model import TextModel, load_model
+from rocm_core.settings import current_settings
+from rocm_core.types import Timings, Usage
+
+_HELP = "/exit ends, /clear forgets the conversation, Ctrl-C stops an answer"
+_DEMO = "no model given: this is the bundled demo, a tiny one; -m names a GGUF file or org/repo"
+
+
+def add_command(commands: Any) -> None:
+    """Register ``chat``."""
+    parser = commands.add_parser("chat", help="talk to a model, the bundled demo if none is given")
+    parser.add_argument("prompt", nargs="?", help="one prompt; without it, a conversation")
+    add_model_options(parser)
+    parser.add_argument("--system", help="system prompt")
+    parser.add_argument("--max-tokens", type=int, help="most tokens of an answer")
+    parser.add_argument("--temperature", type=float, help="0 for greedy")
+    add_remote_options(parser)
+    parser.add_argument(
+        "--keep-alive",
+        metavar="TIME",
+        help="how long the server outlives its last use: 10m, 1h, -1 for ever",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Load, then answer the prompt or hold a conversation."""
+    given = {n: v for n in ("max_tokens", "temperature") if (v := getattr(options, n)) is not None}
+    unset: dict[str, Any] = {"max_tokens": None, "temperature": None}
+    config = GenerateConfig(**(unset | current_settings().generate() | given))
+    with load_model(_model(options.model), **load_options(options)) as model:
+        with load_progress(model.connection.ref.name) as show:
+            model.load(show)
+        chat = Chat(model, config, options.system)
+        if options.prompt is not None:
+            chat.say(options.prompt)
+            return 130 if chat.stopped else 0
+        return _converse(chat)
+
+
+def _model(given: str | None) -> str | None:
+    if given is not None or any(current_settings().target()):
+        return given
+    print(_DEMO, file=sys.stderr)
+    return "demo"
+
+
+def _converse(chat: Chat) -> int:
+    print(_HELP, file=sys.stderr)
+    while True:
+        try:
+            line = input("> ")
+        except EOFError:
+            print()
+            return 0
+        except KeyboardInterrupt:
+            print("\n(/exit to leave)", file=sys.stderr)
+            continue
+        command = line.strip()
+        if command in ("/exit", "/quit"):
+            return 0
+        if command == "/clear":
+            chat.forget()
+        elif command:
+            try:
+                chat.say(line)
+            except RocmError as error:
+                print(f"llama-rocm: {error}", file=sys.stderr)
+
+
+class Chat:
+    """A conversation; answers are printed as they come, thoughts and speeds go to stderr.
+
+    Attributes:
+        stopped: the last answer was stopped by Ctrl-C.
+    """
+
+    def __init__(self, model: TextModel, config: GenerateConfig, system: str | None) -> None:
+        self.stopped = False
+        self._model = model
+        self._config = config
+        self._opening = [{"role": "system", "content": system}] if system else []
+        self._messages = list(self._opening)
+
+    def forget(self) -> None:
+        """Start anew."""
+        self._messages = list(self._opening)
+
+    def say(self, prompt: str) -> None:
+        """Answer ``prompt``. A failed turn leaves the conversation as it was."""
+        asked = [*self._messages, {"role": "user", "content": prompt}]
+        answer = self._stream(asked)
+        self._messages = [*asked, {"role": "assistant", "content": answer}]
+
+    def _stream(self, messages: list[dict[str, str]]) -> str:
+        pieces: list[str] = []
+        usage: Usage | None = None
+        timings: Timings | None = None
+        begun, first = time.perf_counter(), None
+        self.stopped = False
+        show = _Screen()
+        events = self._model.chat_events(messages, self._config)
+        try:
+            for event in events:
+                if first is None and (event.text or event.reasoning):
+                    first = time.perf_counter() - begun
+                show(event.text, event.reasoning)
+                pieces.append(event.text)
+                usage, timings = event.usage or usage, event.timings or timings
+        except KeyboardInterrupt:
+            self.stopped = True
+        finally:
+            print(flush=True)
+        print(_speed(usage, timings, first, self.stopped), file=sys.stderr)
+        return "".join(pieces)
+
+
+class _Screen:
+    """Shows one turn: the answer on stdout, and nothing else there, so that it can be piped.
+
+    A thought (``reasoning_content``, which llama-server turns on where the template knows it)
+    goes to stderr, dimmed, with a line between it and the answer.
+    """
+
+    def __init__(self) -> None:
+        self._aside = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._thought = ""
+
+    def __call__(self, text: str, reasoning: str) -> None:
+        if reasoning:
+            self._thought = reasoning
+            self._aside.print(Text(reasoning, "dim"), end="")
+        if text:
+            self._end_thought()
+            print(text, end="", flush=True)
+
+    def _end_thought(self) -> None:
+        if self._thought:
+            self._aside.print("" if self._thought.endswith("\n") else "\n", end="")
+            self._aside.rule(style="dim")
+            self._thought = ""
+
+
+def _speed(usage: Usage | None, timings: Timings | None, ttft: float | None, stopped: bool) -> str:
+    parts = ["stopped"] if stopped else []
+    if usage:
+        parts.append(f"{usage.prompt_tokens} prompt + {usage.completion_tokens} answer tokens")
+    if timings and timings.predicted_per_second:
+        parts.append(f"{timings.predicted_per_second:.1f} tok/s")
+    if ttft is not None:
+        parts.append(f"TTFT {1000 * ttft:.0f} ms")
+    return "[" + ", ".join(parts or ["no answer"]) + "]"

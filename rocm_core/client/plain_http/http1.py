@@ -1,0 +1,158 @@
+"""One HTTP/1.1 response from bytes, sans I/O, for connections that carry a single request.
+
+    bytes of the connection, split anywhere
+      → head    status and headers; interim 1xx responses are passed over
+      → body    by chunks, by length, or until the connection ends (RFC 9112, section 6.3)
+
+Why not h11, which httpx uses: it costs more per streamed chunk than everything else we do for
+it together (``benchmarks/``). This reads only what a client of llama-server meets: no
+pipelining, no upgrades, no trailers kept.
+"""
+
+from __future__ import annotations
+
+import httpx
+
+_MAX_HEAD = 65536
+_MAX_SIZE_LINE = 1024
+_LINE_END = 2
+_HEX_DIGITS = b"0123456789abcdefABCDEF"
+
+
+class ResponseReader:
+    """Feed it bytes; it gives back those of the body.
+
+    Attributes:
+        begun: the head is complete, ``status`` and ``headers`` are set.
+        ended: the body is complete.
+    """
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.begun = False
+        self.ended = False
+        self._buffer = b""
+        self._chunked = False
+        self._in_trailer = False
+        # Bytes still to come: of the body, or of the current chunk with its line end.
+        self._left: int | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Bytes of the connection in, bytes of the body out (possibly none).
+
+        Raises:
+            httpx.RemoteProtocolError: this is not HTTP/1.1.
+        """
+        if not self.begun:
+            data = self._head(self._buffer + data)
+            if not self.begun:
+                return b""
+        if self._chunked:
+            return self._chunks(data)
+        if self._left is None:
+            return data
+        body = data[: self._left]
+        self._left -= len(body)
+        self.ended = self._left == 0
+        return body
+
+    def close(self) -> None:
+        """The connection has ended.
+
+        Raises:
+            httpx.RemoteProtocolError: before the response had.
+        """
+        if not self.begun:
+            raise httpx.RemoteProtocolError("the server hung up without an answer")
+        if not self.ended and (self._chunked or self._left is not None):
+            raise httpx.RemoteProtocolError("the server hung up in the middle of the answer")
+        self.ended = True
+
+    def _head(self, data: bytes) -> bytes:
+        head, end, rest = data.partition(b"\r\n\r\n")
+        if not end:
+            if len(data) > _MAX_HEAD:
+                raise httpx.RemoteProtocolError("the head of the answer is too long")
+            self._buffer = data
+            return b""
+        self._buffer = b""
+        line, *fields = head.split(b"\r\n")
+        try:
+            version, code = line.split(b" ", 2)[:2]
+            self.status = int(code)
+            if not version.startswith(b"HTTP/1.") or not 100 <= self.status <= 999:
+                raise ValueError(line)
+            if self.status < 200:
+                return self._head(rest)
+            self.headers = [_field(field) for field in fields]
+            self._delimit({name.lower(): value for name, value in self.headers})
+        except ValueError as error:
+            raise httpx.RemoteProtocolError(f"this is not HTTP/1.1: {line[:80]!r}") from error
+        self.begun = True
+        return rest
+
+    def _delimit(self, headers: dict[bytes, bytes]) -> None:
+        if self.status in (204, 304):
+            self.ended = True
+        elif headers.get(b"transfer-encoding", b"").lower() == b"chunked":
+            self._chunked, self._left = True, 0
+        elif b"content-length" in headers:
+            self._left = int(headers[b"content-length"])
+            if self._left < 0:
+                raise ValueError("negative content-length")
+            self.ended = self._left == 0
+
+    def _chunks(self, data: bytes) -> bytes:
+        if self._buffer:
+            data, self._buffer = self._buffer + data, b""
+        body: list[bytes] = []
+        at, total = 0, len(data)
+        while at < total and not self.ended:
+            left = self._left or 0
+            if left > _LINE_END:
+                body.append(data[at : at + left - _LINE_END])
+                step = len(body[-1])
+            elif left:
+                step = min(left, total - at)
+            else:
+                step = self._size_line(data, at)
+                if not step:
+                    break
+                at += step
+                continue
+            at += step
+            self._left = left - step
+        return body[0] if len(body) == 1 else b"".join(body)
+
+    def _size_line(self, data: bytes, at: int) -> int:
+        """Read the line at ``at``; how long it is with its end, 0 if it is incomplete."""
+        end = data.find(b"\r\n", at)
+        if end < 0:
+            self._buffer = data[at:]
+            if len(self._buffer) > _MAX_SIZE_LINE:
+                raise httpx.RemoteProtocolError("a chunk of the answer has no size")
+            return 0
+        line = data[at:end]
+        if self._in_trailer:
+            self.ended = not line
+        else:
+            digits = line.partition(b";")[0].strip(b" ")
+            if not digits or digits.strip(_HEX_DIGITS):
+                raise httpx.RemoteProtocolError(f"not a chunk size: {line[:40]!r}")
+            size = int(digits, 16)
+            self._in_trailer = size == 0
+            self._left = size + _LINE_END if size else 0
+        return end + _LINE_END - at
+
+
+def _field(line: bytes) -> tuple[bytes, bytes]:
+    name, value = line.split(b":", 1)
+    return name, value.strip(b" \t")
+
+
+def request_bytes(request: httpx.Request) -> bytes:
+    """Head and body of a request, to be sent in one piece."""
+    head = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
+    head += [b"%b: %b" % field for field in request.headers.raw]
+    return b"\r\n".join([*head, b"", request.content])

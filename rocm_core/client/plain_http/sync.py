@@ -1,0 +1,121 @@
+"""Our transport for httpx, blocking: plain HTTP/1.1 over TCP or a unix socket, one connection
+for each request. ``https`` stays with httpx's own transport.
+
+Why our own: see ``http1``. It is an ordinary ``httpx.BaseTransport``, so a caller may put
+another one in its place. It heeds httpx's ``timeout`` extension, which the client changes when
+the body begins, and calls the extension ``connected`` with the socket.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import httpx
+
+from rocm_core.client.plain_http.http1 import ResponseReader, request_bytes
+
+READ_SIZE = 65536
+HTTP_PORT = 80
+
+
+def limit(request: httpx.Request, phase: str) -> float | None:
+    """The limit of a phase (``connect``, ``write``, ``read``) in seconds, as it is now."""
+    value: float | None = request.extensions.get("timeout", {}).get(phase)
+    return value
+
+
+class PlainTransport(httpx.BaseTransport):
+    """Sends one request per connection."""
+
+    def __init__(self, uds: str | None = None) -> None:
+        """``uds``: a unix socket to connect to instead of the URL's host."""
+        self._uds = uds
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send, and wait for the head of the answer; httpx's exceptions."""
+        connection = self._connect(request)
+        try:
+            request.extensions.get("connected", lambda made: None)(connection)
+            _send(connection, request)
+            stream = _BodyStream(connection, request)
+            stream.begin()
+        except BaseException:
+            connection.close()
+            raise
+        return httpx.Response(stream.reader.status, headers=stream.reader.headers, stream=stream)
+
+    def _connect(self, request: httpx.Request) -> socket.socket:
+        timeout = limit(request, "connect")
+        try:
+            if self._uds is None:
+                address = (request.url.host, request.url.port or HTTP_PORT)
+                connection = socket.create_connection(address, timeout)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return connection
+            return _connect_unix(self._uds, timeout)
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout(str(error)) from error
+        except OSError as error:
+            raise httpx.ConnectError(str(error)) from error
+
+
+def _connect_unix(path: str, timeout: float | None) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _send(connection: socket.socket, request: httpx.Request) -> None:
+    connection.settimeout(limit(request, "write"))
+    try:
+        connection.sendall(request_bytes(request))
+    except TimeoutError as error:
+        raise httpx.WriteTimeout(str(error)) from error
+    except OSError as error:
+        raise httpx.WriteError(str(error)) from error
+
+
+class _BodyStream(httpx.SyncByteStream):
+    """The body of an answer, as it arrives."""
+
+    def __init__(self, connection: socket.socket, request: httpx.Request) -> None:
+        self.reader = ResponseReader()
+        self._connection = connection
+        self._request = request
+        self._first = b""
+
+    def begin(self) -> None:
+        """Wait for the head."""
+        self._connection.settimeout(limit(self._request, "read"))
+        while not self.reader.begun:
+            self._first = self._receive()
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._connection.settimeout(limit(self._request, "read"))
+        if self._first:
+            yield self._first
+        while not self.reader.ended:
+            if body := self._receive():
+                yield body
+
+    def _receive(self) -> bytes:
+        try:
+            data = self._connection.recv(READ_SIZE)
+        except TimeoutError as error:
+            raise httpx.ReadTimeout(str(error)) from error
+        except OSError as error:
+            raise httpx.ReadError(str(error)) from error
+        if data:
+            return self.reader.feed(data)
+        self.reader.close()
+        return b""
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()

@@ -1,0 +1,1 @@
+"""From bytes to events: framing (SSE), decoding (one chunk of JSON), coalescing. Sans-IO."""

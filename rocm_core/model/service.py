@@ -1,0 +1,148 @@
+"""A facade for applications that want one model and five verbs, from any thread.
+
+    service = LlamaService()
+    service.start({"model": "path/to/model.gguf", "context_len": 8192})
+    for token in service.send_chat_message("Hello"):
+        print(token.text, end="")
+    service.stop()
+
+It supervises nothing itself: ``start`` loads a ``TextModel``, whose server has one owner, the
+supervisor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from rocm_core.client import Messages
+from rocm_core.errors import ServerStopped
+from rocm_core.model.text_model import TextModel, load_model
+from rocm_core.types import Message, ModelInfo, Token
+
+__all__ = ["LlamaService"]
+
+
+class LlamaService:
+    """One model behind ``start``, ``stop``, ``send_chat_message``, ``get_metrics``, ``is_running``.
+
+    Safe from any thread: ``stop`` works during a start, and during an answer.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._model: TextModel | None = None
+        self._config: dict[str, Any] = {}
+
+    def __enter__(self) -> LlamaService:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self, config: Mapping[str, Any] | None = None, **options: Any) -> ModelInfo:
+        """Load the model; returns when it answers.
+
+        The same configuration again joins the start that is under way, or returns at once.
+        Another one takes its place: the first server stops.
+
+        Args:
+            config: ``model`` (as ``load_model`` takes it) and load options by name; what is not
+                given comes from the settings (environment, configuration files).
+            options: further ones, over ``config``.
+
+        Raises:
+            ConfigError: an option is unknown or does not fit.
+            RocmError: as ``load_model`` and ``TextModel.load``; ``ServerStopped`` if ``stop``
+                was called meanwhile.
+        """
+        wanted = {**(config or {}), **options}
+        with self._lock:
+            before = None
+            model = self._model
+            if model is None or wanted != self._config:
+                rest = dict(wanted)
+                before, model = model, load_model(rest.pop("model", None), **rest)
+                self._model, self._config = model, wanted
+        if before is not None:
+            before.close()
+        try:
+            return model.load()
+        except BaseException:
+            with self._lock:
+                if self._model is model:
+                    self._model = None
+            model.close()
+            raise
+
+    def stop(self, drain: float = 0.0) -> None:
+        """Let go of the server, which stops unless somebody else holds it. Idempotent.
+
+        Args:
+            drain: seconds to let answers that are under way come to their end.
+        """
+        with self._lock:
+            model, self._model = self._model, None
+        if model is not None:
+            model.close(drain)
+
+    def is_running(self) -> bool:
+        """Whether the model is loaded and its server alive; no I/O."""
+        with contextlib.suppress(ServerStopped):
+            return self._running().connection.is_alive
+        return False
+
+    def get_config(self) -> dict[str, Any]:
+        """What ``start`` was given, without secrets."""
+        with self._lock:
+            return {n: v for n, v in self._config.items() if n not in ("api_key", "headers")}
+
+    def get_metrics(self) -> dict[str, float]:
+        """llama-server's counters and gauges, and this process's queue.
+
+        ``in_flight`` and ``waiting`` count the requests of this process.
+
+        Raises:
+            ServerStopped: nothing is running.
+            NotSupported: a server of somebody else that was started without ``--metrics``.
+        """
+        model = self._running()
+        queue = model.connection.limiter.queue
+        return {**model.metrics(), "in_flight": queue.in_flight, "waiting": queue.waiting}
+
+    def send_chat_message(
+        self,
+        message: str,
+        history: Messages = (),
+        system: str | None = None,
+        **options: Any,
+    ) -> Iterator[Token]:
+        """Answer one message; closing the iterator frees the server's slot.
+
+        Args:
+            message: what the user says.
+            history: the turns before it. The service keeps none: nor does llama-server.
+            system: system prompt.
+            options: fields of ``GenerateConfig``.
+
+        Raises:
+            ServerStopped: nothing is running.
+            RocmError: from the iterator, as ``TextModel.chat``.
+        """
+        opening: Sequence[Message] = [Message("system", system)] if system else []
+        messages = [*opening, *history, Message("user", message)]
+        return self._running().chat(messages, **options)
+
+    def _running(self) -> TextModel:
+        model = self._model
+        if model is None or model.props is None:
+            raise ServerStopped("the service is not running; call start()")
+        return model

@@ -1,0 +1,36 @@
+"""What one request asks of the model beyond text: tools, a response format, reasoning. Pure.
+The adapters import from here; the modules below are private to ``rocm_core``.
+"""
+
+from rocm_core.requests.reasoning import reasoning_fields, unthinking
+from rocm_core.requests.response_format import (
+    normalized_format,
+    parse_answer,
+    response_format,
+    schema_of,
+)
+from rocm_core.requests.tool_calls import (
+    CallReader,
+    ToolRequest,
+    insisting,
+    new_call_id,
+    object_text,
+    tool_name,
+    tool_request,
+)
+
+__all__ = [
+    "CallReader",
+    "ToolRequest",
+    "insisting",
+    "new_call_id",
+    "normalized_format",
+    "object_text",
+    "parse_answer",
+    "reasoning_fields",
+    "response_format",
+    "schema_of",
+    "tool_name",
+    "tool_request",
+    "unthinking",
+]

@@ -1,0 +1,91 @@
+"""The log of a shared server: a file of bounded size, its last lines, and lines as they come."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import IO
+
+# The runtime directory is memory on most systems.
+_MAX_BYTES = 2 * 2**20
+_TAIL_BYTES = 64 * 1024
+_TAIL_LINES = 400
+_POLL = 0.2
+
+
+def handler(path: Path) -> logging.Handler:
+    """Writes records to ``path``; the part before the last 2 MiB goes to ``path.1``."""
+    made = RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=1, encoding="utf-8")
+    made.setFormatter(logging.Formatter("%(message)s"))
+    return made
+
+
+def tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:
+    """The last lines, oldest first; none if there is no file."""
+    found: list[str] = []
+    for part in (path, _older(path)):
+        found = _last_lines(part) + found
+        if len(found) >= lines:
+            break
+    return found[-lines:]
+
+
+def follow(path: Path, ended: Callable[[], bool], lines: int = 0) -> Iterator[str]:
+    """The last ``lines``, then what is written, until ``ended`` says so; survives rotation."""
+    file = _open(path)
+    if file is not None:
+        yield from tail(path, lines)
+        file.seek(0, os.SEEK_END)
+    rest = b""
+    try:
+        while True:
+            # Asked before the last reading, so that nothing written before is missed.
+            over, replaced = ended(), file is None or _replaced(file, path)
+            if file is not None:
+                *whole, rest = (rest + file.read()).split(b"\n")
+                for line in whole:
+                    yield line.decode("utf-8", "replace")
+            if over:
+                return
+            if replaced:
+                if file is not None:
+                    file.close()
+                file = _open(path)
+            else:
+                time.sleep(_POLL)
+    finally:
+        if file is not None:
+            file.close()
+
+
+def _older(path: Path) -> Path:
+    return path.with_name(f"{path.name}.1")
+
+
+def _last_lines(path: Path) -> list[str]:
+    file = _open(path)
+    if file is None:
+        return []
+    with file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _TAIL_BYTES))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+        return lines[1:] if size > _TAIL_BYTES else lines  # the first one is cut
+
+
+def _open(path: Path) -> IO[bytes] | None:
+    try:
+        return path.open("rb")
+    except OSError:
+        return None
+
+
+def _replaced(file: IO[bytes], path: Path) -> bool:
+    try:
+        return not os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False

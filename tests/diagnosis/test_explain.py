@@ -1,0 +1,249 @@
+"""What logs say: every known failure from recorded lines, nothing from noise, GPU or not."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rocm_core import LoadConfig, Server, resolve_ref
+from rocm_core.diagnosis.explain import (
+    GpuUse,
+    describe_exit,
+    error_lines,
+    explain_failure,
+    gpu_problem,
+    gpu_use,
+)
+from rocm_core.diagnosis.known_failures import KNOWN
+from rocm_core.errors import ServerStartError
+from tests.support.models.reciter import RECITER
+
+LOGS = Path(__file__).parents[1] / "support" / "logs"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    name: str
+    source: str
+    returncode: int | None
+    lines: list[str]
+
+
+def recorded() -> Iterator[Recorded]:
+    for block in (LOGS / "failures.txt").read_text().split("## ")[1:]:
+        head, _, body = block.partition("\n")
+        name, source, code = (part.strip() for part in head.split("|"))
+        yield Recorded(name, source, int(code) if code else None, body.rstrip().splitlines())
+
+
+def noise() -> list[str]:
+    lines = (LOGS / "noise.txt").read_text().splitlines()
+    return [line for line in lines if not line.startswith("# ")]
+
+
+def healthy() -> list[Path]:
+    return sorted(LOGS.glob("healthy.*.txt"))
+
+
+CASES = list(recorded())
+IDS = [f"{case.name}-{number}" for number, case in enumerate(CASES)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_a_recorded_failure_is_recognized(case: Recorded) -> None:
+    failure = explain_failure(case.lines, case.returncode)
+    assert failure is not None
+    assert failure.name == case.name
+    assert failure.cause
+    assert failure.remedy
+    assert failure.evidence in [line.strip() for line in case.lines] or failure.evidence == ""
+
+
+def test_every_row_of_the_table_has_a_recorded_line() -> None:
+    assert {known.name for known in KNOWN} <= {case.name for case in CASES}
+
+
+def test_every_row_names_a_source_and_every_name_is_there_once() -> None:
+    assert all(known.source for known in KNOWN)
+    assert len({known.name for known in KNOWN}) == len(KNOWN)
+
+
+@pytest.mark.parametrize("line", noise())
+def test_noise_is_no_failure(line: str) -> None:
+    assert explain_failure([line]) is None
+
+
+def test_all_the_noise_together_is_no_failure() -> None:
+    assert len(noise()) >= 20
+    assert explain_failure(noise()) is None
+    assert explain_failure(noise(), 0) is None
+
+
+@pytest.mark.parametrize("path", healthy(), ids=lambda path: path.name)
+def test_the_log_of_a_healthy_load_is_no_failure(path: Path) -> None:
+    assert explain_failure(path.read_text().splitlines()) is None
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_a_failure_stands_out_from_noise_colors_and_prefixes(case: Recorded) -> None:
+    wrapped = [f"\x1b[31m[child 17] {line}\x1b[0m" for line in case.lines]
+    failure = explain_failure([*noise(), *wrapped, *noise()[:3]], case.returncode)
+    assert failure is not None
+    assert failure.name == case.name
+
+
+def test_what_was_overcome_does_not_explain_a_later_end() -> None:
+    out_of_memory = "0.1 E ggml_gallocr_reserve_n_impl: failed to allocate ROCm0 buffer of size 5"
+    retried = "0.2 W sched_reserve: compute buffer allocation failed, retrying without pipeline p"
+    assert explain_failure([out_of_memory], 1)
+    assert explain_failure([out_of_memory, f"{retried}arallelism", "0.3 I all well"]) is None
+    assert explain_failure([out_of_memory, "0.4 I srv  llama_server: model loaded"], -11) is None
+
+
+def test_the_most_specific_cause_wins_whatever_the_order() -> None:
+    lines = [
+        "warning: no usable GPU found, --gpu-layers option will be ignored",
+        "ggml_cuda_init: failed to initialize ROCm: no ROCm-capable device is detected",
+        "Unable to open /dev/kfd read-write: Permission denied",
+    ]
+    for log in (lines, lines[::-1]):
+        failure = explain_failure(log)
+        assert failure is not None
+        assert failure.name == "kfd_permission"
+        assert "render,video" in failure.remedy
+
+
+def test_what_the_line_names_is_in_the_cause() -> None:
+    line = "rocBLAS error: Cannot read TensileLibrary.dat: Illegal seek for GPU arch : gfx1036"
+    failure = explain_failure([line])
+    assert failure is not None
+    assert "gfx1036" in failure.cause
+    loader = "srv: error while loading shared libraries: librocblas.so.5: cannot open shared object"
+    failure = explain_failure([loader], 127)
+    assert failure is not None
+    assert "librocblas.so.5" in failure.cause
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(signal.SIGKILL, "killed"), (signal.SIGILL, "illegal_instruction")]
+)
+def test_a_signal_alone_can_explain(number: int, name: str) -> None:
+    failure = explain_failure(["loading"], -number)
+    assert failure is not None
+    assert failure.name == name
+    assert failure.evidence == ""
+
+
+def test_other_ends_without_a_known_line_stay_unexplained() -> None:
+    assert explain_failure([], 1) is None
+    assert explain_failure(["something new"], -signal.SIGSEGV) is None
+    assert explain_failure([], None) is None
+
+
+def test_error_lines_are_causes_not_consequences() -> None:
+    log = [
+        "0.01 I srv: loading model",
+        "0.02 E foo: tensor is upside down",
+        "0.03 E llama_model_load_from_file_impl: failed to load model",
+        "0.04 E srv  llama_server: exiting due to model loading error",
+        "0.05 I srv: cleaning up before exit...",
+    ]
+    assert error_lines(log) == ["0.02 E foo: tensor is upside down"]
+    assert error_lines(["one", "", "two  "]) == ["two"]
+    assert error_lines([]) == []
+
+
+def test_an_unknown_failure_shows_the_last_error_lines(tmp_path: Path) -> None:
+    path = tmp_path / "llama-server"
+    said = "0.1 I all well\n0.2 E foo: tensor is upside down\n0.3 I cleaning up before exit..."
+    path.write_text(
+        f"#!/bin/sh\n[ $1 = --help ] && echo '--model x' && exit\necho '{said}'\nexit 1"
+    )
+    path.chmod(0o755)
+    with pytest.raises(ServerStartError) as caught:
+        Server(resolve_ref(RECITER), LoadConfig(server_path=path)).start()
+    assert "exited with code 1: 0.2 E foo: tensor is upside down\n" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(None, "is still running"), (1, "exited with code 1"), (-6, "was ended by SIGABRT")],
+)
+def test_exit_codes_in_words(code: int | None, words: str) -> None:
+    assert describe_exit(code) == words
+
+
+# -- the GPU ---------------------------------------------------------------------------------
+
+FULL = """\
+ggml_cuda_init: found 1 ROCm devices (Total VRAM: 24560 MiB):
+  Device 0: AMD Radeon RX 7900 XTX, gfx1100 (0x1100), VMM: no, Wave Size: 32, VRAM: 24560 MiB
+llama_model_load_from_file_impl: using device ROCm0 (AMD Radeon RX 7900 XTX) - 24510 MiB free
+load_tensors: offloaded 33/33 layers to GPU
+load_tensors:        ROCm0 model buffer size =  4403.49 MiB
+""".splitlines()
+
+
+def test_all_layers_on_the_gpu() -> None:
+    use = gpu_use(FULL)
+    assert use.used is True
+    assert use.layers == (33, 33)
+    assert use.devices == ("ROCm0",)
+    assert gpu_problem(FULL, strict=True) is None
+
+
+def test_no_layer_on_the_gpu() -> None:
+    # ollama/ollama#12303
+    use = gpu_use(["load_tensors: offloaded 0/35 layers to GPU"])
+    assert use == GpuUse(False, (0, 35), (), "load_tensors: offloaded 0/35 layers to GPU")
+    problem = gpu_problem(["load_tensors: offloaded 0/35 layers to GPU"], strict=False)
+    assert problem is not None
+    assert "offloaded 0/35" in problem
+
+
+@pytest.mark.parametrize("device", ["ROCm0", "Vulkan0", "CUDA1", "SYCL0"])
+def test_buffers_on_a_gpu_are_evidence(device: str) -> None:
+    line = f"0.01 I load_tensors:  {device} model buffer size =  4403.49 MiB"
+    assert gpu_use([line]) == GpuUse(True, None, (device,), line)
+
+
+def test_buffers_of_the_cpu_are_not() -> None:
+    lines = ["load_tensors:   CPU_Mapped model buffer size =     0.13 MiB"]
+    assert gpu_use(lines).used is None
+    assert gpu_use(["load_tensors:  ROCm_Host model buffer size = 70.00 MiB"]).used is None
+
+
+def test_a_gpu_that_is_there_but_not_used_is_not_claimed() -> None:
+    lines = ["  - ROCm0   : AMD Radeon RX 7900 XTX (24560 MiB, 24510 MiB free)"]
+    assert gpu_use(lines) == GpuUse(None, None, ("ROCm0",), "")
+
+
+@pytest.mark.parametrize("name", ["healthy.b11434.txt", "healthy.b11434.lv4.txt"])
+def test_the_cpu_build_says_that_there_is_no_gpu(name: str) -> None:
+    log = (LOGS / name).read_text().splitlines()
+    assert gpu_use(log).used is False
+    problem = gpu_problem(log, strict=False)
+    assert problem is not None
+    assert "no GPU support" in problem
+    assert "server_path=" in problem
+
+
+def test_hip_without_a_device_is_explained_from_the_line_before_the_start() -> None:
+    log = [
+        "ggml_cuda_init: failed to initialize ROCm: no ROCm-capable device is detected",
+        "0.1 I srv  llama_server: model loaded",
+    ]
+    problem = gpu_problem(log, strict=False)
+    assert problem is not None
+    assert "/dev/kfd" in problem
+
+
+def test_a_log_that_does_not_tell_is_a_problem_only_when_asked() -> None:
+    log = ["0.1 I srv  llama_server: model loaded"]
+    assert gpu_use(log).used is None
+    assert gpu_problem(log, strict=False) is None
+    assert gpu_problem(log, strict=True) == "no layer is on a GPU (the log shows none)"

@@ -1,0 +1,186 @@
+"""LoadConfig to flags and environment, without starting anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from rocm_core import LoadConfig
+from rocm_core.discover.refs import ModelRef, resolve_ref
+from rocm_core.engine.command_line import Address, arguments, environment
+from rocm_core.engine.embedded_server import FLAGS
+from rocm_core.errors import ConfigError
+from tests.support.models.reciter import RECITER
+
+SOCKET = Address(socket=Path("/run/x/s.sock"))
+REMOTE_FILE = ModelRef("hf", "org/repo:Q4_K_M", "repo")
+
+
+def flags_of(ref: ModelRef = REMOTE_FILE, address: Address = SOCKET, **options: Any) -> list[str]:
+    return arguments(
+        ref, LoadConfig(**options), address, FLAGS | {"-md", "--rpc", "-sm", "-ts", "-mg"}, cores=6
+    )
+
+
+def value(args: list[str], flag: str) -> str:
+    return args[args.index(flag) + 1]
+
+
+def test_context_is_per_slot_so_the_total_grows_with_explicit_slots() -> None:
+    args = flags_of(context_len=2048, parallel=3)
+    assert value(args, "-c") == "6144"
+    assert value(args, "-np") == "3"
+
+
+def test_without_parallel_the_server_chooses_slots_that_share_the_context() -> None:
+    args = flags_of(context_len=2048)
+    assert value(args, "-c") == "2048"
+    assert "-np" not in args
+
+
+def test_unset_context_is_left_to_the_model() -> None:
+    assert "-c" not in flags_of()
+    assert "-c" not in flags_of(parallel=2)
+
+
+@pytest.mark.parametrize(("layers", "flag"), [(-1, "999"), (0, "0"), (12, "12")])
+def test_gpu_layers(layers: int, flag: str) -> None:
+    assert value(flags_of(gpu_layers=layers), "-ngl") == flag
+
+
+def test_a_required_gpu_makes_the_log_tell_what_went_there() -> None:
+    assert value(flags_of(require_gpu=True), "--log-verbosity") == "4"
+    assert "--log-verbosity" not in flags_of()
+    silent = arguments(REMOTE_FILE, LoadConfig(require_gpu=True), SOCKET, frozenset(), cores=6)
+    assert "--log-verbosity" not in silent
+
+
+def test_a_tiny_model_gets_one_thread_and_a_large_one_every_core(tmp_path: Path) -> None:
+    tiny = tmp_path / "tiny.gguf"
+    tiny.write_bytes(b"GGUF")
+    assert value(flags_of(ModelRef("file", str(tiny), "tiny")), "-t") == "1"
+    assert value(flags_of(), "-t") == "6"
+    assert value(flags_of(threads=4), "-t") == "4"
+
+
+@pytest.mark.parametrize("mode", ["embeddings", "rerank"])
+def test_an_input_to_embed_or_rank_may_fill_the_context(mode: str) -> None:
+    ref, on = resolve_ref(RECITER), cast(Any, {mode: True})
+    assert value(flags_of(ref, **on), "-ub") == "8192"
+    assert value(flags_of(ref, **on), "-b") == "8192"
+    assert value(flags_of(ref, **on, context_len=1024), "-ub") == "1024"
+    assert value(flags_of(ref, **on, context_len=1024, batch_size=4096), "-b") == "4096"
+    assert value(flags_of(ref, **on, ubatch_size=256), "-ub") == "256"
+    assert "-ub" not in flags_of(ref, **on, context_len=256)
+    assert "-ub" not in flags_of(ref)
+    # Unknown before it is downloaded.
+    assert value(flags_of(ModelRef("hf", "org/repo", "repo"), **on), "-ub") == "2048"
+
+
+def test_typed_options_become_flags() -> None:
+    args = flags_of(
+        flash_attn=False,
+        cache_type_k="q8_0",
+        lora=["a.gguf", "b.gguf"],
+        mmproj="p.gguf",
+        draft_model="d.gguf",
+        embeddings=True,
+        pooling="mean",
+        rpc_servers="host:1",
+        extra_args=["--verbose"],
+        model_name="mine",
+        split_mode="layer",
+        tensor_split=[24560.0, 0.5],
+        main_gpu=1,
+    )
+    assert value(args, "-sm") == "layer"
+    assert value(args, "-ts") == "24560,0.5"
+    assert value(args, "-mg") == "1"
+    assert value(args, "-fa") == "off"
+    assert value(args, "-ctk") == "q8_0"
+    assert value(args, "--lora") == "a.gguf,b.gguf"
+    assert value(args, "--mmproj") == "p.gguf"
+    assert value(args, "-md") == "d.gguf"
+    assert value(args, "--pooling") == "mean"
+    assert value(args, "--rpc") == "host:1"
+    assert value(args, "--alias") == "mine"
+    assert "--embeddings" in args
+    assert args[-1] == "--verbose"
+
+
+def test_an_option_the_build_lacks_is_refused_with_words() -> None:
+    with pytest.raises(ConfigError, match=r"has no -md"):
+        arguments(REMOTE_FILE, LoadConfig(draft_model="d.gguf"), SOCKET, FLAGS, 2)
+
+
+def test_niceties_are_asked_of_the_build_first() -> None:
+    old = frozenset({"-m", "--no-webui"})
+    args = arguments(REMOTE_FILE, LoadConfig(), SOCKET, old, 2)
+    assert "--no-webui" in args
+    assert "--jinja" not in args
+    assert "--log-colors" not in args
+    assert "--threads-http" not in args
+
+
+def test_a_burst_of_requests_finds_http_threads_and_the_callers_number_wins() -> None:
+    assert int(value(flags_of(parallel=4), "--threads-http")) == 128
+    args = flags_of(extra_args=["--threads-http", "5"])
+    assert args[-2:] == ["--threads-http", "5"]
+    assert args.index("--threads-http") < len(args) - 2
+
+
+def test_download_and_port() -> None:
+    args = flags_of(address=Address(port=4711))
+    assert value(args, "-hf") == "org/repo:Q4_K_M"
+    assert value(args, "--host") == "127.0.0.1"
+    assert value(args, "--port") == "4711"
+
+
+def test_the_environment_is_scrubbed_and_carries_the_key(tmp_path: Path) -> None:
+    inherited = {
+        "PATH": "/bin",
+        "LLAMA_ARG_CTX_SIZE": "7",
+        "LLAMA_API_KEY": "theirs",
+        "LLAMA_CACHE": "/models",
+        "HIP_VISIBLE_DEVICES": "1",
+    }
+    env = environment(inherited, "ours", tmp_path, 42)
+    assert env["LLAMA_API_KEY"] == "ours"
+    assert "LLAMA_ARG_CTX_SIZE" not in env
+    assert env["LLAMA_CACHE"] == "/models"
+    assert env["HIP_VISIBLE_DEVICES"] == "1"
+    assert env["XDG_CONFIG_HOME"] == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"context_len": -1}, {"parallel": 0}, {"gpu_layers": -2}, {"port": -1}]
+)
+def test_impossible_values_are_refused(bad: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(bad))):
+        LoadConfig(**bad)  # type: ignore[arg-type]
+
+
+def test_variables_of_the_options_go_over_the_inherited_ones(tmp_path: Path) -> None:
+    inherited = {"HIP_VISIBLE_DEVICES": "1", "GPU_DEVICE_ORDINAL": "1", "PATH": "/bin"}
+    changes = {"HIP_VISIBLE_DEVICES": "0", "GPU_DEVICE_ORDINAL": None, "ABSENT": None}
+    env = environment(inherited, "key", tmp_path, 1, changes)
+    assert env["HIP_VISIBLE_DEVICES"] == "0"
+    assert env["PATH"] == "/bin"
+    assert not {"GPU_DEVICE_ORDINAL", "ABSENT"} & set(env)
+
+
+def test_options_about_devices_are_checked_and_comparable() -> None:
+    config = LoadConfig(devices="0", environment={"B": None, "A": "secret"})
+    assert config.devices == ("0",)
+    assert config.environment == (("A", "secret"), ("B", None))
+    assert "secret" not in repr(config)
+    assert hash(config) == hash(LoadConfig(devices=["0"], environment={"A": "secret", "B": None}))
+    with pytest.raises(ConfigError, match="split_mode must be one of none, layer"):
+        LoadConfig(split_mode="rows")  # type: ignore[arg-type]
+    for split in ([0, 0], [-1, 2], "3,1"):
+        with pytest.raises(ConfigError, match="tensor_split takes proportions"):
+            LoadConfig(tensor_split=split)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="main_gpu must be 0 or more"):
+        LoadConfig(main_gpu=-1)

