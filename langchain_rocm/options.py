@@ -24,7 +24,7 @@ API_KEY_VARIABLE = "LLAMA_ROCM_API_KEY"
 
 # Errors of a request that no slot has taken yet: it may be sent again.
 _RETRYABLE = (ServerBusy, ServerLoading, ServerUnreachable)
-_LONGEST_PAUSE = 8.0
+_MAX_PAUSE = 8.0
 # Options that say how to reach the server, not what it answers.
 _NOT_IDENTIFYING = frozenset(
     {"api_key", "headers", "ca_file", "client_cert", "client_key", "verify_tls"}
@@ -163,4 +163,4 @@ async def abegin(
 def _pauses(max_retries: int) -> Iterator[float]:
     """Seconds to wait before each further attempt: 0.5, 1, 2, …"""
     for attempt in range(max_retries):
-        yield min(0.5 * 2**attempt, _LONGEST_PAUSE)
+        yield min(0.5 * 2**attempt, _MAX_PAUSE)
