@@ -189,7 +189,7 @@ class CpuBackend(_LocalBackend):
         if config.require_gpu:
             reason = _gpu_problem(LoadConfig()) or "backend 'cpu' was chosen"
             raise BackendUnavailable(f"require_gpu=True, and no GPU can be used: {reason}")
-        return replace(config, gpu_layers=0) if config.gpu_layers < 0 else config
+        return config if config.counts_gpu_layers else replace(config, gpu_layers=0)
 
     def load_model(
         self, ref: ModelRef, config: LoadConfig, remote: RemoteConfig | None = None

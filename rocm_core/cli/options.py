@@ -1,27 +1,24 @@
-"""Arguments that several commands share."""
+"""Arguments that several commands share; their flags come from the options' declarations."""
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from rocm_core.config import GenerateConfig, LoadConfig, Option, RemoteConfig, Timeouts, options_of
+from rocm_core.config.values import Several, Switch
 from rocm_core.errors import ConfigError
 
-# Options of LoadConfig that the command line offers; the rest goes through --extra-arg.
-_LOAD: tuple[tuple[str, type[Any], str], ...] = (
-    ("backend", str, "rocm, cpu, remote or auto (default)"),
-    ("engine", str, "binary, embedded or auto (default: a llama-server if there is one)"),
-    ("server-path", str, "the llama-server to run"),
-    ("context-len", int, "context length of a slot in tokens (default: the model's)"),
-    ("gpu-layers", int, "layers on the GPU (default: all)"),
-    ("parallel", int, "slots with a context of their own each"),
-    ("threads", int, "CPU threads"),
-)
+_ENV = "environment"
+# Given to another part of load_model than the load options are, or by ``serve`` alone.
+_GENERATE = frozenset(name for name, found in options_of(GenerateConfig).items() if found.flag)
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """``--model`` and how to load it."""
+    """Add ``--model`` and every option of how to load it."""
+    parser.usage = parser.usage or "%(prog)s [OPTIONS]"  # the whole list fills a screen
     parser.add_argument(
         "-m",
         "--model",
@@ -29,37 +26,27 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="GGUF file, directory, org/repo[:quant], URL of a running server, or demo "
         "(default: LLAMA_ROCM_MODEL, LLAMA_URL, or the configuration file)",
     )
-    for name, kind, text in _LOAD:
-        parser.add_argument(f"--{name}", type=kind, help=text)
-    parser.add_argument(
-        "--extra-arg", action="append", metavar="ARG", help="one more argument for llama-server"
-    )
-    parser.add_argument(
-        "--device",
-        action="append",
-        metavar="GPU",
-        help="a GPU to use: index, UUID, PCI address or name (default: every card)",
-    )
     parser.add_argument("-v", "--verbose", action="store_true", help="show llama-server's log")
-
-
-_REMOTE: tuple[tuple[str, str], ...] = (
-    ("model-name", "the model's name there, if it has several"),
-    ("api", "openai, native or auto (default: what it has)"),
-    ("ca-file", "PEM file of certificates to trust instead of the usual ones"),
-)
+    group = parser.add_argument_group("how to load (docs/reference/options.md)")
+    _add(group, (o for o in options_of(LoadConfig).values() if o.name != "model_name"))
 
 
 def add_remote_options(parser: argparse.ArgumentParser) -> None:
-    """How to reach a server that runs already. A key never stands on a command line."""
+    """Add how to reach a server that runs already. A key never stands on a command line."""
     group = parser.add_argument_group("for the URL of a running server")
-    for name, text in _REMOTE:
-        group.add_argument(f"--{name}", help=text)
+    _add(group, [options_of(LoadConfig)["model_name"], *options_of(RemoteConfig).values()])
     add_key_option(group)
+    _add(parser.add_argument_group("how long to wait"), options_of(Timeouts).values())
+
+
+def add_generation_options(parser: argparse.ArgumentParser) -> None:
+    """Add every option of how to generate that makes sense for a whole conversation."""
+    group = parser.add_argument_group("how to generate")
+    _add(group, options_of(GenerateConfig).values())
 
 
 def add_key_option(parser: argparse._ActionsContainer) -> None:
-    """``--api-key-env``."""
+    """Add ``--api-key-env``."""
     parser.add_argument(
         "--api-key-env",
         metavar="NAME",
@@ -67,8 +54,30 @@ def add_key_option(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_option(
+    parser: argparse._ActionsContainer, option: Option, *more_flags: str, **facts: Any
+) -> None:
+    """Add the flag of one option; it is absent from the result unless somebody gives it.
+
+    Args:
+        more_flags: further names of the flag.
+        facts: over the keyword arguments of ``add_argument``.
+    """
+    given: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS}
+    given["help"] = option.sentence.rstrip(".").replace("%", "%%")
+    if isinstance(option.kind, Switch) and not option.kind.words:
+        given["action"] = argparse.BooleanOptionalAction
+    elif option.name == _ENV:
+        given |= {"action": "append", "metavar": "NAME=VALUE", "type": _pair}
+    else:
+        given |= {"type": _reader(option), "metavar": option.kind.placeholder}
+        if isinstance(option.kind, Several):
+            given["action"] = "append"
+    parser.add_argument(f"--{option.flag}", *more_flags, **(given | facts))
+
+
 def key_of(options: argparse.Namespace) -> str | None:
-    """The key that ``--api-key-env`` names; ``None`` where it is not given.
+    """Return the key that ``--api-key-env`` names; ``None`` where it is not given.
 
     Raises:
         ConfigError: it names a variable that is not set.
@@ -82,17 +91,49 @@ def key_of(options: argparse.Namespace) -> str | None:
 
 
 def load_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The given options as keyword arguments of ``load_model``; the rest is for the settings.
+    """Return the given options as keyword arguments of ``load_model``; the settings add the rest.
 
     Raises:
         ConfigError: ``--api-key-env`` names a variable that is not set.
     """
-    names = [name.replace("-", "_") for name, *_ in (*_LOAD, *_REMOTE)] + ["keep_alive"]
-    given = {n: value for n in names if (value := getattr(options, n, None)) is not None}
-    if options.extra_arg:
-        given["extra_args"] = options.extra_arg
-    if options.device:
-        given["devices"] = options.device
+    given: dict[str, Any] = {}
+    for cls in (LoadConfig, RemoteConfig, Timeouts):
+        for option in options_of(cls).values():
+            if option.name in options:
+                value = getattr(options, option.name)
+                several = isinstance(option.kind, Several) and value is not None
+                given[option.name] = tuple(p for part in value for p in part) if several else value
+    if _ENV in given:
+        given[_ENV] = dict(given[_ENV])
     if "api_key_env" in options and (key := key_of(options)):
         given["api_key"] = key
     return given
+
+
+def generation_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the given options as keyword arguments of ``GenerateConfig``."""
+    given = {name: getattr(options, name) for name in _GENERATE if name in options}
+    return {n: sum(v, ()) if n in ("stop", "samplers") else v for n, v in given.items()}
+
+
+def _add(group: argparse._ActionsContainer, options: Iterable[Option]) -> None:
+    for option in options:
+        if option.flag is not None:
+            add_option(group, option)
+
+
+def _reader(option: Option) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            return option.read_text(text)
+        except ConfigError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
+def _pair(text: str) -> tuple[str, str | None]:
+    name, equals, value = text.partition("=")
+    if not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE (NAME alone removes it)")
+    return name, value if equals else None

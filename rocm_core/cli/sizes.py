@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import re
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$", re.IGNORECASE)
+from rocm_core.config.values import Size
 
 
 def parse_size(text: str) -> int:
-    """Bytes of ``24G``, ``512MiB`` or ``1.5g``; every unit is a power of 1024.
+    """Return the bytes of ``24G``, ``512MiB`` or ``1.5g``; every unit is a power of 1024.
 
     Raises:
-        argparse.ArgumentTypeError: it is no size.
+        argparse.ArgumentTypeError: ``text`` is no size.
     """
-    found = _SIZE.match(text.strip())
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it like 24G or 512M")
-    return int(float(found[1]) * _UNITS[found[2].upper()])
+    try:
+        return int(Size().read_text(text))
+    except ValueError:
+        message = f"{text!r} is no size; write it like 24G or 512M"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def show_size(size: int) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from rocm_core.config import GenerateConfig
+from rocm_core.config import SAMPLING_FIELDS, GenerateConfig
 from rocm_core.errors import ConfigError, ProtocolError
 from rocm_core.types import Message, ServerProps
 
@@ -257,18 +257,9 @@ def _read_ranks(content: bytes) -> list[tuple[int, float]]:
 # Generation
 # ---------------------------------------------------------------------------
 
-_SAMPLING = (
-    "temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_penalty", "repeat_last_n",
-    "presence_penalty", "frequency_penalty", "top_n_sigma", "xtc_probability", "xtc_threshold",
-    "dynatemp_range", "dynatemp_exponent", "dry_multiplier", "dry_base", "dry_allowed_length",
-    "dry_penalty_last_n", "dry_sequence_breakers", "mirostat", "mirostat_tau", "mirostat_eta",
-    "samplers", "min_keep", "seed", "grammar", "json_schema", "logit_bias", "ignore_eos", "n_keep",
-    "id_slot", "cache_prompt",
-)  # fmt: skip
-
 
 def _generation(config: GenerateConfig, max_tokens_field: str) -> dict[str, Any]:
-    body = {name: value for name in _SAMPLING if (value := getattr(config, name)) is not None}
+    body = {name: value for name in SAMPLING_FIELDS if (value := getattr(config, name)) is not None}
     body["stream"] = True
     if config.max_tokens is not None:
         body[max_tokens_field] = config.max_tokens

@@ -20,6 +20,7 @@ from rocm_core.gguf import read_gguf
 _TINY_MODEL_BYTES = 64 * 1024 * 1024
 # llama-server's flag for "all layers" that every build understands.
 _ALL_LAYERS = "999"
+_FLASH = {None: None, True: "on", False: "off", "auto": "auto"}
 # llama-server's own physical batch, and the longest one to ask for on our own (it costs memory).
 _DEFAULT_UBATCH, _MAX_INPUT, _PAGE = 512, 8192, 2048
 # Each request holds one of llama-server's HTTP threads until its last byte is taken, and one that
@@ -61,7 +62,7 @@ def arguments(
     config = _with_whole_inputs(ref, config)
     args = ["-hf" if ref.kind == "hf" else "-m", ref.value, *address.arguments]
     args += ["--alias", config.model_name or ref.name]
-    args += ["-ngl", _ALL_LAYERS if config.gpu_layers < 0 else str(config.gpu_layers)]
+    args += _gpu_layers(config, flags)
     args += _context(config)
     args += ["-t", str(config.threads or _threads(ref, cores))]
     for value, flag in _valued(config):
@@ -75,6 +76,13 @@ def arguments(
         args += ["--log-verbosity", "4"]
     args += _optional_flags(flags)
     return [*args, *config.extra_args]
+
+
+def _gpu_layers(config: LoadConfig, flags: frozenset[str]) -> list[str]:
+    if config.gpu_layers == "auto":
+        _known("--fit", flags)  # builds that fit the layers to the free memory do so unasked
+        return []
+    return ["-ngl", str(config.gpu_layers) if config.counts_gpu_layers else _ALL_LAYERS]
 
 
 def _context(config: LoadConfig) -> list[str]:
@@ -105,11 +113,10 @@ def _threads(ref: ModelRef, cores: int) -> int:
 
 
 def _valued(config: LoadConfig) -> list[tuple[object, str]]:
-    flash = None if config.flash_attn is None else ("on" if config.flash_attn else "off")
     return [
         (config.batch_size, "-b"),
         (config.ubatch_size, "-ub"),
-        (flash, "-fa"),
+        (_FLASH[config.flash_attn], "-fa"),
         (config.cache_type_k, "-ctk"),
         (config.cache_type_v, "-ctv"),
         (",".join(map(str, config.lora)) or None, "--lora"),

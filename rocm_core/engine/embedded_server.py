@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads-http", type=int, default=-1)
     add("-b", "--batch-size", type=int)
     add("-ub", "--ubatch-size", type=int)
+    add("-fit", "--fit", choices=("on", "off"), default="on")
     add("-fa", "--flash-attn", choices=("on", "off", "auto"), default="auto")
     add("-ctk", "--cache-type-k")
     add("-ctv", "--cache-type-v")
@@ -79,6 +80,7 @@ def parameters(options: argparse.Namespace, key: str | None) -> Any:
     params.use_jinja = True
     params.ui = False
     params.endpoint_metrics = options.metrics
+    params.fit_params = options.fit == "on"
     _computing(params, options, x)
     _modes(params, options, x)
     return params

@@ -97,7 +97,7 @@ def _program(config: LoadConfig) -> Engine | None:
 
 
 def _on_cpu(config: LoadConfig) -> LoadConfig:
-    if config.gpu_layers > 0:
+    if config.gpu_layers and config.counts_gpu_layers:
         return config
     # Even without layers on it, a build for GPUs wakes the GPU, takes memory there, and dies
     # if the driver does.

@@ -76,7 +76,8 @@ def select_gpus(
         gpus: from ``list_gpus``.
         devices: each an index as ``list_gpus`` numbers them (``Gpu.hip_index``, whatever mask is
             set), a UUID, a PCI address, or a name or part of it, which means every GPU of that
-            name; ``None`` or empty to choose by default.
+            name; text of digits is an index if there is one, else part of a name (``"7800"``).
+            ``None`` or empty to choose by default.
         env: environment variables; default this process's.
         build: gfx targets that the engine was compiled for; ``None`` if unknown.
 
@@ -143,7 +144,9 @@ def _matching(gpus: Sequence[Gpu], device: int | str) -> list[Gpu]:
         raise ConfigError(f"a device is an index, a UUID, a PCI address or a name, not {device!r}")
     text = str(device).strip().casefold()
     if text.isdigit():
-        return [gpu for gpu in gpus if gpu.hip_index == int(text)]
+        numbered = [gpu for gpu in gpus if gpu.hip_index == int(text)]
+        if numbered or isinstance(device, int):
+            return numbered  # else "7800" is part of a name
     if text.startswith("gpu-"):
         return [gpu for gpu in gpus if gpu.uuid and gpu.uuid.startswith(text.replace("gpu", "GPU"))]
     if ":" in text:

@@ -119,7 +119,7 @@ def estimate_memory(
     cells = cells_of(info, config, ubatch)
     batch = _batch(info, config, cells, ubatch)
     layers = (info.layers or 0) + 1
-    on_gpu = min(layers if config.gpu_layers < 0 else config.gpu_layers, layers) if devices else 0
+    on_gpu = config.layers_on_gpu(layers) if devices else 0
     places = _places(layers, on_gpu, devices, split)
     weights = _weights(info, places, len(devices))
     cache = [0] * (len(devices) + 1)

@@ -2,12 +2,12 @@
 
     argument > command-line flag > environment > .env > project file > user's file > default
 
-Nothing is read before a model is loaded or an adapter made, and pydantic-settings is imported
-only where something is set at all. Unset is never ``false`` and never ``None``: an option that
-nobody sets is not in ``Settings.values``.
+Nothing is read before a model is loaded or an adapter made. Unset is never ``false`` and never
+``None``: an option that nobody sets is not in ``Settings.values``.
 """
 
-from rocm_core.settings.effective import LIMITS, Plan, Settings, is_url, plan
-from rocm_core.settings.sources import PREFIX, current_settings
+from rocm_core.settings.effective import GENERATE, LIMITS, Plan, Settings, is_url, plan
+from rocm_core.settings.names import PREFIX
+from rocm_core.settings.sources import current_settings
 
-__all__ = ["LIMITS", "PREFIX", "Plan", "Settings", "current_settings", "is_url", "plan"]
+__all__ = ["GENERATE", "LIMITS", "PREFIX", "Plan", "Settings", "current_settings", "is_url", "plan"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rocm_core.config import (
@@ -17,28 +17,18 @@ from rocm_core.config import (
     LoadConfig,
     RemoteConfig,
     Timeouts,
+    options_of,
     override,
     unknown_option,
 )
 from rocm_core.errors import ConfigError
 
-LOAD = tuple(f.name for f in fields(LoadConfig) if f.name not in ("model_name",))
-REMOTE = tuple(f.name for f in fields(RemoteConfig))
+LOAD = tuple(name for name, found in options_of(LoadConfig).items() if found.setting)
+REMOTE = tuple(options_of(RemoteConfig))
 # How to generate, as far as it makes sense for every request; the rest belongs to one call.
-GENERATE = (
-    "max_tokens", "temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_penalty",
-    "repeat_last_n", "presence_penalty", "frequency_penalty", "seed", "stop", "top_n_sigma",
-    "xtc_probability", "xtc_threshold", "dynatemp_range", "dynatemp_exponent", "dry_multiplier",
-    "dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers", "mirostat",
-    "mirostat_tau", "mirostat_eta", "samplers", "min_keep",
-)  # fmt: skip
+GENERATE = tuple(name for name, found in options_of(GenerateConfig).items() if found.setting)
 # Names of the limits as the adapters have them → fields of Timeouts.
-LIMITS = {
-    "timeout": "total",
-    "connect_timeout": "connect",
-    "first_token_timeout": "first_token",
-    "idle_timeout": "idle",
-}
+LIMITS = {found.name: attribute for attribute, found in options_of(Timeouts).items()}
 TARGET = ("model", "base_url")
 # Load options that mean something for a server that runs already.
 _FOR_URLS = ("stall_timeout", "max_in_flight", "max_queue", "queue_timeout")
@@ -54,11 +44,11 @@ class Settings:
     """What the environment and the files set.
 
     Attributes:
-        values: option to value; only those that are set. Secrets are pydantic ``SecretStr``.
+        values: option to value; only those that are set. Not in ``repr``: keys are among them.
         sources: option to where its value came from, for example ``LLAMA_ROCM_PARALLEL``.
     """
 
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def target(self) -> tuple[str | None, str | None]:
@@ -91,8 +81,7 @@ class Settings:
         own = self.values.get("base_url")
         if own and _address(own) != _address(url):
             return {}
-        values = {n: self.values[n] for n in REMOTE if n in self.values and given.get(n) is None}
-        return {name: _plain(value) for name, value in values.items()}
+        return {n: self.values[n] for n in REMOTE if n in self.values and given.get(n) is None}
 
     def limits(self) -> dict[str, float | None]:
         """Fields of ``Timeouts``."""
@@ -111,17 +100,22 @@ class Settings:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything about one model to load."""
+    """Everything about one model to load.
+
+    Attributes:
+        limits: fields of ``Timeouts``, as the arguments and the settings give them.
+    """
 
     ref: str | os.PathLike[str]
     config: LoadConfig
     remote: RemoteConfig
     generate: GenerateConfig
+    limits: Mapping[str, float | None]
     settings: Settings
 
     def timeouts(self, default: Timeouts) -> Timeouts:
-        """The limits of the settings over the ``default`` ones."""
-        return replace(default, **self.settings.limits())
+        """Return the limits over the ``default`` ones."""
+        return replace(default, **self.limits)
 
 
 def plan(
@@ -139,11 +133,12 @@ def plan(
         ConfigError: no model, an unknown option, or one that does not fit.
     """
     for name in options:
-        if name not in LOAD + REMOTE + ("model_name",):
-            known = [*LOAD, *REMOTE, "model_name", "timeouts", "generate"]
+        if name not in (*LOAD, *REMOTE, *LIMITS, "model_name"):
+            known = [*LOAD, *REMOTE, *LIMITS, "model_name", "timeouts", "generate"]
             raise unknown_option(name, known, "load_model")
-    load = {name: value for name, value in options.items() if name not in REMOTE}
+    load = {n: value for n, value in options.items() if n not in REMOTE and n not in LIMITS}
     remote = {name: value for name, value in options.items() if name in REMOTE}
+    limits = {to: options[name] for name, to in LIMITS.items() if name in options}
     if ref is None:
         model, url = settings.target()
         ref = url or model
@@ -164,7 +159,8 @@ def plan(
         config = override(config, load)
     if generate is None:
         generate = override(GenerateConfig(), settings.generate())
-    return Plan(ref, config, RemoteConfig(**remote), generate, settings)
+    limits = settings.limits() | limits
+    return Plan(ref, config, RemoteConfig(**remote), generate, limits, settings)
 
 
 def _place(source: str) -> str:
@@ -173,10 +169,3 @@ def _place(source: str) -> str:
 
 def _address(url: str) -> str:
     return url.rstrip("/").removesuffix("/v1")
-
-
-def _plain(value: Any) -> Any:
-    """Secrets as they are sent."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    return value.get_secret_value() if hasattr(value, "get_secret_value") else value

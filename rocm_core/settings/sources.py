@@ -21,14 +21,8 @@ from pathlib import Path
 
 from rocm_core.errors import ConfigError
 from rocm_core.settings.effective import Settings
+from rocm_core.settings.names import ALIASES, CONFIG_VARIABLE, PREFIX
 
-PREFIX = "LLAMA_ROCM_"
-CONFIG_VARIABLE = f"{PREFIX}CONFIG"
-ALIASES = {
-    "LLAMA_URL": "base_url",
-    "ROCM_LLAMA_SERVER_PATH": "server_path",
-    "ROCM_MODEL_DIR": "model_dir",
-}
 _NAMES = tuple(f"llama-rocm.{suffix}" for suffix in ("toml", "yaml", "yml", "json"))
 _ROOT_MARKS = (".git", "pyproject.toml")
 
@@ -58,7 +52,9 @@ def current_settings(*, complete: bool = False) -> Settings:
             if not (complete or any(map(_is_ours, variables)) or any(map(_has_ours, files))):
                 _remembered = (stamp, Settings())
             else:
-                from rocm_core.settings.schema import read  # imports pydantic-settings
+                from rocm_core.settings.reading import (
+                    read,  # imports a parser for each kind of file
+                )
 
                 _remembered = (stamp, read(variables, files))
         return _remembered[1]

@@ -80,7 +80,7 @@ def test_fit_for_slots_prints_flags_for_both_programs(
     assert code == 0 and slots > 1
     assert facts["flags"] == [
         "--gpu-layers=8", f"--parallel={slots}", "--context-len=2048",
-        "--extra-arg=-ctk", "--extra-arg=q8_0",
+        "--cache-type-k=q8_0",
     ]  # fmt: skip
     assert facts["llama_server_flags"] == [
         "-ngl", "8", "-np", str(slots), "-c", str(2048 * slots), "-ctk", "q8_0",

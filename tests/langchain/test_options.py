@@ -12,7 +12,7 @@ from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
 
 from langchain_rocm import ChatRocm, RocmLLM, errors
-from rocm_core.client.calls import _SAMPLING
+from rocm_core.config import SAMPLING_FIELDS
 from tests.support.models.reciter import ANSWER, FIRST_PIECE_ID, PIECES, RECITER
 from tests.support.servers.fake_server import FakeServer, answer, stream
 from tests.support.servers.scripts import authored, sent
@@ -37,7 +37,7 @@ def server() -> Iterator[FakeServer]:
         yield server
 
 
-@pytest.mark.parametrize("name", [name for name in _SAMPLING if name not in OF_THE_CALL])
+@pytest.mark.parametrize("name", [name for name in SAMPLING_FIELDS if name not in OF_THE_CALL])
 def test_zero_is_sent_and_unset_is_not(server: FakeServer, name: str) -> None:
     value = VALUES.get(name, 0)
     ChatRocm(base_url=server.url, **{name: value}).invoke("Hi")

@@ -262,6 +262,7 @@ def test_most_layers_and_most_slots_fit_and_one_more_does_not(info: GGUFInfo) ->
     config, estimate = fit_model(
         info, LoadConfig(context_len=4096), devices, goal="layers", margin=0
     )
+    assert isinstance(config.gpu_layers, int)
     assert 0 < config.gpu_layers < 10 and estimate.fits()
     more = replace(config, gpu_layers=config.gpu_layers + 1)
     assert not estimate_memory(info, more, devices).fits()

@@ -8,8 +8,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from rocm_core.cli.options import add_model_options, add_remote_options, load_options
-from rocm_core.settings import current_settings
+from rocm_core.cli.options import (
+    add_generation_options,
+    add_model_options,
+    add_remote_options,
+    generation_options,
+    load_options,
+)
+from rocm_core.config import Option
+from rocm_core.config.catalog import setting_options
+from rocm_core.settings import GENERATE, current_settings
 
 _MASK = "********"
 _DEFAULT = "default"
@@ -22,13 +30,15 @@ def add_command(commands: Any) -> None:
     )
     add_model_options(parser)
     add_remote_options(parser)
+    add_generation_options(parser)
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the effective options."""
-    rows = effective(load_options(options) | ({"model": options.model} if options.model else {}))
+    given = load_options(options) | generation_options(options)
+    rows = effective(given | ({"model": options.model} if options.model else {}))
     if options.json:
         shown = {name: {"value": value, "source": source} for name, value, source in rows}
         print(json.dumps(shown, indent=2))
@@ -40,28 +50,29 @@ def run(options: argparse.Namespace) -> int:
 
 
 def effective(flags: dict[str, Any]) -> list[tuple[str, Any, str]]:
-    """``(option, value, source)`` of every option, secrets masked; ``None`` is unset."""
-    from rocm_core.settings.schema import OPTIONS  # imports pydantic-settings
+    """Return ``(option, value, source)`` of every option, secrets masked; ``None`` is unset.
 
+    How to generate is unset by default: the adapters send nothing, ``TextModel`` has defaults.
+    """
     settings = current_settings(complete=True)
     rows = []
-    for name, (_, default) in OPTIONS.items():
+    for name, option in setting_options().items():
+        unset = option.default if option.adapter_default is ... else option.adapter_default
         if name in flags:
-            flag = {"api_key": "api-key-env", "extra_args": "extra-arg"}.get(name, name)
-            value, source = flags[name], "--" + flag.replace("_", "-")
+            value, source = flags[name], f"--{option.flag or 'api-key-env'}"
         elif name in settings.values:
             value, source = settings.values[name], settings.sources[name]
         else:
-            value, source = default, _DEFAULT
-        rows.append((name, _shown(name, value), source))
+            value, source = unset if name in GENERATE else option.default, _DEFAULT
+        rows.append((name, _shown(option, value), source))
     return rows
 
 
-def _shown(name: str, value: Any) -> Any:
-    if name == "api_key":
-        return _MASK if value else None
-    if name == "headers":
-        return dict.fromkeys(value or {}, _MASK)
+def _shown(option: Option, value: Any) -> Any:
+    name = option.name
+    if option.secret:
+        names = dict(value or {}) if name != "api_key" else None
+        return dict.fromkeys(names, _MASK) if names is not None else (_MASK if value else None)
     if name in ("base_url", "model") and value and urlsplit(str(value)).password:
         parts = urlsplit(str(value))
         return parts._replace(netloc=f"{_MASK}@{parts.netloc.rpartition('@')[2]}").geturl()

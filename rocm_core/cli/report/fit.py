@@ -7,8 +7,9 @@ import json
 from dataclasses import replace
 from typing import Any, get_args
 
+from rocm_core.cli.options import add_option
 from rocm_core.cli.sizes import parse_size, show_size
-from rocm_core.config import LoadConfig
+from rocm_core.config import LoadConfig, options_of
 from rocm_core.discover.refs import resolve_ref
 from rocm_core.errors import ConfigError
 from rocm_core.gguf import GGUFInfo, read_model
@@ -24,24 +25,30 @@ _FLAGS = {
     "gpu_layers": ("--gpu-layers", "-ngl"),
     "parallel": ("--parallel", "-np"),
     "context_len": ("--context-len", "-c"),
-    "ubatch_size": ("--extra-arg=-ub --extra-arg", "-ub"),
-    "cache_type_k": ("--extra-arg=-ctk --extra-arg", "-ctk"),
-    "cache_type_v": ("--extra-arg=-ctv --extra-arg", "-ctv"),
+    "ubatch_size": ("--ubatch-size", "-ub"),
+    "cache_type_k": ("--cache-type-k", "-ctk"),
+    "cache_type_v": ("--cache-type-v", "-ctv"),
 }
+# Options that decide how much memory a load takes.
+_SIZING = (
+    "context_len",
+    "gpu_layers",
+    "parallel",
+    "ubatch_size",
+    "cache_type_k",
+    "cache_type_v",
+    "flash_attn",
+)
 
 
 def add_command(commands: Any) -> None:
     """Register ``fit``."""
     parser = commands.add_parser("fit", help="how much of a model fits the GPUs")
     parser.add_argument("model", metavar="MODEL", help="GGUF file, directory, name, or demo")
+    for name in _SIZING:
+        more_flags = ("--ctx",) if name == "context_len" else ()
+        add_option(parser, options_of(LoadConfig)[name], *more_flags)
     add = parser.add_argument
-    add("--context-len", "--ctx", type=int, default=0, help="tokens of a slot (default: model's)")
-    add("--gpu-layers", type=int, default=-1, help="layers on the GPUs (default: all)")
-    add("--parallel", type=int, help="slots with a context of their own each (default: 4 share)")
-    add("--ubatch-size", type=int, help="physical batch (default: 512)")
-    add("--cache-type-k", help="f16 (default), q8_0, q4_0, ...")
-    add("--cache-type-v", help="likewise; a quantized one needs flash attention")
-    add("--no-flash-attn", action="store_true", help="as with --flash-attn off")
     add(
         "--vram",
         action="append",
@@ -98,15 +105,8 @@ def _devices(vram: list[int] | None, root: str) -> list[Device]:
 
 
 def _config(options: argparse.Namespace) -> LoadConfig:
-    return LoadConfig(
-        context_len=options.context_len,
-        gpu_layers=options.gpu_layers,
-        parallel=options.parallel,
-        ubatch_size=options.ubatch_size,
-        flash_attn=False if options.no_flash_attn else None,
-        cache_type_k=options.cache_type_k,
-        cache_type_v=options.cache_type_v,
-    )
+    given = {name: getattr(options, name) for name in _SIZING if name in options}
+    return LoadConfig(**given)
 
 
 def _solve(
@@ -174,7 +174,7 @@ def _flags(config: LoadConfig, estimate: MemoryEstimate, which: int) -> list[str
             *before, flag = _FLAGS[name][which].split()
             flags += [*before, f"{flag}={value}"] if not which else [flag, str(value)]
     if config.flash_attn is False:
-        flags += ["-fa", "off"] if which else ["--extra-arg=-fa", "--extra-arg=off"]
+        flags += ["-fa", "off"] if which else ["--flash-attn=off"]
     return flags
 
 

@@ -11,7 +11,13 @@ from rich.console import Console
 from rich.text import Text
 
 from rocm_core.cli.loading import load_progress
-from rocm_core.cli.options import add_model_options, add_remote_options, load_options
+from rocm_core.cli.options import (
+    add_generation_options,
+    add_model_options,
+    add_remote_options,
+    generation_options,
+    load_options,
+)
 from rocm_core.config import GenerateConfig
 from rocm_core.errors import RocmError
 from rocm_core.model.text_model import TextModel, load_model
@@ -24,24 +30,22 @@ _DEMO = "no model given: this is the bundled demo, a tiny one; -m names a GGUF f
 
 def add_command(commands: Any) -> None:
     """Register ``chat``."""
-    parser = commands.add_parser("chat", help="talk to a model, the bundled demo if none is given")
+    parser = commands.add_parser(
+        "chat",
+        help="talk to a model, the bundled demo if none is given",
+        usage="%(prog)s [OPTIONS] [PROMPT]",
+    )
     parser.add_argument("prompt", nargs="?", help="one prompt; without it, a conversation")
     add_model_options(parser)
     parser.add_argument("--system", help="system prompt")
-    parser.add_argument("--max-tokens", type=int, help="most tokens of an answer")
-    parser.add_argument("--temperature", type=float, help="0 for greedy")
+    add_generation_options(parser)
     add_remote_options(parser)
-    parser.add_argument(
-        "--keep-alive",
-        metavar="TIME",
-        help="how long the server outlives its last use: 10m, 1h, -1 for ever",
-    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Load, then answer the prompt or hold a conversation."""
-    given = {n: v for n in ("max_tokens", "temperature") if (v := getattr(options, n)) is not None}
+    given = generation_options(options)
     unset: dict[str, Any] = {"max_tokens": None, "temperature": None}
     config = GenerateConfig(**(unset | current_settings().generate() | given))
     with load_model(_model(options.model), **load_options(options)) as model:

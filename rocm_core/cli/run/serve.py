@@ -34,16 +34,12 @@ def add_command(commands: Any) -> None:
     """Register ``serve``."""
     parser = commands.add_parser("serve", help="serve a model to OpenAI clients on this machine")
     add_model_options(parser)
-    parser.add_argument(
-        "--port", type=int, help=f"TCP port on loopback, 0 for a free one ({_DEFAULT_PORT})"
-    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Start the server, say how to use it, and stay until a signal comes or it dies."""
-    given = load_options(options) | ({} if options.port is None else {"port": options.port})
-    chosen = plan(options.model, None, None, given, current_settings())
+    chosen = plan(options.model, None, None, load_options(options), current_settings())
     port = _DEFAULT_PORT if chosen.config.port is None else chosen.config.port
     ref = resolve_ref(chosen.ref, chosen.settings.environment())
     server = Server(ref, replace(chosen.config, port=port))

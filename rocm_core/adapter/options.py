@@ -1,7 +1,4 @@
-"""The half that the framework adapters share: flat options, and the model behind them.
-
-Both frameworks describe their classes with pydantic; nothing in ``rocm_core`` imports this
-module. It knows no framework.
+"""What the fields of an adapter mean, and the model behind them.
 
 In the adapters an option that neither an argument nor the settings give stays unset, so the
 server's and the model's own defaults apply (``TextModel`` alone has defaults of its own).
@@ -13,13 +10,15 @@ import threading
 from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from pydantic import ConfigDict, PrivateAttr, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
 
+from rocm_core.adapter.fields import GenerationFields, LoadFields
 from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts, override
+from rocm_core.config.catalog import adapter_options
 from rocm_core.model.text_model import TextModel, load_model
 from rocm_core.settings import LIMITS, current_settings, is_url
 
@@ -34,7 +33,7 @@ _FOREIGN_KEYS = frozenset({"class_name"})
 _creating = threading.Lock()
 
 
-class RocmOptions(BaseModel):
+class RocmOptions(LoadFields):
     """Options of every adapter, named as in ``LoadConfig`` and ``GenerateConfig``.
 
     The server starts at first use and is shared by instances that ask for the same model and
@@ -44,66 +43,18 @@ class RocmOptions(BaseModel):
     # A validation error would otherwise print every argument, the key among them.
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    model: str = ""
-    """GGUF file, directory, ``org/repo[:quant]``, a name in ``ROCM_MODEL_DIR``, ``"demo"``, or
-    the URL of a running server. With ``base_url``: the model's name there, if it has several."""
-    base_url: str | None = None
-    """A running server to use instead of starting one."""
-    api_key: SecretStr | None = Field(default=None, exclude=True)
-    """Key of that server; left out of every dump and pickle: a copy elsewhere takes its own
-    from the settings."""
-    headers: dict[str, SecretStr] | None = Field(default=None, exclude=True)
-    """Further headers of every request to that server; left out like the key."""
-    api: Literal["auto", "openai", "native"] = "auto"
-    """Which endpoints of that server to use."""
-    ca_file: str | None = None
-    client_cert: str | None = None
-    client_key: str | None = None
-    verify_tls: bool = True
-
-    timeout: float | None = None
-    """Seconds for a whole answer; ``None`` for no limit."""
-    connect_timeout: float | None = 5.0
-    """Seconds to reach the server."""
-    first_token_timeout: float | None = None
-    """Seconds to the first byte of an answer; ``None``: no limit for a server of our own, whose
-    death is noticed at once, and 600 s for a remote one."""
-    idle_timeout: float | None = 75.0
-    """Seconds between two pieces of a stream."""
-
-    backend: str = "auto"
-    engine: Literal["auto", "binary", "embedded"] = "auto"
-    server_path: str | None = None
-    context_len: int = 0
-    gpu_layers: int = -1
-    require_gpu: bool | None = None
-    devices: list[int | str] = Field(default_factory=list)
-    split_mode: Literal["none", "layer", "row", "tensor"] | None = None
-    tensor_split: list[float] = Field(default_factory=list)
-    main_gpu: int | None = None
-    parallel: int | None = None
-    threads: int | None = None
-    batch_size: int | None = None
-    ubatch_size: int | None = None
-    flash_attn: bool | None = None
-    cache_type_k: str | None = None
-    cache_type_v: str | None = None
-    lora: list[str] = Field(default_factory=list)
-    mmproj: str | None = None
-    draft_model: str | None = None
-    chat_template: str | None = None
-    rpc_servers: list[str] = Field(default_factory=list)
-    port: int | None = None
-    stall_timeout: float = 120.0
-    max_in_flight: int | None = None
-    # Frameworks send a batch all at once: it waits, however long it is.
-    max_queue: int | None = None
-    queue_timeout: float | None = None
-    keep_alive: str | float = 0.0
-    restart: Literal["on-failure", "never"] = "on-failure"
-    extra_args: list[str] = Field(default_factory=list)
-
     _text_model: TextModel | None = PrivateAttr(default=None)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _parsed(cls, value: Any, info: ValidationInfo) -> Any:
+        """Parse an option as everywhere else; pydantic then checks the type."""
+        declared = adapter_options().get(info.field_name or "")
+        if declared is None or declared.secret or value is declared.default:
+            return value
+        if value is None and declared.adapter_default is None:
+            return value
+        return declared.read(value)
 
     @model_validator(mode="before")
     @classmethod
@@ -251,44 +202,8 @@ class RocmOptions(BaseModel):
         return (props.model_alias if props else "") or self.model or str(self.base_url)
 
 
-class GenerationOptions(RocmOptions):
+class GenerationOptions(RocmOptions, GenerationFields):
     """``RocmOptions`` and how to generate; unset options are not sent."""
-
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-    typical_p: float | None = None
-    repeat_penalty: float | None = None
-    repeat_last_n: int | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    top_n_sigma: float | None = None
-    xtc_probability: float | None = None
-    xtc_threshold: float | None = None
-    dynatemp_range: float | None = None
-    dynatemp_exponent: float | None = None
-    dry_multiplier: float | None = None
-    dry_base: float | None = None
-    dry_allowed_length: int | None = None
-    dry_penalty_last_n: int | None = None
-    dry_sequence_breakers: list[str] | None = None
-    mirostat: int | None = None
-    mirostat_tau: float | None = None
-    mirostat_eta: float | None = None
-    samplers: list[str] | None = None
-    min_keep: int | None = None
-    seed: int | None = None
-    stop: list[str] | None = None
-    stop_token_ids: list[int] = Field(default_factory=list)
-    grammar: str | None = None
-    logit_bias: Any = None
-    ignore_eos: bool | None = None
-    n_keep: int | None = None
-    id_slot: int | None = None
-    cache_prompt: bool | None = None
-    coalesce: bool = False
 
     def generate_config(self, options: Mapping[str, Any]) -> tuple[GenerateConfig, dict[str, Any]]:
         """The options of this instance with those of one call over them.

@@ -1,0 +1,75 @@
+"""Options as plain data: how to generate, how to load, how to reach a server, how long to wait.
+
+    load, generate, remote   the dataclasses; each field is declared once with ``option(...)``
+    option, values           what a declaration holds, and the parser of each kind of value
+    catalog                  every option by its flat name, in groups; where a model is
+
+Everything that lists options is made from these declarations: the settings, the adapters' fields,
+the command line's flags, the fields of a request, ``.env.example`` and the reference page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from rocm_core.config.generate import SAMPLING_FIELDS, GenerateConfig
+from rocm_core.config.load import (
+    ALL_LAYERS,
+    Engine,
+    Environment,
+    FlashAttention,
+    GpuLayers,
+    LoadConfig,
+    RestartPolicy,
+    SplitMode,
+)
+from rocm_core.config.option import Option, options_of
+from rocm_core.config.remote import Api, RemoteConfig, Timeouts
+from rocm_core.errors import ConfigError
+
+__all__ = [
+    "ALL_LAYERS",
+    "SAMPLING_FIELDS",
+    "Api",
+    "Engine",
+    "Environment",
+    "FlashAttention",
+    "GenerateConfig",
+    "GpuLayers",
+    "LoadConfig",
+    "Option",
+    "RemoteConfig",
+    "RestartPolicy",
+    "SplitMode",
+    "Timeouts",
+    "options_of",
+    "override",
+    "unknown_option",
+]
+
+C = TypeVar("C", bound=GenerateConfig | LoadConfig)
+
+
+def unknown_option(name: str, known: Sequence[str], where: str) -> ConfigError:
+    """Return the error for an option nobody knows, with the nearest known name as a hint."""
+    near = get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(sorted(known))}."
+    return ConfigError(f"{where} has no option {name!r}.{hint}")
+
+
+def override(config: C, options: Mapping[str, Any]) -> C:
+    """Return a copy of ``config`` with ``options`` set.
+
+    Raises:
+        ConfigError: an option is unknown or its value is wrong.
+    """
+    if not options:
+        return config
+    known = [f.name for f in fields(config)]
+    for name in options:
+        if name not in known:
+            raise unknown_option(name, known, type(config).__name__)
+    return replace(config, **options)

@@ -1,0 +1,243 @@
+"""``GenerateConfig``: how to generate one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rocm_core.config.option import documented, option, options_of, read_options
+from rocm_core.config.values import Duration, Json, Kind, Number, Several, Switch, Text, Whole
+from rocm_core.errors import ConfigError
+
+_TOKENS = "tokens"
+
+
+def _field(kind: Kind, text: str, default: Any = None, **facts: Any) -> Any:
+    """Return a field of a request; unset in the adapters, so that the server's default applies."""
+    return option(default, kind, text, **{"adapter_default": None, **facts})
+
+
+def _of_call(kind: Kind, text: str, default: Any = None, **facts: Any) -> Any:
+    """Return a field that belongs to one call and is no setting."""
+    return _field(kind, text, default, setting=False, flag=None, **facts)
+
+
+@documented
+@dataclass(frozen=True)
+class GenerateConfig:
+    """How to generate one answer; the names are llama-server's.
+
+    Unset is ``None`` and is not sent; 0 is a value and is sent. Two defaults are a contract of
+    ``TextModel``: 256 tokens, greedy. Every other option is unset, so the server's (and the GGUF's)
+    own default applies. What each field does: llama.cpp ``tools/server/README.md``.
+
+    Raises:
+        ConfigError: a value is of the wrong kind, or two options exclude each other.
+    """
+
+    max_tokens: int | None = _field(
+        Whole(-1),
+        "Most tokens to generate; -1 or None: no limit but the context.",
+        256,
+        nullable=True,
+        unit=_TOKENS,
+        wire="n_predict",
+        example="512",
+    )
+    temperature: float | None = _field(
+        Number(),
+        "Temperature of sampling; 0 is greedy.",
+        0.0,
+        nullable=True,
+        example="0.7",
+    )
+    top_k: int | None = _field(
+        Whole(),
+        "Sample among the k likeliest tokens; 0: all.",
+        example="40",
+    )
+    top_p: float | None = _field(
+        Number(),
+        "Sample among the likeliest tokens whose probabilities add up to p; 1: all.",
+        example="0.95",
+    )
+    min_p: float | None = _field(
+        Number(),
+        "Least probability of a token, relative to the likeliest; 0: any.",
+        example="0.05",
+    )
+    typical_p: float | None = _field(
+        Number(),
+        "Locally typical sampling with p; 1: off.",
+        example="1.0",
+    )
+    repeat_penalty: float | None = _field(
+        Number(),
+        "Penalty of repeated tokens; 1: none.",
+        example="1.1",
+    )
+    repeat_last_n: int | None = _field(
+        Whole(-1),
+        "How far back a repetition counts; 0: off, -1: the context.",
+        unit=_TOKENS,
+        example="64",
+    )
+    presence_penalty: float | None = _field(
+        Number(),
+        "Penalty of tokens that have occurred; 0: none.",
+        example="0.0",
+    )
+    frequency_penalty: float | None = _field(
+        Number(),
+        "Penalty of tokens by how often they have occurred; 0: none.",
+        example="0.0",
+    )
+    top_n_sigma: float | None = _field(
+        Number(),
+        "Sample among tokens within n standard deviations of the best logit; -1: off.",
+        example="-1",
+    )
+    xtc_probability: float | None = _field(
+        Number(),
+        "How likely the likeliest tokens are excluded (XTC); 0: never.",
+        example="0.0",
+    )
+    xtc_threshold: float | None = _field(
+        Number(),
+        "Least probability of tokens that XTC excludes; above 0.5: off.",
+        example="0.1",
+    )
+    dynatemp_range: float | None = _field(
+        Number(),
+        "Range of the dynamic temperature; 0: off.",
+        example="0.0",
+    )
+    dynatemp_exponent: float | None = _field(
+        Number(),
+        "How entropy becomes temperature within that range.",
+        example="1.0",
+    )
+    dry_multiplier: float | None = _field(
+        Number(),
+        "Strength of the DRY penalty of repeated sequences; 0: off.",
+        example="0.0",
+    )
+    dry_base: float | None = _field(
+        Number(),
+        "How the DRY penalty grows with the length.",
+        example="1.75",
+    )
+    dry_allowed_length: int | None = _field(
+        Whole(0),
+        "Longest repetition that DRY does not penalize.",
+        unit=_TOKENS,
+        example="2",
+    )
+    dry_penalty_last_n: int | None = _field(
+        Whole(-1),
+        "How far back DRY looks; 0: off, -1: the context.",
+        unit=_TOKENS,
+        example="-1",
+    )
+    dry_sequence_breakers: Sequence[str] | None = _field(
+        Several(Text(), "a list of texts"),
+        "Texts that end a repetition for DRY.",
+        example=",",
+    )
+    mirostat: int | None = _field(
+        Whole(0),
+        "Mirostat sampling: 0 (off), 1 or 2.",
+        example="0",
+    )
+    mirostat_tau: float | None = _field(
+        Number(),
+        "Target entropy of Mirostat.",
+        example="5.0",
+    )
+    mirostat_eta: float | None = _field(
+        Number(),
+        "Learning rate of Mirostat.",
+        example="0.1",
+    )
+    samplers: Sequence[str] | None = _field(
+        Several(Text(), "a list of samplers"),
+        "The samplers to use, in this order.",
+        example="top_k,top_p,min_p,temperature",
+    )
+    min_keep: int | None = _field(
+        Whole(0),
+        "Least number of tokens that every sampler keeps; 0: no minimum.",
+        example="0",
+    )
+    seed: int | None = _field(
+        Whole(),
+        "Seed of the random numbers; -1: a random one.",
+        example="42",
+    )
+    stop: Sequence[str] = _field(
+        Several(Text(), "a list of texts"),
+        "Texts that end the answer; they are not part of it.",
+        (),
+        annotation="Sequence[str] | None",
+        example="###,END",
+    )
+    stop_token_ids: Sequence[int] = _of_call(
+        Several(Whole(), "a list of token ids"),
+        "Token ids that end the answer (our own: llama-server has no such field).",
+        (),
+        adapter_default=(),
+    )
+    grammar: str | None = _of_call(Text(), "GBNF grammar of the answer; excludes json_schema.")
+    json_schema: Mapping[str, Any] | None = _of_call(
+        Json(), "JSON schema of the answer; excludes grammar.", in_adapters=False
+    )
+    logit_bias: Sequence[Sequence[Any]] | Mapping[str, float] | None = _of_call(
+        Json(), "Changes of the logits of tokens, by id or text.", annotation="Any"
+    )
+    ignore_eos: bool | None = _of_call(Switch(), "Go on after the end-of-sequence token.")
+    n_keep: int | None = _of_call(
+        Whole(-1), "Tokens of the prompt to keep when the context is shifted; -1: all."
+    )
+    id_slot: int | None = _of_call(
+        Whole(-1), "The slot to use, for a prompt that should stay in its cache; -1: any."
+    )
+    cache_prompt: bool | None = _of_call(
+        Switch(), "Reuse the KV cache of the slot's previous prompt."
+    )
+    timeout: float | None = _of_call(
+        Duration(),
+        "Limit of this answer in all, over the model's; not sent.",
+        unit="seconds",
+        in_adapters=False,
+    )
+    coalesce: bool = _of_call(
+        Switch(),
+        "One event for all pieces that arrived while the consumer was busy; not sent. Off with "
+        "stop_token_ids, which need every token.",
+        False,
+        adapter_default=False,
+    )
+    extra: Mapping[str, Any] = _of_call(
+        Json(), "Further fields of the request, sent as they are.", dict, in_adapters=False
+    )
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.stop, str) and not all(isinstance(s, str) for s in self.stop or ()):
+            raise ConfigError("stop takes strings; token ids go into stop_token_ids")
+        ids = self.stop_token_ids
+        if isinstance(ids, str) or not all(type(i) is int for i in ids or ()):
+            raise ConfigError("stop_token_ids takes integers; strings go into stop")
+        read_options(self)
+        if self.grammar is not None and self.json_schema is not None:
+            raise ConfigError("give grammar or json_schema, not both")
+
+
+# Fields that are sent under another name for each endpoint, or not at all.
+_NOT_SENT_AS_IT_IS = frozenset(
+    {"max_tokens", "stop", "stop_token_ids", "timeout", "coalesce", "extra"}
+)
+SAMPLING_FIELDS = tuple(
+    name for name in options_of(GenerateConfig) if name not in _NOT_SENT_AS_IT_IS
+)
+"""Options that are fields of a request under their own name."""

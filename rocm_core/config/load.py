@@ -1,0 +1,331 @@
+"""``LoadConfig``: how to load a model and run its server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from rocm_core.config.option import documented, option, read_options
+from rocm_core.config.values import (
+    Choice,
+    Device,
+    Duration,
+    FilePath,
+    Number,
+    Pairs,
+    Several,
+    Switch,
+    Text,
+    Whole,
+)
+from rocm_core.errors import ConfigError
+
+Engine = Literal["auto", "binary", "embedded"]
+SplitMode = Literal["none", "layer", "row", "tensor"]
+Environment = Mapping[str, str | None] | Sequence[tuple[str, str | None]]
+RestartPolicy = Literal["on-failure", "never"]
+FlashAttention = bool | Literal["auto"]
+GpuLayers = int | Literal["auto"]
+
+ALL_LAYERS = -1
+_TOKENS, _SECONDS = "tokens", "seconds"
+# llama.cpp --cache-type-k (common/arg.cpp); which of them a build takes is for the build to say.
+_TYPES = "f32, f16, bf16, q8_0, q4_0, q4_1, iq4_nl, q5_0 or q5_1"
+
+
+@documented
+@dataclass(frozen=True)
+class LoadConfig:
+    """How to load a model and run its server.
+
+    The three options of the queue (``max_in_flight``, ``max_queue``, ``queue_timeout``) say nothing
+    about the server: configurations that differ in them alone are equal, and share one.
+
+    Raises:
+        ConfigError: a value is of the wrong kind or out of range, or two options exclude each
+            other.
+    """
+
+    backend: str = option(
+        "auto", Text(), "Who runs the model: rocm, cpu, remote, a registered name, or auto."
+    )
+    engine: Engine = option(
+        "auto",
+        Choice(*get_args(Engine)),
+        "binary (a llama-server program), embedded (llama.cpp from the package xllamacpp), or "
+        "auto: a program if there is one.",
+    )
+    server_path: str | Path | None = option(
+        None,
+        FilePath(),
+        "The llama-server to run: a file, or a directory that holds it.",
+        example="/opt/llama.cpp/build/bin/llama-server",
+    )
+    context_len: int = option(
+        0,
+        Whole(0),
+        "Context length of each slot; 0: the model's own.",
+        unit=_TOKENS,
+        wire="-c",
+        example="8k",
+    )
+    gpu_layers: GpuLayers = option(
+        ALL_LAYERS,
+        Whole(-1, all=ALL_LAYERS, auto="auto"),
+        "Layers on the GPU; -1 or all: all of them, 0: none, auto: as many as llama-server finds "
+        "room for.",
+        unit="layers",
+        wire="-ngl",
+        example="all",
+    )
+    require_gpu: bool | None = option(
+        None,
+        Switch(),
+        "If the load log shows nothing on a GPU: True raises GpuNotUsed, None warns where a GPU "
+        "was asked for or chosen, False says nothing.",
+        example="true",
+    )
+    devices: Sequence[int | str] = option(
+        (),
+        Several(Device(), "a list of GPUs, each an index, a UUID, a PCI address or a name"),
+        "GPUs to use: each an index, UUID, PCI address or name as rocm_core.list_gpus shows them; "
+        "empty: every card, or the APU if there is no card.",
+        flag="device",
+        example="0,1",
+    )
+    split_mode: SplitMode | None = option(
+        None,
+        Choice(*get_args(SplitMode)),
+        "How several GPUs share a model: none, layer, row or tensor; None: by layers.",
+        wire="-sm",
+        example="layer",
+    )
+    tensor_split: Sequence[float] = option(
+        (),
+        Several(Number(0), "proportions such as (3, 1)"),
+        "Proportions of the model for each of several GPUs; empty: as their free memory.",
+        wire="-ts",
+        example="3,1",
+    )
+    main_gpu: int | None = option(
+        None,
+        Whole(0),
+        "With split_mode none, the GPU to use, counted among the chosen ones.",
+        wire="-mg",
+        example="0",
+    )
+    parallel: int | None = option(
+        None,
+        Whole(1),
+        "Slots with a context of their own each; None: 4 slots that share one KV cache of "
+        "context_len tokens.",
+        unit="slots",
+        wire="-np",
+        example="4",
+    )
+    threads: int | None = option(
+        None,
+        Whole(1),
+        "CPU threads; None: by physical cores and model size.",
+        wire="-t",
+        example="8",
+    )
+    batch_size: int | None = option(
+        None,
+        Whole(1),
+        "Logical batch of prefill; None: llama-server's.",
+        unit=_TOKENS,
+        wire="-b",
+        example="2048",
+    )
+    ubatch_size: int | None = option(
+        None,
+        Whole(1),
+        "Physical batch of prefill; None: llama-server's, or a whole input for embedding and "
+        "reranking.",
+        unit=_TOKENS,
+        wire="-ub",
+        example="512",
+    )
+    flash_attn: FlashAttention | None = option(
+        None,
+        Switch("auto"),
+        "Flash attention: on, off, or auto; None: not sent, the build's own default.",
+        wire="-fa",
+        example="auto",
+    )
+    cache_type_k: str | None = option(
+        None,
+        Text(),
+        f"Type of the KV cache's keys: {_TYPES}; None: f16.",
+        wire="-ctk",
+        example="q8_0",
+    )
+    cache_type_v: str | None = option(
+        None,
+        Text(),
+        f"Type of the KV cache's values: {_TYPES}; None: f16. A quantized one needs flash "
+        "attention.",
+        wire="-ctv",
+        example="q8_0",
+    )
+    lora: Sequence[str | Path] = option(
+        (),
+        Several(FilePath(), "a list of paths"),
+        "LoRA adapter files.",
+        wire="--lora",
+        example="/srv/lora/one.gguf,/srv/lora/two.gguf",
+    )
+    mmproj: str | Path | None = option(
+        None,
+        FilePath(),
+        "File of the multimodal projector.",
+        wire="--mmproj",
+        example="/srv/models/mmproj.gguf",
+    )
+    draft_model: str | Path | None = option(
+        None,
+        FilePath(),
+        "GGUF of a draft model for speculative decoding.",
+        wire="-md",
+        example="/srv/models/draft.gguf",
+    )
+    chat_template: str | None = option(
+        None,
+        Text(),
+        "Jinja text that replaces the model's chat template.",
+        wire="--chat-template",
+        example="chatml",
+    )
+    embeddings: bool = option(
+        False,
+        Switch(),
+        "Serve /v1/embeddings (with pooling of the model, or as given).",
+        wire="--embeddings",
+        in_adapters=False,
+    )
+    pooling: str | None = option(
+        None,
+        Choice("none", "mean", "cls", "last", "rank"),
+        "How token vectors become one: none, mean, cls, last or rank; None: the model's own.",
+        wire="--pooling",
+        in_adapters=False,
+        example="mean",
+    )
+    rerank: bool = option(False, Switch(), "Serve /v1/rerank.", wire="--rerank", in_adapters=False)
+    rpc_servers: Sequence[str] = option(
+        (),
+        Several(Text(), "a list of addresses, host:port"),
+        "Addresses of llama.cpp RPC workers, host:port (fragile, never on open networks).",
+        wire="--rpc",
+        example="127.0.0.1:50052",
+    )
+    model_name: str | None = option(
+        None,
+        Text(),
+        "The name that requests carry and the server shows; a router or proxy with several models "
+        "needs it. None: the file's name, or nothing for a remote server.",
+        wire="--alias",
+        in_adapters=False,
+        setting=False,
+    )
+    port: int | None = option(
+        None,
+        Whole(0),
+        "TCP port on loopback, 0 for a free one; None: a private unix socket.",
+        wire="--port",
+        example="8081",
+    )
+    stall_timeout: float = option(
+        120.0,
+        Duration(),
+        "Time without any sign of progress after which loading has failed.",
+        unit=_SECONDS,
+        example="2m",
+    )
+    max_in_flight: int | None = option(
+        None,
+        Whole(1),
+        "Most requests that this process has under way at the server at once; None: as many as it "
+        "has slots. Those above it wait in a fair queue.",
+        compare=False,
+        unit="requests",
+        example="4",
+    )
+    max_queue: int | None = option(
+        32,
+        Whole(0),
+        "Most requests that wait there; one more raises ServerBusy. None: no limit, as in the "
+        "adapters, where a batch of any size waits for its turn.",
+        compare=False,
+        nullable=True,
+        adapter_default=None,
+        unit="requests",
+    )
+    queue_timeout: float | None = option(
+        30.0,
+        Duration(),
+        "Time that a request waits there before it raises ServerBusy; None: no limit, as in the "
+        "adapters.",
+        compare=False,
+        nullable=True,
+        adapter_default=None,
+        unit=_SECONDS,
+    )
+    keep_alive: str | float = option(
+        0.0,
+        Duration(endless=True),
+        "How long the server outlives its last use; -1: for ever. Programs of this user that ask "
+        "for the same model and options share it. 0: private, and gone with this program.",
+        unit=_SECONDS,
+        example="10m",
+    )
+    restart: RestartPolicy = option(
+        "on-failure",
+        Choice(*get_args(RestartPolicy)),
+        "on-failure: the next request after a crash starts the server again, at most 5 times "
+        "within 300 s; never: it raises ServerDied.",
+    )
+    extra_args: Sequence[str] = option(
+        (),
+        Several(Text(), "a list of arguments"),
+        "Further arguments for llama-server, as they are.",
+        flag="extra-arg",
+        example="--no-warmup",
+    )
+    environment: Environment = option(
+        (),
+        Pairs(none=True),
+        "Variables for the server's process over those it inherits; None removes one. A mask of "
+        "GPUs in here counts like one in this process's own environment.",
+        repr=False,
+        in_adapters=False,
+        secret=True,
+        flag="env",
+        example='{"HSA_OVERRIDE_GFX_VERSION": "11.0.0"}',
+    )
+
+    def layers_on_gpu(self, layers: int) -> int:
+        """Return how many of a model's ``layers`` are asked to be on a GPU; auto asks for all."""
+        wanted = self.gpu_layers
+        return layers if wanted in ("auto", ALL_LAYERS) else min(int(wanted), layers)
+
+    @property
+    def counts_gpu_layers(self) -> bool:
+        """Whether a number of layers was asked for, rather than all or what fits."""
+        return self.gpu_layers not in ("auto", ALL_LAYERS)
+
+    def __post_init__(self) -> None:
+        read_options(self)
+        changes = dict(self.environment)
+        object.__setattr__(self, "environment", tuple((n, changes[n]) for n in sorted(changes)))
+        if self.engine == "embedded" and self.server_path is not None:
+            raise ConfigError("server_path names a program; engine='embedded' runs none")
+        if self.require_gpu and self.gpu_layers == 0:
+            raise ConfigError("require_gpu=True and gpu_layers=0 exclude each other")
+        if self.tensor_split and not any(self.tensor_split):
+            raise ConfigError(
+                f"tensor_split takes proportions such as (3, 1), not {self.tensor_split}"
+            )

@@ -1,0 +1,283 @@
+"""How option values are written: one parser for each sort of value, for every way in.
+
+    Python argument, TOML, JSON, YAML ──▶ Kind.read(value)
+    environment, .env, command line   ──▶ Kind.read_text(text)
+
+Both return the value that the configuration holds, or raise ``ValueError``; ``Kind.allowed`` says
+in words what would have been right. Pure; knows no option by name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_NUMBER = r"[-+]?\d+(?:\.\d+)?"
+_DURATION = re.compile(rf"({_NUMBER})\s*(ms|s|m|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_COUNT = re.compile(rf"({_NUMBER})\s*([KM]?)", re.IGNORECASE)
+_THOUSANDS = {"": 1, "K": 1024, "M": 1024**2}
+_ON = frozenset({"on", "true", "yes", "1"})
+_OFF = frozenset({"off", "false", "no", "0"})
+
+
+class Kind:
+    """One sort of value.
+
+    Attributes:
+        allowed: what is right, in words that follow "takes".
+        placeholder: what stands for a value in a command's help, for example ``SECONDS``.
+    """
+
+    allowed = "any value"
+    placeholder = "VALUE"
+
+    def read(self, value: Any) -> Any:
+        """Return the value as the configuration holds it; raise ``ValueError`` if it is wrong."""
+        return value
+
+    def read_text(self, text: str) -> Any:
+        """``read`` of text that somebody typed: a variable's or a flag's value."""
+        return self.read(text.strip())
+
+
+class Text(Kind):
+    """Text, or a path."""
+
+    allowed = "text"
+    placeholder = "TEXT"
+
+    def read(self, value: Any) -> Any:
+        """Accept ``str`` and ``Path``."""
+        if not isinstance(value, (str, Path)):
+            raise ValueError
+        return value
+
+
+class FilePath(Text):
+    """A path; ``Path`` stays one."""
+
+    allowed = "a path"
+    placeholder = "PATH"
+
+
+class Choice(Kind):
+    """One of several words."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+        self.allowed = "one of " + ", ".join(words)
+        self.placeholder = "|".join(words)
+
+    def read(self, value: Any) -> Any:
+        """Accept the words as they are written."""
+        if value not in self.words:
+            raise OutOfRange(f"must be {self.allowed}")
+        return value
+
+
+class Whole(Kind):
+    """An integer; text may end in ``k`` (1024) or ``M`` (1024²), or be one of ``words``."""
+
+    placeholder = "N"
+
+    def __init__(self, least: int | None = None, **words: int | str) -> None:
+        """Args:
+        least: the smallest one allowed; ``None`` for no bound.
+        words: words that stand for a number, or for themselves.
+        """
+        self.least = least
+        self.words = words
+        bound = "" if least is None else f" of {least} or more"
+        self.allowed = "".join([f"an integer{bound}", *(f", {word!r}" for word in words)])
+
+    def read(self, value: Any) -> Any:
+        """Accept integers, floats without a fraction, and text."""
+        if isinstance(value, str):
+            text = value.strip()
+            if text.lower() in self.words:
+                return self.words[text.lower()]
+            found = _COUNT.fullmatch(text)
+            if found is None:
+                raise ValueError
+            value = float(found[1]) * _THOUSANDS[found[2].upper()]
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError
+        if not math.isfinite(value) or value != int(value):
+            raise ValueError
+        if self.least is not None and value < self.least:
+            raise OutOfRange(f"must be {self.least} or more")
+        return int(value)
+
+
+class OutOfRange(ValueError):
+    """The value is of the right sort and beyond its bounds; the message says which."""
+
+
+class Number(Kind):
+    """A finite number."""
+
+    placeholder = "X"
+
+    def __init__(self, least: float | None = None) -> None:
+        """``least``: the smallest one allowed; ``None`` for no bound."""
+        self.least = least
+        self.allowed = "a finite number" + ("" if least is None else f" of {least:g} or more")
+
+    def read(self, value: Any) -> Any:
+        """Accept integers, floats, and text of them; never ``nan`` or an infinity."""
+        if isinstance(value, str):
+            value = float(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError
+        if not math.isfinite(value):
+            raise ValueError
+        if self.least is not None and value < self.least:
+            raise OutOfRange(f"must be {self.least:g} or more")
+        return value
+
+
+class Duration(Kind):
+    """Seconds, or text with a unit: ``"250ms"``, ``"30s"``, ``"10m"``, ``"1.5h"``, ``"1d"``."""
+
+    placeholder = "TIME"
+
+    def __init__(self, *, endless: bool = False) -> None:
+        """``endless``: whether a negative one means for ever; else it is refused."""
+        self.endless = endless
+        ever = ", -1 for ever" if endless else ""
+        self.allowed = f'seconds, or text such as "30s", "10m", "1h", "1d"{ever}'
+
+    def read(self, value: Any) -> Any:
+        """Return seconds as ``float``; -1.0 for ever."""
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise ValueError
+        if isinstance(value, str):
+            found = _DURATION.fullmatch(value.strip().lower())
+            if found is None:
+                raise ValueError
+            value = float(found[1]) * _SECONDS[found[2] or "s"]
+        if not math.isfinite(value):
+            raise ValueError
+        if value < 0 and not self.endless:
+            raise OutOfRange("must be 0 or more")
+        return -1.0 if value < 0 else float(value)
+
+
+class Size(Kind):
+    """Bytes, or text with a unit: ``"24G"``, ``"512MiB"``, ``"1.5g"``; units are powers of 1024."""
+
+    allowed = "bytes, or text such as 24G or 512M"
+    placeholder = "SIZE"
+
+    def read(self, value: Any) -> Any:
+        """Return bytes."""
+        if isinstance(value, str):
+            found = _SIZE.fullmatch(value.strip())
+            if found is None:
+                raise ValueError
+            return int(float(found[1]) * _BYTES[found[2].upper()])
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise ValueError
+        return value
+
+
+class Switch(Kind):
+    """On or off."""
+
+    def __init__(self, *words: str) -> None:
+        """``words``: further ones, which stand for themselves (``"auto"``)."""
+        self.words = words
+        self.allowed = ", ".join(["True or 'on'", "False or 'off'", *map(repr, words)])
+        self.placeholder = "|".join(["on", "off", *words])
+
+    def read(self, value: Any) -> Any:
+        """Return ``True``, ``False``, or one of ``words``."""
+        if isinstance(value, bool):
+            return value
+        word = str(value).strip().lower()
+        if word in self.words:
+            return word
+        if word in _ON:
+            return True
+        if word in _OFF:
+            return False
+        raise ValueError
+
+
+class Several(Kind):
+    """A list of values of one kind, kept as a tuple; a single value is a list of one."""
+
+    def __init__(self, kind: Kind, what: str) -> None:
+        """``what``: what the values are, in words."""
+        self.kind = kind
+        self.allowed = f"{what}, or one of them"
+        self.placeholder = kind.placeholder
+
+    def read(self, value: Any) -> Any:
+        """Accept a value or a sequence of them; text is never split."""
+        single = isinstance(value, (str, Path)) or not isinstance(value, Sequence)
+        try:
+            return tuple(self.kind.read(part) for part in ([value] if single else value))
+        except OutOfRange as error:  # whose words would be about one value
+            raise ValueError from error
+
+    def read_text(self, text: str) -> Any:
+        """Accept ``a,b`` and a JSON list."""
+        if text.lstrip().startswith("["):
+            return self.read(json.loads(text))
+        return tuple(self.kind.read_text(part) for part in text.split(",") if part.strip())
+
+
+class Device(Kind):
+    """A GPU: an index, or the text of one, a UUID, a PCI address or a name."""
+
+    allowed = "an index, a UUID, a PCI address or a name"
+    placeholder = "GPU"
+
+    def read(self, value: Any) -> Any:
+        """Accept ``int`` and ``str``."""
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
+            raise ValueError
+        return value
+
+
+class Pairs(Kind):
+    """Names and values."""
+
+    allowed = 'names and values: a mapping, or JSON text such as \'{"NAME": "value"}\''
+    placeholder = "JSON"
+
+    def __init__(self, *, none: bool = False) -> None:
+        """``none``: whether ``None`` is a value, for a name that is taken away."""
+        self._none_allowed = none
+
+    def read(self, value: Any) -> Any:
+        """Accept a mapping, pairs, or the text of a JSON object."""
+        if isinstance(value, str):
+            value = json.loads(value)
+        if not isinstance(value, (Mapping, Sequence)):
+            raise ValueError
+        found = dict(value)
+        for name, part in found.items():
+            none = self._none_allowed and part is None
+            if not isinstance(name, str) or not (isinstance(part, str) or none):
+                raise ValueError
+        return found
+
+
+class Json(Kind):
+    """Any value; text of a variable is JSON."""
+
+    allowed = "a value, or JSON text of it"
+    placeholder = "JSON"
+
+    def read_text(self, text: str) -> Any:
+        """Parse JSON."""
+        return json.loads(text)
