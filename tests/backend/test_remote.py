@@ -27,7 +27,7 @@ from rocm_core.errors import (
     ServerUnreachable,
 )
 from rocm_core.server import find_engine
-from tests.conftest import HAS_BINARY, NO_BINARY
+from tests.support.engines import HAS_BINARY, NO_BINARY
 from tests.support.models.reciter import ANSWER, RECITER
 from tests.support.servers.fake_server import PATIENCE, FakeServer, answer, stream
 from tests.support.servers.proxy import Proxy

@@ -23,7 +23,7 @@ from benchmarks.script import capture, pieces, writes
 from benchmarks.section import Section, markdown
 from benchmarks.streaming import Result, rows
 from benchmarks.targets import judged
-from tests.conftest import HAS_BINARY
+from tests.support.engines import HAS_BINARY
 
 ROUNDS, CHUNKS = 2, 50
 OURS = {

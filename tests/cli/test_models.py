@@ -10,8 +10,8 @@ import pytest
 
 from rocm_core.cli import main
 from rocm_core.cli.sizes import parse_size, show_size
-from tests.conftest import HAS_BINARY, NO_BINARY
 from tests.support.buffers import measure
+from tests.support.engines import HAS_BINARY, NO_BINARY
 from tests.support.gpu_trees import build
 from tests.support.models.shapes import Shape, write_model
 

@@ -23,8 +23,8 @@ from rocm_core.doctor.runs import run_checks
 from rocm_core.errors import EngineNotFound
 from rocm_core.gpu import Selection, kfd_problem, list_gpus, select_gpus
 from rocm_core.types import Check
-from tests.conftest import HAS_BINARY, NO_BINARY
 from tests.engine.test_probe import amd, bundle
+from tests.support.engines import HAS_BINARY, NO_BINARY
 from tests.support.gpu_trees import MACHINES, build
 from tests.support.models.reciter import RECITER
 from tests.support.servers.fake_engines import (

@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from llama_index_rocm import RocmLLM
 from rocm_core.errors import ConfigError, InvalidAnswer
-from tests.llamaindex.observing import observed_events
+from tests.support.observing import observed_events
 from tests.support.servers.fake_server import FakeServer
 from tests.support.servers.scripts import call, chat, say, script, sent, think
 

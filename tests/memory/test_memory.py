@@ -15,8 +15,8 @@ from rocm_core.config import LoadConfig, override
 from rocm_core.errors import ConfigError
 from rocm_core.gguf import GGUFInfo, read_model
 from rocm_core.memory import Device, MemoryEstimate, estimate_memory, fit_model
-from tests.conftest import HAS_BINARY, NO_BINARY
 from tests.support.buffers import Buffers, measure
+from tests.support.engines import HAS_BINARY, NO_BINARY
 from tests.support.models.shapes import Shape, write_model
 
 MIB = 1 << 20

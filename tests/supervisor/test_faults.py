@@ -8,7 +8,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,16 +20,10 @@ from rocm_core.engine.locate import find_engine
 from rocm_core.errors import PortInUse, RocmError, ServerDied, ServerStalled
 from tests.support.leftovers import assert_freed, assert_gone
 from tests.support.models.reciter import RECITER
-from tests.support.programs import PATIENCE, Program, programs, wait_for
+from tests.support.programs import PATIENCE, Program, wait_for
 from tests.support.servers.fake_server import FakeServer, answer
 
 HELLO = [{"role": "user", "content": "Hello"}]
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Program]]:
-    with programs() as start:
-        yield start
 
 
 def wrapper(engine: Engine, tmp_path: Path, before: str) -> Path:

@@ -15,8 +15,8 @@ from rocm_core.cli import main
 from rocm_core.config import Engine
 from rocm_core.shared.admin import find_servers, list_servers, stop_server
 from rocm_core.shared.registry import Registry
-from tests.shared.sharing import say_hello, shared
 from tests.support.programs import PATIENCE, wait_for
+from tests.support.sharing import say_hello, shared
 
 
 def test_ps_tells_the_facts(

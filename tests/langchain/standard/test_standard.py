@@ -20,9 +20,9 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_rocm import ChatRocm
 from rocm_core.config import Engine
-from tests.langchain.understanding import understanding
 from tests.support.models.trained import TRAINED
 from tests.support.servers.scripts import authored
+from tests.support.servers.understanding import understanding
 
 
 class Claims:
@@ -108,7 +108,7 @@ def real_server(request: pytest.FixtureRequest) -> Iterator[None]:
     """Keeps a share in the server, so that each test's own model finds it running."""
     engine = request.cls.engine
     if engine == "binary":
-        from tests.conftest import HAS_BINARY, NO_BINARY
+        from tests.support.engines import HAS_BINARY, NO_BINARY
 
         if not HAS_BINARY:
             pytest.skip(NO_BINARY)

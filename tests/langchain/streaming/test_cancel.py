@@ -19,7 +19,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_rocm import ChatRocm, errors
 from rocm_core import Client, LoadConfig, Server, cancel_scope, resolve_ref
 from rocm_core.errors import ClientError
-from tests.conftest import HAS_BINARY, NO_BINARY
+from tests.support.engines import HAS_BINARY, NO_BINARY
 from tests.support.leftovers import (
     FREE_WITHIN,
     abusy,

@@ -1,6 +1,6 @@
 """What a LlamaIndex LLM makes of scripted answers, in a form that two classes can be compared by.
 
-    python -m tests.llamaindex.differential > tests/llamaindex/openai_like.json
+    python -m tests.support.differential > tests/support/openai_like.json
 
 records what ``OpenAILike`` (llama-index-llms-openai-like) makes of them. It needs that package,
 which asks for an older ``openai`` than the rest of the development environment, so give it an
@@ -14,6 +14,7 @@ import importlib
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ThinkingBlock
@@ -21,6 +22,9 @@ from llama_index.core.tools import FunctionTool
 
 from tests.support.servers.fake_server import FakeServer, Reply, stream
 from tests.support.servers.scripts import call, chat, raw_call, say, script, think
+
+# What ``OpenAILike`` makes of them; the module's docstring says how it is recorded.
+RECORD_FILE = Path(__file__).with_name("openai_like.json")
 
 ANSWERS: dict[str, Callable[[], Reply]] = {
     "text": lambda: chat(say("The sky is blue, Zürich is gray. 日本")),

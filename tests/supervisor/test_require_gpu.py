@@ -20,7 +20,7 @@ from rocm_core.engine.locate import PATH_VARIABLE
 from rocm_core.errors import BackendUnavailable, ConfigError, GpuNotUsed
 from rocm_core.gpu import list_gpus
 from rocm_core.server import find_engine
-from tests.conftest import HAS_BINARY, NO_BINARY
+from tests.support.engines import HAS_BINARY, NO_BINARY
 from tests.support.gpu_trees import build
 from tests.support.models.reciter import RECITER
 from tests.support.servers.fake_engines import NO_DEVICE, VULKAN, library, program

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from tests.support.programs import Program, programs
+from tests.support.programs import Program
 
 _HANGS = """
 import sys, threading
@@ -20,12 +20,6 @@ def waits_for_its_turn():
     sys.stdin.readline()
 waits_for_its_turn()
 """
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Program]]:
-    with programs() as start:
-        yield start
 
 
 def test_of_one_that_hangs_the_stacks_of_all_threads_are_told(

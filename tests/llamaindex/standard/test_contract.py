@@ -35,8 +35,8 @@ from pydantic import BaseModel, Field, SecretStr
 from llama_index_rocm import RocmLLM
 from rocm_core.config import Timeouts
 from rocm_core.errors import RequestTimeout
-from tests.llamaindex.observing import observed_events
 from tests.support.models.reciter import RECITER
+from tests.support.observing import observed_events
 from tests.support.servers.fake_server import STALL, FakeServer, Reply, answer, stream
 from tests.support.servers.scripts import call, chat, say, script, sent, think, unfinished
 
@@ -343,11 +343,11 @@ def test_no_limit_on_the_whole_answer_unless_asked_for() -> None:
 
 
 def test_every_test_that_the_table_names_is_there() -> None:
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     named = set(re.findall(r"`(test_\w+)`", (here / "README.md").read_text(encoding="utf-8")))
     defined = {
         name
-        for path in here.glob("test_*.py")
+        for path in here.rglob("test_*.py")
         for name in re.findall(r"def (test_\w+)\(", path.read_text(encoding="utf-8"))
     }
     assert len(named) > 40

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +15,17 @@ from pydantic import SecretStr
 
 from llama_index_rocm import RocmLLM
 from rocm_core import load_model
-from tests.llamaindex.differential import ANSWERS, QUESTION, every_answer, openai_like, summary
+from tests.support.differential import (
+    ANSWERS,
+    QUESTION,
+    RECORD_FILE,
+    every_answer,
+    openai_like,
+    summary,
+)
 from tests.support.models.reciter import RECITER
 
-RECORD = json.loads(Path(__file__).with_name("openai_like.json").read_text(encoding="utf-8"))
+RECORD = json.loads(RECORD_FILE.read_text(encoding="utf-8"))
 installed = pytest.mark.skipif(
     importlib.util.find_spec("llama_index.llms") is None
     or importlib.util.find_spec("llama_index.llms.openai_like") is None,

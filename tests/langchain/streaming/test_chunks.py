@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import add
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_rocm.streaming.chunks import ChatChunks, TextChunks, _chunk
 from rocm_core.client.stream.events import StreamDecoder
 from rocm_core.types import StreamEvent, Usage
-
-CAPTURES = Path(__file__).parents[1] / "support" / "captures"
+from tests.support.servers.fake_server import CAPTURES
 
 
 def events(name: str) -> list[StreamEvent]:

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of the GGUF reader, run by hand (``pip install atheris``):
 
-    python -m tests.gguf.fuzz --seconds 600
+    python -m tests.fuzz --seconds 600
 
 Any exception but the reader's own ends it, with the input in the working directory.
 """

@@ -69,7 +69,7 @@ def test_embed_rerank_answer_and_cite(
 
 def test_what_llamahub_reads_is_true() -> None:
     tomllib = pytest.importorskip("tomllib")  # Python 3.11
-    project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    project = (Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8")
     hub = tomllib.loads(project)["tool"]["llamahub"]
     package = importlib.import_module(hub["import_path"])
     assert set(hub["class_authors"]) <= set(package.__all__)
