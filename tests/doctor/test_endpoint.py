@@ -12,6 +12,7 @@ from rocm_core.config import Engine
 from rocm_core.doctor.endpoint import preflight_url
 from rocm_core.errors import ConfigError
 from rocm_core.types import Check
+from tests.support.doctor import by_name
 from tests.support.models.reciter import RECITER
 from tests.support.servers.fake_server import FakeServer, answer, stream
 
@@ -39,10 +40,6 @@ def remote(engine: Engine) -> Iterator[Server]:
 def fake(scripted: FakeServer) -> FakeServer:
     scripted.script("/health", answer("health.b11434"))
     return scripted
-
-
-def by_name(checks: list[Check]) -> dict[str, Check]:
-    return {check.name: check for check in checks}
 
 
 def statuses(checks: list[Check]) -> list[str]:

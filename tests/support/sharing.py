@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from rocm_core import GenerateConfig, LoadConfig, Server, resolve_ref
+from rocm_core import GenerateConfig, Server
 from rocm_core.config import Engine
 from rocm_core.errors import ServerStartError
-from tests.support.models.reciter import RECITER
-
-LONG = GenerateConfig(max_tokens=6000, ignore_eos=True)
+from tests.support.engines import make_server
 
 # A notebook: loads, says the server's pid, streams on request, and waits for its end.
 NOTEBOOK = """
@@ -37,7 +35,7 @@ for line in sys.stdin:
 
 
 def shared(engine: Engine, **options: Any) -> Server:
-    return Server(resolve_ref(RECITER), LoadConfig(engine=engine, **{"keep_alive": 60} | options))
+    return make_server(engine, **{"keep_alive": 60} | options)
 
 
 def fails_to_start(server: Server) -> None:
