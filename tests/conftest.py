@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rocm_core import LoadConfig, Server, TextModel, load_model, resolve_ref
+from rocm_core import Server, TextModel, load_model
 from rocm_core.backend.endpoint_probe import forget_dialects
 from rocm_core.config import Engine
 from rocm_core.settings import PREFIX
 from rocm_core.shared.admin import list_servers, stop_server
 from rocm_core.shared.registry import Registry
-from tests.support.engines import HAS_BINARY, NO_BINARY
+from tests.support.engines import HAS_BINARY, NO_BINARY, make_server
 from tests.support.models.reciter import RECITER
 from tests.support.models.trained import TRAINED
 from tests.support.programs import Program, programs
@@ -68,7 +68,16 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 @pytest.fixture
 def server(engine: Engine) -> Iterator[Server]:
     """A server of the reciter for this test alone, not started yet."""
-    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine))
+    server = make_server(engine)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def remote(engine: Engine) -> Iterator[Server]:
+    """A server of the reciter on TCP, as somebody else would run it."""
+    server = make_server(engine, port=0)
+    server.start()
     yield server
     server.stop()
 

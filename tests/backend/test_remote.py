@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 import trustme
 
-from rocm_core import LoadConfig, Server, load_model, resolve_ref
+from rocm_core import Server, load_model
 from rocm_core.client import Client, calls
-from rocm_core.config import Engine
 from rocm_core.errors import (
     AuthenticationError,
     ConfigError,
@@ -44,14 +43,6 @@ def fake(scripted: FakeServer) -> FakeServer:
     scripted.script("/v1/completions", stream("v1_completions_stream.b11434"))
     scripted.script("/apply-template", answer("apply_template.b11434"))
     return scripted
-
-
-@pytest.fixture(scope="module")
-def remote(engine: Engine) -> Iterator[Server]:
-    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine, port=0))
-    server.start()
-    yield server
-    server.stop()
 
 
 def paths(server: FakeServer) -> list[str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rocm_core import LoadConfig, Server, load_model, resolve_ref
+from rocm_core import Server, load_model
 from rocm_core.config import Engine
 from rocm_core.doctor.endpoint import preflight_url
 from rocm_core.errors import ConfigError
@@ -26,14 +25,6 @@ NAMES = [
     "dry_run",
 ]  # fmt: skip
 NOT_THERE = answer("error_404.b11434", 404)
-
-
-@pytest.fixture(scope="module")
-def remote(engine: Engine) -> Iterator[Server]:
-    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine, port=0))
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from pydantic import SecretStr
 
 from llama_index_rocm import RocmLLM
 from rocm_core.errors import ContextOverflow
+from tests.support.adapters.observing import Collector, observed_events
 from tests.support.models.reciter import ANSWER, PIECES
-from tests.support.observing import Collector, observed_events
 
 HELLO = [ChatMessage("Hello")]
 SPOKEN = len(PIECES) + 1  # the end token counts

@@ -19,26 +19,10 @@ from rocm_core.config import Engine
 from rocm_core.errors import ServerDied, ServerStopped
 from rocm_core.server import LoadProgress, LogLine, ServerEvent, StateChanged
 from rocm_core.supervisor.subscriptions import EventBus
+from tests.support.heard import Heard
 from tests.support.models.reciter import RECITER
 from tests.support.programs import PATIENCE, wait_for
 from tests.support.servers.fake_engines import broken
-
-
-class Heard:
-    """An observer that keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.events: queue.SimpleQueue[ServerEvent] = queue.SimpleQueue()
-
-    def __call__(self, event: ServerEvent) -> None:
-        self.events.put(event)
-
-    def until(self, wanted: Callable[[ServerEvent], bool]) -> list[ServerEvent]:
-        """The events up to the first that is wanted."""
-        heard: list[ServerEvent] = []
-        while not (heard and wanted(heard[-1])):
-            heard.append(self.events.get(timeout=PATIENCE))
-        return heard
 
 
 def is_state(state: State) -> Callable[[ServerEvent], bool]:

@@ -19,8 +19,7 @@ from rocm_core.config import Engine
 from rocm_core.engine.locate import PATH_VARIABLE
 from rocm_core.errors import BackendUnavailable, ConfigError, GpuNotUsed
 from rocm_core.gpu import list_gpus
-from rocm_core.server import find_engine
-from tests.support.engines import HAS_BINARY, NO_BINARY
+from tests.support.engines import HAS_BINARY, NO_BINARY, wrapped
 from tests.support.gpu_trees import build
 from tests.support.models.reciter import RECITER
 from tests.support.servers.fake_engines import NO_DEVICE, VULKAN, library, program
@@ -49,14 +48,6 @@ def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with a card, as the kernel shows it; the engines here are CPU builds."""
     root = build("rx_7900_xtx", tmp_path / "machine")
     monkeypatch.setattr("rocm_core.engine.gpu_placement.list_gpus", lambda: list_gpus(root))
-
-
-def wrapper(path: Path, before: str) -> Path:
-    """The real llama-server, after (or while) somebody prints more lines."""
-    real = find_engine("binary").argv[0]
-    path.write_text(f'#!/bin/sh\n[ $1 = --help ] || {before}\nexec {real} "$@"\n')
-    path.chmod(0o755)
-    return path
 
 
 def test_required_and_not_used_raises_with_the_remedy(engine: Engine) -> None:
@@ -95,7 +86,7 @@ def test_nobody_asked_so_nobody_is_told(
 @needs_binary
 @pytest.mark.usefixtures("card")
 def test_required_and_used_is_ready(tmp_path: Path, started: Any) -> None:
-    path = wrapper(tmp_path / "llama-server", f"echo '{OFFLOADED}' >&2")
+    path = wrapped("binary", tmp_path, f"echo '{OFFLOADED}' >&2")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert started(server_path=path, require_gpu=True).is_running
@@ -105,7 +96,7 @@ def test_required_and_used_is_ready(tmp_path: Path, started: Any) -> None:
 @needs_binary
 def test_none_offloaded_raises_whatever_else_is_said(tmp_path: Path) -> None:
     # ollama/ollama#12303
-    path = wrapper(tmp_path / "llama-server", "echo 'offloaded 0/35 layers to GPU' >&2")
+    path = wrapped("binary", tmp_path, "echo 'offloaded 0/35 layers to GPU' >&2")
     server = Server(resolve_ref(RECITER), LoadConfig(server_path=path, require_gpu=True))
     with pytest.raises(GpuNotUsed, match="offloaded 0/35"):
         server.start()

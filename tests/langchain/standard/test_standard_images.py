@@ -20,7 +20,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_rocm import ChatRocm
 from rocm_core.config import Engine
 from rocm_core.demo import demo_model_path
-from tests.support.pictures import eyes_for, png
+from tests.support.models.pictures import eyes_for, png
 
 
 class Seeing(ChatModelIntegrationTests):

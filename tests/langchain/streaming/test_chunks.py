@@ -7,36 +7,18 @@ from operator import add
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
+from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_rocm.streaming.chunks import ChatChunks, TextChunks, _chunk
-from rocm_core.client.stream.events import StreamDecoder
+from langchain_rocm.streaming.chunks import TextChunks, _chunk
 from rocm_core.types import StreamEvent, Usage
-from tests.support.servers.fake_server import CAPTURES
-
-
-def events(name: str) -> list[StreamEvent]:
-    decoder = StreamDecoder()
-    return [*decoder.feed((CAPTURES / name).read_bytes()), *decoder.close()]
-
-
-def chat_chunks(stream: list[StreamEvent], **options: Any) -> list[ChatGenerationChunk]:
-    reader = ChatChunks("fallback", **options)
-    chunks = [chunk for event in stream for chunk in reader.read(event)]
-    return [*chunks, reader.last()]
+from tests.support.adapters.chunks import chat_chunks, events, merged
 
 
 def messages(chunks: list[ChatGenerationChunk]) -> list[AIMessageChunk]:
     found = [chunk.message for chunk in chunks]
     assert all(isinstance(message, AIMessageChunk) for message in found)
     return found  # type: ignore[return-value]
-
-
-def merged(chunks: list[ChatGenerationChunk]) -> AIMessage:
-    message = message_chunk_to_message(reduce(add, chunks).message)
-    assert isinstance(message, AIMessage)
-    return message
 
 
 # ---------------------------------------------------------------------------

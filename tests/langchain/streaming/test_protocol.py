@@ -15,7 +15,7 @@ from langchain_rocm import ChatRocm, errors
 from langchain_rocm.streaming.protocol import ProtocolEvents
 from rocm_core import StreamEvent, ToolCallDelta
 from rocm_core.requests.tool_calls import CallReader, tool_request
-from tests.langchain.streaming.test_chunks import chat_chunks, events, merged
+from tests.support.adapters.chunks import chat_chunks, events, merged
 from tests.support.leftovers import abusy, assert_afreed
 from tests.support.models.reciter import ANSWER, PIECES
 from tests.support.servers.fake_server import captured_streams

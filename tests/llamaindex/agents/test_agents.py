@@ -37,17 +37,6 @@ def multiply(a: int, b: int) -> int:
     return a * b
 
 
-@pytest.fixture
-def server(scripted: FakeServer) -> FakeServer:
-    script(scripted, chat(say("Hi")))
-    return scripted
-
-
-@pytest.fixture
-def scripted(server: FakeServer) -> RocmLLM:
-    return RocmLLM(model=server.url)
-
-
 def memory() -> ChatMemoryBuffer:
     return ChatMemoryBuffer.from_defaults(token_limit=10_000, tokenizer_fn=str.split)
 
@@ -75,10 +64,10 @@ TWO_TOOLS = [
 
 
 @BOTH
-async def test_function_agent(scripted: RocmLLM, server: FakeServer, streaming: bool) -> None:
+async def test_function_agent(scripted_llm: RocmLLM, server: FakeServer, streaming: bool) -> None:
     script(server, *TWO_TOOLS)
     agent = FunctionAgent(
-        tools=[add, multiply], llm=scripted, system_prompt="Calculate.", streaming=streaming
+        tools=[add, multiply], llm=scripted_llm, system_prompt="Calculate.", streaming=streaming
     )
     output, events = await run(agent, "(2+3)*4?")
     assert str(output) == "It is 20."
@@ -95,9 +84,9 @@ async def test_function_agent(scripted: RocmLLM, server: FakeServer, streaming: 
     assert output.raw["usage"]["prompt_tokens"] == 21
 
 
-async def test_streams_of_an_agent(scripted: RocmLLM, server: FakeServer) -> None:
+async def test_streams_of_an_agent(scripted_llm: RocmLLM, server: FakeServer) -> None:
     script(server, *TWO_TOOLS)
-    _, events = await run(FunctionAgent(tools=[add, multiply], llm=scripted), "(2+3)*4?")
+    _, events = await run(FunctionAgent(tools=[add, multiply], llm=scripted_llm), "(2+3)*4?")
     streams = [event for event in events if isinstance(event, AgentStream)]
     assert "".join(event.thinking_delta or "" for event in streams) == "First the sum."
     assert "".join(event.delta for event in streams) == "It is 20."
@@ -108,10 +97,10 @@ async def test_streams_of_an_agent(scripted: RocmLLM, server: FakeServer) -> Non
 
 
 @BOTH
-async def test_parallel_calls(scripted: RocmLLM, server: FakeServer, streaming: bool) -> None:
+async def test_parallel_calls(scripted_llm: RocmLLM, server: FakeServer, streaming: bool) -> None:
     both = chat(call("add", a=1, b=1), call("add", index=1, a=2, b=2))
     script(server, both, chat(say("2 and 4.")))
-    agent = FunctionAgent(tools=[add], llm=scripted, streaming=streaming)
+    agent = FunctionAgent(tools=[add], llm=scripted_llm, streaming=streaming)
     output, events = await run(agent, "Sums?")
     assert str(output) == "2 and 4."
     assert results(events) == [("add", "2"), ("add", "4")]
@@ -120,9 +109,9 @@ async def test_parallel_calls(scripted: RocmLLM, server: FakeServer, streaming: 
     assert sent(server)[0]["parallel_tool_calls"] is True
 
 
-async def test_the_first_tool_may_be_forced(scripted: RocmLLM, server: FakeServer) -> None:
+async def test_the_first_tool_may_be_forced(scripted_llm: RocmLLM, server: FakeServer) -> None:
     script(server, chat(say('{"a": 1, "b": 2}')), chat(say("3.")))
-    agent = FunctionAgent(tools=[add, multiply], llm=scripted, initial_tool_choice="add")
+    agent = FunctionAgent(tools=[add, multiply], llm=scripted_llm, initial_tool_choice="add")
     output, events = await run(agent, "Anything?")
     assert results(events) == [("add", "3")]
     assert str(output) == "3."
@@ -131,34 +120,34 @@ async def test_the_first_tool_may_be_forced(scripted: RocmLLM, server: FakeServe
     assert second["tool_choice"] == "auto" and "response_format" not in second
 
 
-async def test_an_answer_that_is_the_tools_own(scripted: RocmLLM, server: FakeServer) -> None:
+async def test_an_answer_that_is_the_tools_own(scripted_llm: RocmLLM, server: FakeServer) -> None:
     script(server, chat(call("add", a=2, b=3)))
     tool = FunctionTool.from_defaults(add, return_direct=True)
-    output, _ = await run(FunctionAgent(tools=[tool], llm=scripted), "2+3?")
+    output, _ = await run(FunctionAgent(tools=[tool], llm=scripted_llm), "2+3?")
     assert str(output) == "5"
     assert len(sent(server)) == 1
 
 
-async def test_an_answer_of_thoughts_alone(scripted: RocmLLM, server: FakeServer) -> None:
+async def test_an_answer_of_thoughts_alone(scripted_llm: RocmLLM, server: FakeServer) -> None:
     script(server, chat(think("Hm.")))
-    output, events = await run(FunctionAgent(tools=[add], llm=scripted), "Well?")
+    output, events = await run(FunctionAgent(tools=[add], llm=scripted_llm), "Well?")
     assert output.response.content == ""
     deltas = [event.thinking_delta for event in events if isinstance(event, AgentStream)]
     assert "".join(delta or "" for delta in deltas) == "Hm."
 
 
-async def test_a_structured_answer(scripted: RocmLLM, server: FakeServer) -> None:
+async def test_a_structured_answer(scripted_llm: RocmLLM, server: FakeServer) -> None:
     class Result(BaseModel):
         value: int
 
     script(server, *TWO_TOOLS, chat(say('{"value": 20}')))
-    agent = FunctionAgent(tools=[add, multiply], llm=scripted, output_cls=Result)
+    agent = FunctionAgent(tools=[add, multiply], llm=scripted_llm, output_cls=Result)
     output, _ = await run(agent, "(2+3)*4?")
     assert output.get_pydantic_model(Result) == Result(value=20)
     assert "response_format" in sent(server)[-1]
 
 
-async def test_agent_workflow_hands_over(scripted: RocmLLM, server: FakeServer) -> None:
+async def test_agent_workflow_hands_over(scripted_llm: RocmLLM, server: FakeServer) -> None:
     script(
         server,
         chat(call("handoff", to_agent="Multiplier", reason="to multiply")),
@@ -166,11 +155,11 @@ async def test_agent_workflow_hands_over(scripted: RocmLLM, server: FakeServer) 
         chat(say("It is 20.")),
     )
     adder = FunctionAgent(
-        name="Adder", description="Adds.", tools=[add], llm=scripted,
+        name="Adder", description="Adds.", tools=[add], llm=scripted_llm,
         can_handoff_to=["Multiplier"],
     )  # fmt: skip
     multiplier = FunctionAgent(
-        name="Multiplier", description="Multiplies.", tools=[multiply], llm=scripted
+        name="Multiplier", description="Multiplies.", tools=[multiply], llm=scripted_llm
     )
     output, events = await run(AgentWorkflow(agents=[adder, multiplier], root_agent="Adder"), "?")
     assert str(output) == "It is 20."
@@ -179,10 +168,10 @@ async def test_agent_workflow_hands_over(scripted: RocmLLM, server: FakeServer) 
 
 
 async def test_agent_workflow_chooses_by_the_models_template(
-    scripted: RocmLLM, server: FakeServer
+    scripted_llm: RocmLLM, server: FakeServer
 ) -> None:
     script(server, *TWO_TOOLS)
-    workflow = AgentWorkflow.from_tools_or_functions([add, multiply], llm=scripted)
+    workflow = AgentWorkflow.from_tools_or_functions([add, multiply], llm=scripted_llm)
     assert isinstance(workflow.agents["Agent"], FunctionAgent)
     output, _ = await run(workflow, "(2+3)*4?")
     assert str(output) == "It is 20."
@@ -192,14 +181,14 @@ async def test_agent_workflow_chooses_by_the_models_template(
 
 
 @BOTH
-async def test_react_agent(scripted: RocmLLM, server: FakeServer, streaming: bool) -> None:
+async def test_react_agent(scripted_llm: RocmLLM, server: FakeServer, streaming: bool) -> None:
     script(
         server,
         chat(say('Thought: Sum.\nAction: add\nAction Input: {"a": 2, "b": 3}')),
         chat(say('Thought: Times.\nAction: multiply\nAction Input: {"a": 5, "b": 4}')),
         chat(say("Thought: I can answer.\nAnswer: It is 20.")),
     )
-    agent = ReActAgent(tools=[add, multiply], llm=scripted, streaming=streaming)
+    agent = ReActAgent(tools=[add, multiply], llm=scripted_llm, streaming=streaming)
     output, events = await run(agent, "(2+3)*4?")
     assert str(output) == "It is 20."
     assert results(events) == [("add", "5"), ("multiply", "20")]
@@ -208,7 +197,7 @@ async def test_react_agent(scripted: RocmLLM, server: FakeServer, streaming: boo
 
 
 @BOTH
-async def test_code_act_agent(scripted: RocmLLM, server: FakeServer, streaming: bool) -> None:
+async def test_code_act_agent(scripted_llm: RocmLLM, server: FakeServer, streaming: bool) -> None:
     ran: list[str] = []
 
     def execute(code: str) -> str:
@@ -216,15 +205,17 @@ async def test_code_act_agent(scripted: RocmLLM, server: FakeServer, streaming: 
         return "20"
 
     script(server, chat(say("<execute>\nprint(20)\n</execute>")), chat(say("It is 20.")))
-    agent = CodeActAgent(tools=[add], llm=scripted, code_execute_fn=execute, streaming=streaming)
+    agent = CodeActAgent(
+        tools=[add], llm=scripted_llm, code_execute_fn=execute, streaming=streaming
+    )
     output, _ = await run(agent, "(2+3)*4?")
     assert str(output) == "It is 20."
     assert [code.strip() for code in ran] == ["print(20)"]
 
 
-def test_history_of_the_caller_is_not_changed(scripted: RocmLLM) -> None:
+def test_history_of_the_caller_is_not_changed(scripted_llm: RocmLLM) -> None:
     history = [ChatMessage("Before.")]
-    scripted.predict_and_call(
+    scripted_llm.predict_and_call(
         [FunctionTool.from_defaults(add)], "Go.", history, error_on_no_tool_call=False
     )
     assert history == [ChatMessage("Before.")]

@@ -42,11 +42,6 @@ def server(scripted: FakeServer) -> FakeServer:
     return scripted
 
 
-@pytest.fixture
-def scripted(server: FakeServer) -> RocmLLM:
-    return RocmLLM(model=server.url)
-
-
 def last(llm: RocmLLM, streamed: bool, **options: Any) -> ChatResponse:
     if streamed:
         return list(llm.stream_chat_with_tools(TOOLS, "Go.", **options))[-1]
@@ -72,12 +67,12 @@ def calls(llm: RocmLLM, response: ChatResponse) -> list[tuple[str, dict[str, Any
     ],
 )
 async def test_choice(
-    scripted: RocmLLM, server: FakeServer, options: dict[str, Any], choice: str
+    scripted_llm: RocmLLM, server: FakeServer, options: dict[str, Any], choice: str
 ) -> None:
-    scripted.chat_with_tools(TOOLS, "Go.", **options)
-    list(scripted.stream_chat_with_tools(TOOLS, "Go.", **options))
-    await scripted.achat_with_tools(TOOLS, "Go.", **options)
-    _ = [r async for r in await scripted.astream_chat_with_tools(TOOLS, "Go.", **options)]
+    scripted_llm.chat_with_tools(TOOLS, "Go.", **options)
+    list(scripted_llm.stream_chat_with_tools(TOOLS, "Go.", **options))
+    await scripted_llm.achat_with_tools(TOOLS, "Go.", **options)
+    _ = [r async for r in await scripted_llm.astream_chat_with_tools(TOOLS, "Go.", **options)]
     for body in sent(server):
         assert body["tool_choice"] == choice
         assert [tool["function"]["name"] for tool in body["tools"]] == NAMES
@@ -87,9 +82,9 @@ async def test_choice(
 
 
 @pytest.mark.parametrize("choice", ["add", {"type": "function", "function": {"name": "add"}}])
-def test_a_named_tool_is_forced(scripted: RocmLLM, server: FakeServer, choice: Any) -> None:
+def test_a_named_tool_is_forced(scripted_llm: RocmLLM, server: FakeServer, choice: Any) -> None:
     # llama-server would read the object as "auto".
-    scripted.chat_with_tools(TOOLS, "Go.", tool_choice=choice)
+    scripted_llm.chat_with_tools(TOOLS, "Go.", tool_choice=choice)
     (body,) = sent(server)
     assert body["tool_choice"] == "required"
     assert [tool["function"]["name"] for tool in body["tools"]] == ["add"]
@@ -99,17 +94,17 @@ def test_a_named_tool_is_forced(scripted: RocmLLM, server: FakeServer, choice: A
 
 
 def test_an_unknown_tool_is_refused_before_anything_is_sent(
-    scripted: RocmLLM, server: FakeServer
+    scripted_llm: RocmLLM, server: FakeServer
 ) -> None:
     with pytest.raises(ConfigError, match="add, weather"):
-        scripted.chat_with_tools(TOOLS, "Go.", tool_choice="subtract")
+        scripted_llm.chat_with_tools(TOOLS, "Go.", tool_choice="subtract")
     assert not server.requests
 
 
 def test_options_and_parallel_flag_flow_to_the_request(
-    scripted: RocmLLM, server: FakeServer
+    scripted_llm: RocmLLM, server: FakeServer
 ) -> None:
-    scripted.chat_with_tools(
+    scripted_llm.chat_with_tools(
         TOOLS, "Go.", allow_parallel_tool_calls=True, temperature=0.5, seed=1, dry_multiplier=0.8
     )
     (body,) = sent(server)
@@ -117,25 +112,25 @@ def test_options_and_parallel_flag_flow_to_the_request(
     assert (body["temperature"], body["seed"], body["dry_multiplier"]) == (0.5, 1, 0.8)
 
 
-def test_no_tools_is_a_plain_chat(scripted: RocmLLM, server: FakeServer) -> None:
+def test_no_tools_is_a_plain_chat(scripted_llm: RocmLLM, server: FakeServer) -> None:
     script(server, chat(say("Hi")))
-    assert scripted.chat_with_tools([], "Go.").message.content == "Hi"
+    assert scripted_llm.chat_with_tools([], "Go.").message.content == "Hi"
     assert not {"tools", "tool_choice", "parallel_tool_calls"} & sent(server)[0].keys()
 
 
-def test_history_is_not_changed(scripted: RocmLLM, server: FakeServer) -> None:
+def test_history_is_not_changed(scripted_llm: RocmLLM, server: FakeServer) -> None:
     history = [ChatMessage("Before.")]
-    scripted.chat_with_tools(TOOLS, ChatMessage("Go."), chat_history=history)
-    list(scripted.stream_chat_with_tools(TOOLS, "Go.", chat_history=history))
+    scripted_llm.chat_with_tools(TOOLS, ChatMessage("Go."), chat_history=history)
+    list(scripted_llm.stream_chat_with_tools(TOOLS, "Go.", chat_history=history))
     assert history == [ChatMessage("Before.")]
     for body in sent(server):
         assert "Before." in str(body["messages"]) and "Go." in str(body["messages"])
 
 
-def test_tools_that_would_be_lost_are_refused(scripted: RocmLLM) -> None:
+def test_tools_that_would_be_lost_are_refused(scripted_llm: RocmLLM) -> None:
     with pytest.raises(ConfigError, match="text alone"):
-        scripted.complete("Go.", tools=[{}])
-    own = scripted.model_copy(update={"messages_to_prompt": lambda messages: "x"})
+        scripted_llm.complete("Go.", tools=[{}])
+    own = scripted_llm.model_copy(update={"messages_to_prompt": lambda messages: "x"})
     with pytest.raises(ConfigError, match="messages_to_prompt"):
         own.chat_with_tools(TOOLS, "Go.")
 
@@ -145,40 +140,40 @@ def test_tools_that_would_be_lost_are_refused(scripted: RocmLLM) -> None:
 
 @BOTH
 def test_text_thoughts_and_calls_come_apart(
-    scripted: RocmLLM, server: FakeServer, streamed: bool
+    scripted_llm: RocmLLM, server: FakeServer, streamed: bool
 ) -> None:
     script(server, chat(think("Sum it."), say("Let me see."), call("add", a=2, b=3)))
-    response = last(scripted, streamed)
+    response = last(scripted_llm, streamed)
     assert response.message.content == "Let me see."
     thought, _, block = response.message.blocks
     assert isinstance(thought, ThinkingBlock) and thought.content == "Sum it."
     assert isinstance(block, ToolCallBlock) and block.tool_kwargs == {"a": 2, "b": 3}
-    assert calls(scripted, response) == [("add", {"a": 2, "b": 3})]
+    assert calls(scripted_llm, response) == [("add", {"a": 2, "b": 3})]
     assert response.raw is not None and response.raw["finish_reason"] == "tool_calls"
 
 
 @BOTH
 def test_a_captured_answer_of_a_real_server(
-    scripted: RocmLLM, server: FakeServer, streamed: bool
+    scripted_llm: RocmLLM, server: FakeServer, streamed: bool
 ) -> None:
     for capture in ("chat_stream_tools.b11434", "chat_stream_tools.x11549"):
         script(server, stream(capture))
-        response = last(scripted, streamed, allow_parallel_tool_calls=True)
-        assert calls(scripted, response) == [
+        response = last(scripted_llm, streamed, allow_parallel_tool_calls=True)
+        assert calls(scripted_llm, response) == [
             ("get_weather", {"city": "Zürich", "days": 3}),
             ("get_time", {}),
         ]
-        ids = [one.tool_id for one in scripted.get_tool_calls_from_response(response)]
+        ids = [one.tool_id for one in scripted_llm.get_tool_calls_from_response(response)]
         assert len(set(ids)) == 2 and all(ids)
 
 
 def test_partial_arguments_grow_and_deltas_are_text_alone(
-    scripted: RocmLLM, server: FakeServer
+    scripted_llm: RocmLLM, server: FakeServer
 ) -> None:
     script(server, chat(say("Now:"), call("weather", city="Zürich", days=3)))
-    responses = list(scripted.stream_chat_with_tools(TOOLS, "Go."))
+    responses = list(scripted_llm.stream_chat_with_tools(TOOLS, "Go."))
     assert "".join(r.delta or "" for r in responses) == "Now:"
-    seen = [calls(scripted, r) for r in responses]
+    seen = [calls(scripted_llm, r) for r in responses]
     assert seen[0] == []
     cities = [some[0][1].get("city") for some in seen[1:]]
     assert cities[:2] == [None, None] and "Zü" in cities and cities[-1] == "Zürich"
@@ -191,65 +186,65 @@ def test_partial_arguments_grow_and_deltas_are_text_alone(
 
 @BOTH
 def test_only_one_call_unless_parallel_ones_are_allowed(
-    scripted: RocmLLM, server: FakeServer, streamed: bool
+    scripted_llm: RocmLLM, server: FakeServer, streamed: bool
 ) -> None:
     script(server, chat(call("add", a=1, b=2), call("add", a=3, b=4, index=1)))
     both = [("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})]
-    assert calls(scripted, last(scripted, streamed, allow_parallel_tool_calls=True)) == both
+    assert calls(scripted_llm, last(scripted_llm, streamed, allow_parallel_tool_calls=True)) == both
     if not streamed:  # LlamaIndex checks no streams; the server's grammar keeps it to one
-        assert calls(scripted, last(scripted, streamed)) == both[:1]
+        assert calls(scripted_llm, last(scripted_llm, streamed)) == both[:1]
 
 
 @BOTH
 def test_ids_are_there_and_unique_whatever_the_server_sends(
-    scripted: RocmLLM, server: FakeServer, streamed: bool
+    scripted_llm: RocmLLM, server: FakeServer, streamed: bool
 ) -> None:
     for id_ in ("", "same"):
         twins = [raw_call("add", "{}", index=n, id_=id_) for n in range(3)]
         script(server, chat(*twins))
-        response = last(scripted, streamed, allow_parallel_tool_calls=True)
-        ids = [one.tool_id for one in scripted.get_tool_calls_from_response(response)]
+        response = last(scripted_llm, streamed, allow_parallel_tool_calls=True)
+        ids = [one.tool_id for one in scripted_llm.get_tool_calls_from_response(response)]
         assert len(set(ids)) == 3 and all(ids)
 
 
 @BOTH
 def test_a_call_that_was_cut_off_is_an_error_not_half_a_call(
-    scripted: RocmLLM, server: FakeServer, streamed: bool
+    scripted_llm: RocmLLM, server: FakeServer, streamed: bool
 ) -> None:
     script(server, chat(raw_call("weather", '{"city": "Zür'), finish="length"))
     with pytest.raises(InvalidAnswer, match="max_tokens"):
-        last(scripted, streamed)
+        last(scripted_llm, streamed)
 
 
 @BOTH
 def test_arguments_that_are_no_object_are_kept_but_never_called(
-    scripted: RocmLLM, server: FakeServer, streamed: bool
+    scripted_llm: RocmLLM, server: FakeServer, streamed: bool
 ) -> None:
     script(server, chat(raw_call("weather", '{"city": oops}')))
-    response = last(scripted, streamed)
+    response = last(scripted_llm, streamed)
     (block,) = response.message.blocks
     assert isinstance(block, ToolCallBlock) and block.tool_kwargs == '{"city": oops}'
     with pytest.raises(InvalidAnswer, match="weather"):
-        scripted.get_tool_calls_from_response(response, error_on_no_tool_call=False)
+        scripted_llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)
 
 
 @BOTH
 def test_a_call_that_is_required_and_missing_is_an_error(
-    scripted: RocmLLM, server: FakeServer, streamed: bool
+    scripted_llm: RocmLLM, server: FakeServer, streamed: bool
 ) -> None:
     script(server, chat(say("I would rather talk.")))
     with pytest.raises(InvalidAnswer, match="just talked"):
-        last(scripted, streamed, tool_required=True)
-    response = last(scripted, streamed)
-    assert calls(scripted, response) == []
+        last(scripted_llm, streamed, tool_required=True)
+    response = last(scripted_llm, streamed)
+    assert calls(scripted_llm, response) == []
     with pytest.raises(ValueError, match="I would rather talk"):
-        scripted.get_tool_calls_from_response(response)
+        scripted_llm.get_tool_calls_from_response(response)
 
 
-def test_responses_of_other_making_are_read_too(scripted: RocmLLM) -> None:
+def test_responses_of_other_making_are_read_too(scripted_llm: RocmLLM) -> None:
     block = ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs='{"a": 1}')
     response = ChatResponse(message=ChatMessage(role="assistant", blocks=[block]))
-    assert scripted.get_tool_calls_from_response(response) == [
+    assert scripted_llm.get_tool_calls_from_response(response) == [
         ToolSelection(tool_id="1", tool_name="add", tool_kwargs={"a": 1})
     ]
 
@@ -290,12 +285,12 @@ def test_long_arguments_cost_by_their_length_not_its_square() -> None:
 # -- the next turn ----------------------------------------------------------------------------
 
 
-def test_results_go_back_under_their_ids(scripted: RocmLLM, server: FakeServer) -> None:
+def test_results_go_back_under_their_ids(scripted_llm: RocmLLM, server: FakeServer) -> None:
     script(server, chat(think("Sum."), call("add", a=2, b=3)), chat(say("It is 5.")))
-    asked = scripted.chat_with_tools(TOOLS, "2+3?")
-    (one,) = scripted.get_tool_calls_from_response(asked)
+    asked = scripted_llm.chat_with_tools(TOOLS, "2+3?")
+    (one,) = scripted_llm.get_tool_calls_from_response(asked)
     result = ChatMessage("5", role="tool", additional_kwargs={"tool_call_id": one.tool_id})
-    told = scripted.chat([ChatMessage("2+3?"), asked.message, result])
+    told = scripted_llm.chat([ChatMessage("2+3?"), asked.message, result])
     assert told.message.content == "It is 5."
     turn = sent(server)[1]["messages"]
     assert turn[1]["tool_calls"][0]["id"] == turn[2]["tool_call_id"] == one.tool_id
@@ -307,8 +302,8 @@ def test_results_go_back_under_their_ids(scripted: RocmLLM, server: FakeServer) 
     assert turn[1]["reasoning_content"] == "Sum."
 
 
-def test_memories_do_not_count_a_call_twice(scripted: RocmLLM) -> None:
-    final = list(scripted.stream_chat_with_tools(TOOLS, "Go."))[-1].message
+def test_memories_do_not_count_a_call_twice(scripted_llm: RocmLLM) -> None:
+    final = list(scripted_llm.stream_chat_with_tools(TOOLS, "Go."))[-1].message
     assert final.additional_kwargs == {}
     memory = ChatMemoryBuffer.from_defaults(chat_history=[final], tokenizer_fn=str.split)
     assert memory.get() == [final]

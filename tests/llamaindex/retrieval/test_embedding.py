@@ -23,8 +23,8 @@ from pydantic import SecretStr
 from llama_index_rocm import RocmEmbedding
 from rocm_core import TextModel
 from rocm_core.errors import NotSupported
+from tests.support.adapters.observing import Collector, observed_events
 from tests.support.models.reciter import RECITER
-from tests.support.observing import Collector, observed_events
 from tests.support.servers.fake_server import FakeServer, answer
 
 TEXTS = ["The cat sleeps.", "A graphics card computes.", "Rain in Köln 日本"]

@@ -20,8 +20,8 @@ from pydantic import SecretStr
 from llama_index_rocm import RocmRerank
 from rocm_core import TextModel
 from rocm_core.errors import ConfigError
+from tests.support.adapters.observing import observed_events
 from tests.support.models.reciter import RECITER
-from tests.support.observing import observed_events
 from tests.support.servers.fake_server import FakeServer, answer
 
 TEXTS = ["a card", "a boat", "an old ship on a river", "bread"]

@@ -35,8 +35,8 @@ from pydantic import BaseModel, Field, SecretStr
 from llama_index_rocm import RocmLLM
 from rocm_core.config import Timeouts
 from rocm_core.errors import RequestTimeout
+from tests.support.adapters.observing import observed_events
 from tests.support.models.reciter import RECITER
-from tests.support.observing import observed_events
 from tests.support.servers.fake_server import STALL, FakeServer, Reply, answer, stream
 from tests.support.servers.scripts import call, chat, say, script, sent, think, unfinished
 
@@ -51,11 +51,6 @@ EIGHT = (
 def server(scripted: FakeServer) -> FakeServer:
     script(scripted, chat(say("Hi there")))
     return scripted
-
-
-@pytest.fixture
-def scripted_llm(server: FakeServer) -> RocmLLM:
-    return RocmLLM(model=server.url)
 
 
 # -- the class --------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from llama_index_rocm import RocmLLM
 from rocm_core import load_model
-from tests.support.differential import (
+from tests.support.adapters.differential import (
     ANSWERS,
     QUESTION,
     RECORD_FILE,

@@ -1,6 +1,6 @@
 """What a LlamaIndex LLM makes of scripted answers, in a form that two classes can be compared by.
 
-    python -m tests.support.differential > tests/support/openai_like.json
+    python -m tests.support.adapters.differential > tests/support/adapters/openai_like.json
 
 records what ``OpenAILike`` (llama-index-llms-openai-like) makes of them. It needs that package,
 which asks for an older ``openai`` than the rest of the development environment, so give it an
