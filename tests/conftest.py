@@ -29,14 +29,43 @@ from rocm_core.shared.registry import Registry
 from tests.support.engines import HAS_BINARY, NO_BINARY, make_server
 from tests.support.models.reciter import RECITER
 from tests.support.models.trained import TRAINED
+from tests.support.no_engine import allow_engines, forbid_engines
 from tests.support.programs import Program, programs
 from tests.support.servers.fake_server import FakeServer, answer
+
+# Whatever takes one of them needs a real engine.
+_OF_ENGINES = frozenset({"engine", "llama_server"})
 
 
 def pytest_sessionstart() -> None:
     """Ctrl-C works in the programs that tests start, also where this one runs in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes a real engine, however indirectly, is marked so."""
+    for item in items:
+        if not _OF_ENGINES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("engine")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Without the mark no engine starts, neither here nor in a program of the test."""
+    if item.get_closest_marker("engine") is None:
+        forbid_engines()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """A test that tried all the same fails, whatever became of the error."""
+    try:
+        return (yield)
+    finally:
+        if refused := allow_engines():
+            pytest.fail(f"starts an engine, so mark it `engine`:\n{refused}", pytrace=False)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -56,12 +85,19 @@ def _no_settings_of_this_machine(
     forget_dialects()
 
 
+@pytest.fixture(scope="session")
+def llama_server() -> None:
+    """There is a real llama-server program; skips where there is none."""
+    if not HAS_BINARY:
+        pytest.skip(NO_BINARY)
+
+
 @pytest.fixture(scope="session", params=["embedded", "binary"])
 def engine(request: pytest.FixtureRequest) -> Engine:
     """The name of a real engine; tests that take it run once per engine."""
     name: Engine = request.param
-    if name == "binary" and not HAS_BINARY:
-        pytest.skip(NO_BINARY)
+    if name == "binary":
+        request.getfixturevalue("llama_server")
     return name
 
 

@@ -26,7 +26,6 @@ from rocm_core.errors import (
     ServerUnreachable,
 )
 from rocm_core.server import find_engine
-from tests.support.engines import HAS_BINARY, NO_BINARY
 from tests.support.models.reciter import ANSWER, RECITER
 from tests.support.servers.fake_server import PATIENCE, FakeServer, answer, stream
 from tests.support.servers.proxy import Proxy
@@ -252,10 +251,8 @@ def test_a_model_is_named_by_id_alias_or_file(name: str, found: str | None) -> N
 
 
 @pytest.fixture(scope="module")
-def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def router(llama_server: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real llama-server in router mode, with two models; its key is ``k``."""
-    if not HAS_BINARY:
-        pytest.skip(NO_BINARY)
     home = tmp_path_factory.mktemp("router")
     (home / "models").mkdir()
     for name in ("alpha", "beta"):

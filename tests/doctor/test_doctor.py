@@ -30,6 +30,7 @@ def command(*args: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.engine
 @no_gpu_here
 def test_this_machine_has_no_gpu_and_its_cpu_engines_work() -> None:
     done = command("--json")
@@ -44,6 +45,7 @@ def test_this_machine_has_no_gpu_and_its_cpu_engines_work() -> None:
         assert re.search(r"one token in \d+ ms \(.+\), on the CPU", answer["detail"]), answer
 
 
+@pytest.mark.engine
 @no_gpu_here
 def test_with_allow_cpu_that_is_fine() -> None:
     done = command("--allow-cpu")

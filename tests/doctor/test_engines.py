@@ -139,6 +139,7 @@ def test_nothing_installed(tmp_path: Path) -> None:
     assert [check.status for check in found.gpu] == ["skipped", "skipped"]
 
 
+@pytest.mark.engine
 def test_a_wrong_path_is_a_failure_even_beside_the_embedded_engine(tmp_path: Path) -> None:
     found = engine_checks(find_engines({}, tmp_path / "gone"), xtx(tmp_path), {})
     assert found.engines[0].status == "failed"

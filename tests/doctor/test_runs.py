@@ -9,10 +9,7 @@ import pytest
 from rocm_core.doctor.engines import find_engines
 from rocm_core.doctor.runs import run_checks
 from tests.support.doctor import by_name, write
-from tests.support.engines import HAS_BINARY, NO_BINARY
 from tests.support.servers.fake_engines import broken
-
-needs_binary = pytest.mark.skipif(not HAS_BINARY, reason=NO_BINARY)
 
 
 def test_a_program_that_does_not_answer(tmp_path: Path) -> None:
@@ -26,7 +23,7 @@ def test_a_program_that_does_not_answer(tmp_path: Path) -> None:
     assert answer.remedy == "use a newer llama.cpp build"
 
 
-@needs_binary
+@pytest.mark.usefixtures("llama_server")
 def test_a_program_that_sees_a_gpu_and_does_not_use_it() -> None:
     engines = find_engines({}, None).found[:1]
     checks = by_name(run_checks(engines, ("binary",), {}))

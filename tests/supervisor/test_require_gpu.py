@@ -19,12 +19,11 @@ from rocm_core.config import Engine
 from rocm_core.engine.locate import PATH_VARIABLE
 from rocm_core.errors import BackendUnavailable, ConfigError, GpuNotUsed
 from rocm_core.gpu import list_gpus
-from tests.support.engines import HAS_BINARY, NO_BINARY, wrapped
+from tests.support.engines import wrapped
 from tests.support.gpu_trees import build
 from tests.support.models.reciter import RECITER
 from tests.support.servers.fake_engines import NO_DEVICE, VULKAN, library, program
 
-needs_binary = pytest.mark.skipif(not HAS_BINARY, reason=NO_BINARY)
 OFFLOADED = "load_tensors: offloaded 2/2 layers to GPU"
 
 
@@ -83,8 +82,7 @@ def test_nobody_asked_so_nobody_is_told(
         assert started(engine=engine, **options).is_running
 
 
-@needs_binary
-@pytest.mark.usefixtures("card")
+@pytest.mark.usefixtures("llama_server", "card")
 def test_required_and_used_is_ready(tmp_path: Path, started: Any) -> None:
     path = wrapped("binary", tmp_path, f"echo '{OFFLOADED}' >&2")
     with warnings.catch_warnings():
@@ -93,7 +91,7 @@ def test_required_and_used_is_ready(tmp_path: Path, started: Any) -> None:
         assert started(server_path=path, backend="rocm").is_running
 
 
-@needs_binary
+@pytest.mark.usefixtures("llama_server")
 def test_none_offloaded_raises_whatever_else_is_said(tmp_path: Path) -> None:
     # ollama/ollama#12303
     path = wrapped("binary", tmp_path, "echo 'offloaded 0/35 layers to GPU' >&2")

@@ -87,6 +87,7 @@ class TestUnit(Claims, ChatModelUnitTests):
         )
 
 
+@pytest.mark.engine
 @pytest.mark.usefixtures("real_server")
 class Real(Claims, ChatModelIntegrationTests):
     """Against a running server."""
@@ -108,10 +109,7 @@ def real_server(request: pytest.FixtureRequest) -> Iterator[None]:
     """Keeps a share in the server, so that each test's own model finds it running."""
     engine = request.cls.engine
     if engine == "binary":
-        from tests.support.engines import HAS_BINARY, NO_BINARY
-
-        if not HAS_BINARY:
-            pytest.skip(NO_BINARY)
+        request.getfixturevalue("llama_server")
     chat = ChatRocm(model=TRAINED, engine=engine)
     chat.text_model.load()
     yield

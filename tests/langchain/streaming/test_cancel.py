@@ -19,7 +19,6 @@ from langchain_core.messages import AIMessageChunk
 from langchain_rocm import ChatRocm, errors
 from rocm_core import Client, LoadConfig, Server, cancel_scope, resolve_ref
 from rocm_core.errors import ClientError
-from tests.support.engines import HAS_BINARY, NO_BINARY
 from tests.support.leftovers import (
     FREE_WITHIN,
     abusy,
@@ -211,10 +210,8 @@ class Program:
 
 
 @pytest.fixture(scope="module")
-def program() -> Any:
+def program(llama_server: None) -> Any:
     """On a ``llama-server``, whose context can shift: its answers have no end."""
-    if not HAS_BINARY:
-        pytest.skip(NO_BINARY)
     config = LoadConfig(engine="binary", port=0, extra_args=("--context-shift",))
     server = Server(resolve_ref(RECITER), config)
     server.start()
