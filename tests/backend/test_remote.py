@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 import trustme
 
-from rocm_core import LoadConfig, Server, load_model, resolve_ref
+from rocm_core import Server, load_model
 from rocm_core.client import Client, calls
-from rocm_core.config import Engine
 from rocm_core.errors import (
     AuthenticationError,
     ConfigError,
@@ -27,7 +26,6 @@ from rocm_core.errors import (
     ServerUnreachable,
 )
 from rocm_core.server import find_engine
-from tests.conftest import HAS_BINARY, NO_BINARY
 from tests.support.models.reciter import ANSWER, RECITER
 from tests.support.servers.fake_server import PATIENCE, FakeServer, answer, stream
 from tests.support.servers.proxy import Proxy
@@ -44,14 +42,6 @@ def fake(scripted: FakeServer) -> FakeServer:
     scripted.script("/v1/completions", stream("v1_completions_stream.b11434"))
     scripted.script("/apply-template", answer("apply_template.b11434"))
     return scripted
-
-
-@pytest.fixture(scope="module")
-def remote(engine: Engine) -> Iterator[Server]:
-    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine, port=0))
-    server.start()
-    yield server
-    server.stop()
 
 
 def paths(server: FakeServer) -> list[str]:
@@ -261,10 +251,8 @@ def test_a_model_is_named_by_id_alias_or_file(name: str, found: str | None) -> N
 
 
 @pytest.fixture(scope="module")
-def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def router(llama_server: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real llama-server in router mode, with two models; its key is ``k``."""
-    if not HAS_BINARY:
-        pytest.skip(NO_BINARY)
     home = tmp_path_factory.mktemp("router")
     (home / "models").mkdir()
     for name in ("alpha", "beta"):

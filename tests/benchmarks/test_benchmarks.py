@@ -23,7 +23,7 @@ from benchmarks.script import capture, pieces, writes
 from benchmarks.section import Section, markdown
 from benchmarks.streaming import Result, rows
 from benchmarks.targets import judged
-from tests.conftest import HAS_BINARY
+from tests.support.engines import HAS_BINARY
 
 ROUNDS, CHUNKS = 2, 50
 OURS = {
@@ -65,6 +65,7 @@ def test_every_contender_delivers_the_same_text(
     assert [line.split("|")[1].strip() for line in lines[2 : 2 + len(names)]] == names
 
 
+@pytest.mark.engine
 @pytest.mark.timeout(600)
 def test_every_measure_runs_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # each of these is an interpreter of its own

@@ -74,6 +74,7 @@ def test_an_answer_without_a_thought_has_no_line(
     assert "─" not in capsys.readouterr().err
 
 
+@pytest.mark.engine
 def test_without_a_model_the_demo_answers_and_says_what_it_is() -> None:
     done = subprocess.run([*COMMAND, "chat", "Hello"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,6 @@ import pytest
 
 from rocm_core.cli import main
 from rocm_core.cli.sizes import parse_size, show_size
-from tests.conftest import HAS_BINARY, NO_BINARY
 from tests.support.buffers import measure
 from tests.support.gpu_trees import build
 from tests.support.models.shapes import Shape, write_model
@@ -113,11 +112,10 @@ def test_fit_wants_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "llama-rocm models" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("llama_server")
 def test_printed_flags_load_in_llama_server(
     shaped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if not HAS_BINARY:
-        pytest.skip(NO_BINARY)
     _, facts = fit(capsys, str(shaped), "--vram", "50M", "--margin", "1M")
     flags = facts["llama_server_flags"]
     assert isinstance(flags, list)

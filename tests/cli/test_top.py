@@ -17,7 +17,8 @@ from rocm_core import LoadConfig, Server, resolve_ref
 from rocm_core.cli import main
 from rocm_core.cli.report.top import View, Watched
 from rocm_core.config import Engine, GenerateConfig
-from tests.support.gpu_trees import RX_7800_XT_DRM, Machine, build
+from tests.support.gpu_trees import RX_7800_XT_DRM, build
+from tests.support.machine import Machine
 from tests.support.models.reciter import RECITER
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.client.asking import Ask, ask_async, ask_sync
+from tests.support.servers.asking import Ask, ask_async, ask_sync
 from tests.support.servers.fake_server import STALL, FakeServer, stream
 
 

@@ -14,7 +14,7 @@ from rocm_core.client import AsyncClient, Call, Client, StreamCall, calls
 from rocm_core.client.base import Wire
 from rocm_core.config import GenerateConfig
 from rocm_core.errors import ServerUnreachable, StreamInterrupted
-from tests.client.asking import NEVER, hung_up
+from tests.support.servers.asking import NEVER, hung_up
 from tests.support.servers.fake_server import PATIENCE, STALL, FakeServer, Reply, answer
 
 

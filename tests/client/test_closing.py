@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rocm_core.client import AsyncClient, Client
-from tests.client.asking import ahung_up, hung_up
+from tests.support.servers.asking import ahung_up, hung_up
 from tests.support.servers.fake_server import STALL, FakeServer, Reply, stream
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from rocm_core.client import Client, calls
-from tests.client.asking import DEMO_TEXT, HI, Ask, at, text_of
+from tests.support.servers.asking import DEMO_TEXT, HI, Ask, at, text_of
 from tests.support.servers.fake_server import PATIENCE, FakeServer, answer, capture, stream
 
 # -- endpoints ------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from rocm_core.errors import (
     StreamInterrupted,
 )
 from rocm_core.types import StreamEvent
-from tests.client.asking import HI, Ask, ask_async, at, text_of
+from tests.support.servers.asking import HI, Ask, ask_async, at, text_of
 from tests.support.servers.fake_server import (
     CUT,
     RESET,

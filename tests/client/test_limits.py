@@ -14,7 +14,7 @@ import pytest
 from rocm_core.client import calls
 from rocm_core.config import GenerateConfig, Timeouts
 from rocm_core.errors import RequestTimeout
-from tests.client.asking import NEVER, Ask, at
+from tests.support.servers.asking import NEVER, Ask, at
 from tests.support.servers.fake_server import PATIENCE, STALL, FakeServer, Reply, Step, stream
 
 PINGS: list[Step] = [b":\n\n", 0.02] * 1000

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from rocm_core.client import AsyncClient, Client
-from tests.client.asking import DEMO_TEXT, HI, text_of
+from tests.support.servers.asking import DEMO_TEXT, HI, text_of
 from tests.support.servers.fake_server import PATIENCE, FakeServer, answer, stream
 
 TOGETHER = 6

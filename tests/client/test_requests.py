@@ -12,7 +12,7 @@ import pytest
 from rocm_core.client import AsyncClient, Client, StreamCall, calls
 from rocm_core.config import GenerateConfig
 from rocm_core.errors import AuthenticationError, ConfigError
-from tests.client.asking import DEMO_TEXT, HI, Ask, at, text_of
+from tests.support.servers.asking import DEMO_TEXT, HI, Ask, at, text_of
 from tests.support.servers.fake_server import FakeServer, answer, capture, stream
 
 # -- request bodies -------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from rocm_core.diagnosis.explain import (
 from rocm_core.diagnosis.known_failures import KNOWN
 from rocm_core.errors import ServerStartError
 from tests.support.models.reciter import RECITER
+from tests.support.servers.fake_engines import broken
 
 LOGS = Path(__file__).parents[1] / "support" / "logs"
 
@@ -158,12 +159,8 @@ def test_error_lines_are_causes_not_consequences() -> None:
 
 
 def test_an_unknown_failure_shows_the_last_error_lines(tmp_path: Path) -> None:
-    path = tmp_path / "llama-server"
     said = "0.1 I all well\n0.2 E foo: tensor is upside down\n0.3 I cleaning up before exit..."
-    path.write_text(
-        f"#!/bin/sh\n[ $1 = --help ] && echo '--model x' && exit\necho '{said}'\nexit 1"
-    )
-    path.chmod(0o755)
+    path = broken(tmp_path, f"echo '{said}'\nexit 1")
     with pytest.raises(ServerStartError) as caught:
         Server(resolve_ref(RECITER), LoadConfig(server_path=path)).start()
     assert "exited with code 1: 0.2 E foo: tensor is upside down\n" in str(caught.value)

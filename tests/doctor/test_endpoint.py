@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rocm_core import LoadConfig, Server, load_model, resolve_ref
+from rocm_core import Server, load_model
 from rocm_core.config import Engine
 from rocm_core.doctor.endpoint import preflight_url
 from rocm_core.errors import ConfigError
 from rocm_core.types import Check
+from tests.support.doctor import by_name
 from tests.support.models.reciter import RECITER
 from tests.support.servers.fake_server import FakeServer, answer, stream
 
@@ -27,22 +27,10 @@ NAMES = [
 NOT_THERE = answer("error_404.b11434", 404)
 
 
-@pytest.fixture(scope="module")
-def remote(engine: Engine) -> Iterator[Server]:
-    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine, port=0))
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def fake(scripted: FakeServer) -> FakeServer:
     scripted.script("/health", answer("health.b11434"))
     return scripted
-
-
-def by_name(checks: list[Check]) -> dict[str, Check]:
-    return {check.name: check for check in checks}
 
 
 def statuses(checks: list[Check]) -> list[str]:

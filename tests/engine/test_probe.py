@@ -24,20 +24,11 @@ from tests.support.servers.fake_engines import (
     RX_6800,
     TWO_CUDA,
     VULKAN,
+    amd,
+    bundle,
     library,
     program,
 )
-
-
-def bundle(*targets: str) -> bytes:
-    """A HIP offload bundle (LLVM docs, ClangOffloadBundler)."""
-    ids = [b"host-x86_64-unknown-linux-gnu-", *(f"hipv4-{t}".encode() for t in targets)]
-    entries = b"".join(struct.pack("<QQQ", 4096, 512, len(i)) + i for i in ids)
-    return b"__CLANG_OFFLOAD_BUNDLE__" + struct.pack("<Q", len(ids)) + entries + bytes(4096)
-
-
-def amd(*names: str) -> list[str]:
-    return [f"amdgcn-amd-amdhsa--{name}" for name in names]
 
 
 def compressed(raw: bytes, version: int, method: int = 0) -> bytes:

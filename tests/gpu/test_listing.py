@@ -8,7 +8,8 @@ import pytest
 
 from rocm_core.gpu import Gpu, list_gpus
 from rocm_core.gpu.kfd import gfx_name
-from tests.support.gpu_trees import XTX, XTX_DRM, Machine, build, mi300x_cpx
+from tests.support.gpu_trees import XTX, XTX_DRM, build, mi300x_cpx
+from tests.support.machine import Machine
 
 GIB = 1024**3
 

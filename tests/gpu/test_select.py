@@ -10,7 +10,8 @@ import pytest
 
 from rocm_core.errors import ConfigError
 from rocm_core.gpu import Gpu, Selection, list_gpus, select_gpus
-from tests.support.gpu_trees import Machine, build, mi300x_cpx
+from tests.support.gpu_trees import build, mi300x_cpx
+from tests.support.machine import Machine
 
 NOTHING = {"ROCR_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "-1", "CUDA_VISIBLE_DEVICES": "-1"}
 # machine → ROCR_VISIBLE_DEVICES, HIP_VISIBLE_DEVICES, split mode

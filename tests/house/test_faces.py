@@ -68,6 +68,7 @@ assert not hasattr({package}, "no_such_name")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize("number", range(len(PYTHON_BLOCKS)))
 def test_the_code_of_the_readme_runs(number: int) -> None:
     done = subprocess.run(

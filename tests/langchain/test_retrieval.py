@@ -71,10 +71,12 @@ class TestUnit(Claims, EmbeddingsUnitTests):
         )
 
 
+@pytest.mark.engine
 class TestIntegration(Claims, EmbeddingsIntegrationTests):
     pass
 
 
+@pytest.mark.engine
 class TestRetriever(RetrieversIntegrationTests):
     """A retriever over vectors of ours."""
 

@@ -1,4 +1,4 @@
-"""``RocmLLM`` on each real engine."""
+"""``RocmLLM`` on each real engine, and on a server that says what a test scripts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from llama_index_rocm import RocmLLM
 from rocm_core import TextModel
 from rocm_core.config import Engine
 from tests.support.models.reciter import RECITER
+from tests.support.servers.fake_server import FakeServer
+from tests.support.servers.scripts import chat, say, script
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +30,16 @@ def endless(engine: Engine, model: TextModel) -> Iterator[RocmLLM]:
     llm.text_model.load()
     yield llm
     llm.close()
+
+
+@pytest.fixture
+def server(scripted: FakeServer) -> FakeServer:
+    """A server that says hi, until the test scripts something else."""
+    script(scripted, chat(say("Hi")))
+    return scripted
+
+
+@pytest.fixture
+def scripted_llm(server: FakeServer) -> RocmLLM:
+    """It talks to ``server``."""
+    return RocmLLM(model=server.url)

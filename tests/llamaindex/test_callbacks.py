@@ -25,7 +25,7 @@ from pydantic import SecretStr
 
 from llama_index_rocm import RocmLLM
 from rocm_core.errors import ContextOverflow
-from tests.llamaindex.observing import Collector, observed_events
+from tests.support.adapters.observing import Collector, observed_events
 from tests.support.models.reciter import ANSWER, PIECES
 
 HELLO = [ChatMessage("Hello")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +18,8 @@ from llama_index_rocm.responses import Answer, ChatAnswer, CompletionAnswer, R, 
 from llama_index_rocm.streams import gather, responses
 from rocm_core.client.stream.events import StreamDecoder
 from rocm_core.types import StreamEvent, Timings, Usage
+from tests.support.servers.fake_server import CAPTURES
 
-CAPTURES = Path(__file__).parents[1] / "support" / "captures"
 BOTH = pytest.mark.parametrize("kind", [ChatAnswer, CompletionAnswer])
 
 

@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from llama_index_rocm import RocmLLM
 from rocm_core.errors import ConfigError, InvalidAnswer
-from tests.llamaindex.observing import observed_events
+from tests.support.adapters.observing import observed_events
 from tests.support.servers.fake_server import FakeServer
 from tests.support.servers.scripts import call, chat, say, script, sent, think
 
@@ -63,7 +63,7 @@ def server(scripted: FakeServer) -> FakeServer:
 
 
 @pytest.fixture
-def scripted(server: FakeServer) -> RocmLLM:
+def scripted_llm(server: FakeServer) -> RocmLLM:
     return RocmLLM(model=server.url, system_prompt="Be brief.")
 
 
@@ -160,8 +160,8 @@ async def both_streams(llm: RocmLLM) -> AsyncIterator[list[Any]]:
     yield [each async for each in stream]
 
 
-async def test_partial_objects_grow_and_none_is_blank(scripted: RocmLLM) -> None:
-    async for partials in both_streams(scripted):
+async def test_partial_objects_grow_and_none_is_blank(scripted_llm: RocmLLM) -> None:
+    async for partials in both_streams(scripted_llm):
         seen = [(each.name, each.tags) for each in partials]
         assert seen == [
             ("Hey", None),
@@ -175,9 +175,11 @@ async def test_partial_objects_grow_and_none_is_blank(scripted: RocmLLM) -> None
         assert all(isinstance(each, (Small, FlexibleModel)) for each in partials)
 
 
-async def test_thoughts_are_no_part_of_the_object(scripted: RocmLLM, server: FakeServer) -> None:
+async def test_thoughts_are_no_part_of_the_object(
+    scripted_llm: RocmLLM, server: FakeServer
+) -> None:
     script(server, chat(think('Perhaps {"name": 1}?'), say('{"name": "x", "tags": []}')))
-    for song in await four_ways(scripted, Small):
+    for song in await four_ways(scripted_llm, Small):
         assert song == Small(name="x", tags=[])
 
 
@@ -185,11 +187,11 @@ async def test_thoughts_are_no_part_of_the_object(scripted: RocmLLM, server: Fak
 
 
 async def test_system_prompt_schema_and_options_in_every_path(
-    scripted: RocmLLM, server: FakeServer
+    scripted_llm: RocmLLM, server: FakeServer
 ) -> None:
     options = {"temperature": 0.25}
-    await four_ways(scripted, Small, **options)
-    structured = scripted.as_structured_llm(Small)
+    await four_ways(scripted_llm, Small, **options)
+    structured = scripted_llm.as_structured_llm(Small)
     structured.chat([ChatMessage("A song.")], **options)
     await structured.achat([ChatMessage("A song.")], **options)
     bodies = sent(server)
@@ -205,16 +207,16 @@ async def test_system_prompt_schema_and_options_in_every_path(
     assert options == {"temperature": 0.25}
 
 
-def test_a_chat_prompt_keeps_its_roles(scripted: RocmLLM, server: FakeServer) -> None:
+def test_a_chat_prompt_keeps_its_roles(scripted_llm: RocmLLM, server: FakeServer) -> None:
     prompt = ChatPromptTemplate(
         [ChatMessage("About {topic}.", role="system"), ChatMessage("Go.", role="user")]
     )
-    scripted.structured_predict(Small, prompt, topic="rain")
+    scripted_llm.structured_predict(Small, prompt, topic="rain")
     told = [(m["role"], m["content"]) for m in sent(server)[0]["messages"]]
     assert told == [("system", "Be brief.\n\nAbout rain."), ("user", "Go.")]
 
 
-async def test_what_a_grammar_cannot_hold_is_checked(scripted: RocmLLM) -> None:
+async def test_what_a_grammar_cannot_hold_is_checked(scripted_llm: RocmLLM) -> None:
     class Strict(Small):
         @field_validator("name")
         @classmethod
@@ -224,29 +226,31 @@ async def test_what_a_grammar_cannot_hold_is_checked(scripted: RocmLLM) -> None:
             return name
 
     with pytest.raises(InvalidAnswer, match="not loud"):
-        scripted.structured_predict(Strict, ASK, topic="x")
+        scripted_llm.structured_predict(Strict, ASK, topic="x")
     with pytest.raises(InvalidAnswer, match="not loud"):
-        await scripted.astructured_predict(Strict, ASK, topic="x")
+        await scripted_llm.astructured_predict(Strict, ASK, topic="x")
     with pytest.raises(InvalidAnswer, match="not loud"):
-        list(scripted.stream_structured_predict(Strict, ASK, topic="x"))
+        list(scripted_llm.stream_structured_predict(Strict, ASK, topic="x"))
 
 
-async def test_prose_is_never_taken_for_an_object(scripted: RocmLLM, server: FakeServer) -> None:
+async def test_prose_is_never_taken_for_an_object(
+    scripted_llm: RocmLLM, server: FakeServer
+) -> None:
     script(server, chat(say("Sure, here is a song.")))
     with pytest.raises(InvalidAnswer, match="no JSON"):
-        scripted.structured_predict(Small, ASK, topic="x")
+        scripted_llm.structured_predict(Small, ASK, topic="x")
     with pytest.raises(InvalidAnswer, match="no JSON"):
-        list(scripted.stream_structured_predict(Small, ASK, topic="x"))
+        list(scripted_llm.stream_structured_predict(Small, ASK, topic="x"))
     assert len(sent(server)) == 2  # asked once each: no second way was tried
 
 
 # -- events -----------------------------------------------------------------------------------
 
 
-async def test_events_of_each_way(scripted: RocmLLM) -> None:
+async def test_events_of_each_way(scripted_llm: RocmLLM) -> None:
     for name in ("structured_predict", "astructured_predict"):
         with observed_events() as seen:
-            result = getattr(scripted, name)(Small, ASK, topic="rain")
+            result = getattr(scripted_llm, name)(Small, ASK, topic="rain")
             result = await result if name.startswith("a") else result
         first, last = seen.events[0], seen.events[-1]
         assert isinstance(first, LLMStructuredPredictStartEvent)
@@ -259,7 +263,7 @@ async def test_events_of_each_way(scripted: RocmLLM) -> None:
             "LLMStructuredPredictEndEvent": 1,
         }
     with observed_events() as seen:
-        partials = list(scripted.stream_structured_predict(Small, ASK, topic="rain"))
+        partials = list(scripted_llm.stream_structured_predict(Small, ASK, topic="rain"))
     assert seen.counts()["LLMStructuredPredictInProgressEvent"] == len(partials)
     assert seen.counts()["LLMStructuredPredictEndEvent"] == 1
 
@@ -268,10 +272,10 @@ async def test_events_of_each_way(scripted: RocmLLM) -> None:
 
 
 async def test_function_program_streams_no_blanks_after_the_first_argument(
-    scripted: RocmLLM, server: FakeServer
+    scripted_llm: RocmLLM, server: FakeServer
 ) -> None:
     script(server, chat(call("Small", name="Hey Joe", tags=["a"])))
-    program = FunctionCallingProgram.from_defaults(Small, "A song.", llm=scripted)
+    program = FunctionCallingProgram.from_defaults(Small, "A song.", llm=scripted_llm)
     for partials in (
         list(program.stream_call()),
         [each async for each in await program.astream_call()],
@@ -283,8 +287,12 @@ async def test_function_program_streams_no_blanks_after_the_first_argument(
         assert partials[-1] == Small(name="Hey Joe", tags=["a"])
 
 
-async def test_other_program_modes_are_llama_indexs(scripted: RocmLLM, server: FakeServer) -> None:
-    function = scripted.model_copy(update={"pydantic_program_mode": PydanticProgramMode.FUNCTION})
+async def test_other_program_modes_are_llama_indexs(
+    scripted_llm: RocmLLM, server: FakeServer
+) -> None:
+    function = scripted_llm.model_copy(
+        update={"pydantic_program_mode": PydanticProgramMode.FUNCTION}
+    )
     # One tool that has to be called: its arguments are the whole answer.
     for song in (
         function.structured_predict(Small, ASK, topic="x"),
@@ -292,6 +300,6 @@ async def test_other_program_modes_are_llama_indexs(scripted: RocmLLM, server: F
     ):
         assert song == Small(name="Hey Joe", tags=["a", "b c"])
     assert [t["function"]["name"] for t in sent(server)[0]["tools"]] == ["Small"]
-    text = scripted.model_copy(update={"pydantic_program_mode": PydanticProgramMode.LLM})
+    text = scripted_llm.model_copy(update={"pydantic_program_mode": PydanticProgramMode.LLM})
     assert text.structured_predict(Small, ASK, topic="x").name == "Hey Joe"
     assert "response_format" not in sent(server)[-1]

@@ -15,7 +15,6 @@ from rocm_core.config import LoadConfig, override
 from rocm_core.errors import ConfigError
 from rocm_core.gguf import GGUFInfo, read_model
 from rocm_core.memory import Device, MemoryEstimate, estimate_memory, fit_model
-from tests.conftest import HAS_BINARY, NO_BINARY
 from tests.support.buffers import Buffers, measure
 from tests.support.models.shapes import Shape, write_model
 
@@ -70,10 +69,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def loads(files: dict[str, Path]) -> Iterator[list[Load]]:
+def loads(llama_server: None, files: dict[str, Path]) -> Iterator[list[Load]]:
     """Every shape with every set of options, loaded by a real llama-server."""
-    if not HAS_BINARY:
-        pytest.skip(NO_BINARY)
     yield [
         Load(
             f"{name} {options}",

@@ -14,9 +14,9 @@ from rocm_core.types import Usage
 
 pytest.importorskip("gguf")
 
+from tests.support.models.pictures import eyes_for, png
 from tests.support.models.reciter import RECITER
 from tests.support.models.vision import PATCHES
-from tests.support.pictures import eyes_for, png
 
 
 def asking(text: str, *pictures: bytes) -> list[dict[str, object]]:

@@ -15,9 +15,10 @@ from rocm_core.config import Engine
 from rocm_core.errors import ServerDied, ServerStartError
 from rocm_core.shared.admin import list_servers, stop_server
 from rocm_core.shared.registry import Registry
-from tests.shared.sharing import LONG, say_hello, shared
+from tests.support.engines import LONG
 from tests.support.models.reciter import RECITER
 from tests.support.programs import Program, in_time, runs, wait_for
+from tests.support.sharing import say_hello, shared
 
 
 def test_a_crash_is_told_to_all_and_they_share_the_successor(engine: Engine) -> None:

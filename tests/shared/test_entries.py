@@ -13,9 +13,9 @@ from rocm_core.config import Engine
 from rocm_core.errors import ServerStartError
 from rocm_core.shared.admin import list_servers
 from rocm_core.shared.registry import Registry
-from tests.shared.sharing import say_hello, shared
 from tests.support.models.reciter import RECITER
 from tests.support.programs import Program, runs, wait_for
+from tests.support.sharing import say_hello, shared
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"key": "', b"garbage", b"\x00\xff" * 99])

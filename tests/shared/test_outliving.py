@@ -16,9 +16,10 @@ from rocm_core.server import find_engine
 from rocm_core.shared.admin import list_servers, stop_server
 from rocm_core.shared.protocol import Channel, error_to_line
 from rocm_core.shared.registry import Registry, key_of, with_absolute_paths
-from tests.shared.sharing import LONG, NOTEBOOK, fails_to_start, say_hello, shared
+from tests.support.engines import LONG
 from tests.support.models.reciter import RECITER
 from tests.support.programs import PATIENCE, Program, runs, wait_for
+from tests.support.sharing import NOTEBOOK, fails_to_start, say_hello, shared
 
 
 def test_a_restarted_kernel_finds_its_server_and_it_ends_when_idle(

@@ -14,7 +14,8 @@ from rocm_core.config import Engine
 from rocm_core.errors import ServerDied
 from rocm_core.shared.admin import list_servers
 from rocm_core.shared.registry import Registry
-from tests.shared.sharing import LONG, say_hello, shared
+from tests.support.engines import LONG
+from tests.support.sharing import say_hello, shared
 
 
 def test_the_key_is_in_its_registry_entry_and_nowhere_else(

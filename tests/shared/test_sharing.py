@@ -10,9 +10,9 @@ from rocm_core import load_model
 from rocm_core.config import Engine
 from rocm_core.shared.admin import list_servers
 from rocm_core.shared.registry import Registry
-from tests.shared.sharing import NOTEBOOK, shared
 from tests.support.models.reciter import RECITER
 from tests.support.programs import Program, runs, wait_for
+from tests.support.sharing import NOTEBOOK, shared
 
 
 def test_ten_programs_at_once_make_one_server_and_any_one_survives_the_others(

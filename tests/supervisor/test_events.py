@@ -19,25 +19,10 @@ from rocm_core.config import Engine
 from rocm_core.errors import ServerDied, ServerStopped
 from rocm_core.server import LoadProgress, LogLine, ServerEvent, StateChanged
 from rocm_core.supervisor.subscriptions import EventBus
+from tests.support.heard import Heard
 from tests.support.models.reciter import RECITER
 from tests.support.programs import PATIENCE, wait_for
-
-
-class Heard:
-    """An observer that keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.events: queue.SimpleQueue[ServerEvent] = queue.SimpleQueue()
-
-    def __call__(self, event: ServerEvent) -> None:
-        self.events.put(event)
-
-    def until(self, wanted: Callable[[ServerEvent], bool]) -> list[ServerEvent]:
-        """The events up to the first that is wanted."""
-        heard: list[ServerEvent] = []
-        while not (heard and wanted(heard[-1])):
-            heard.append(self.events.get(timeout=PATIENCE))
-        return heard
+from tests.support.servers.fake_engines import broken
 
 
 def is_state(state: State) -> Callable[[ServerEvent], bool]:
@@ -160,10 +145,7 @@ def test_observers_that_are_dropped_leave_nothing() -> None:
 
 def hanging(tmp_path: Path) -> LoadConfig:
     """An engine that never gets ready and never fails."""
-    program = tmp_path / "llama-server"
-    program.write_text("#!/bin/sh\n[ $1 = --help ] && echo '--model x' && exit\nexec sleep 600\n")
-    program.chmod(0o755)
-    return LoadConfig(server_path=program)
+    return LoadConfig(server_path=broken(tmp_path, "exec sleep 600"))
 
 
 async def test_the_last_one_who_gives_up_waiting_calls_the_start_off(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,38 +16,21 @@ import pytest
 
 from rocm_core import GenerateConfig, LoadConfig, Server, State, load_model, resolve_ref
 from rocm_core.config import Engine
-from rocm_core.engine.locate import find_engine
 from rocm_core.errors import PortInUse, RocmError, ServerDied, ServerStalled
+from tests.support.engines import wrapped
 from tests.support.leftovers import assert_freed, assert_gone
 from tests.support.models.reciter import RECITER
-from tests.support.programs import PATIENCE, Program, programs, wait_for
+from tests.support.programs import PATIENCE, Program, wait_for
 from tests.support.servers.fake_server import FakeServer, answer
 
 HELLO = [{"role": "user", "content": "Hello"}]
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Program]]:
-    with programs() as start:
-        yield start
-
-
-def wrapper(engine: Engine, tmp_path: Path, before: str) -> Path:
-    """The real engine as a script that does something else first."""
-    command = " ".join(find_engine(engine).argv)
-    program = tmp_path / "llama-server"
-    flags = f"exec {command} --help" if engine == "binary" else "echo --jinja --metrics && exit"
-    helping = f"[ $1 = --help ] && {flags}\n"
-    program.write_text(f'#!/bin/sh\n{helping}{before}\nexec {command} "$@"\n')
-    program.chmod(0o755)
-    return program
 
 
 def test_100_mb_of_log_neither_block_the_server_nor_fill_the_memory(
     engine: Engine, tmp_path: Path
 ) -> None:
     noise = "yes 'a line of a log that never ends, of about a hundred bytes, as llama.cpp prints'"
-    program = wrapper(engine, tmp_path, f"{noise} | head -c 100000000 >&2")
+    program = wrapped(engine, tmp_path, f"{noise} | head -c 100000000 >&2")
     server = Server(resolve_ref(RECITER), LoadConfig(server_path=program))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     server.start()
@@ -62,7 +45,7 @@ def test_100_mb_of_log_neither_block_the_server_nor_fill_the_memory(
 def test_a_server_that_hangs_while_loading_is_told_with_its_last_line(
     engine: Engine, tmp_path: Path
 ) -> None:
-    program = wrapper(engine, tmp_path, "echo 'load: the last line before' >&2; kill -STOP $$")
+    program = wrapped(engine, tmp_path, "echo 'load: the last line before' >&2; kill -STOP $$")
     config = LoadConfig(server_path=program, stall_timeout=0.5)
     server = Server(resolve_ref(RECITER), config)
     with pytest.raises(ServerStalled, match="no progress for 0.5 s") as caught:
@@ -73,7 +56,7 @@ def test_a_server_that_hangs_while_loading_is_told_with_its_last_line(
 
 def test_a_wrapper_script_does_not_leave_its_server_behind(tmp_path: Path, engine: Engine) -> None:
     """The script runs the server as its child; ``kill -9`` hits the script alone."""
-    program = wrapper(engine, tmp_path, "unset ROCM_PARENT_PID")
+    program = wrapped(engine, tmp_path, "unset ROCM_PARENT_PID")
     text = program.read_text().replace("\nexec ", "\n", 2)
     program.write_text(text.rstrip() + "\nexit $?\n")
     server = Server(resolve_ref(RECITER), LoadConfig(server_path=program))
@@ -206,7 +189,7 @@ time.sleep(600)
 def test_a_parent_killed_in_any_state_leaves_no_server(
     engine: Engine, tmp_path: Path, start: Callable[..., Program], state: str
 ) -> None:
-    program = start(_PARENT, str(wrapper(engine, tmp_path, "")), state, RECITER)
+    program = start(_PARENT, str(wrapped(engine, tmp_path, "")), state, RECITER)
     pid = int(program.line())
     program.kill()
     assert_gone([pid] if pid else [])

@@ -15,7 +15,8 @@ from rocm_core.config import GenerateConfig
 from rocm_core.errors import ServerUnreachable
 from rocm_core.gpu import ProcessMemory, list_gpus, process_memory
 from rocm_core.shared.admin import vram_of
-from tests.support.gpu_trees import Machine, build
+from tests.support.gpu_trees import build
+from tests.support.machine import Machine
 from tests.support.servers.fake_server import FakeServer, answer
 
 # Umio-Yasuno/amdgpu_top#87, with the address of our recorded machine.

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from rocm_core.config import Engine
 from tests.support.leftovers import assert_gone
 from tests.support.models.reciter import RECITER
-from tests.support.programs import PATIENCE, Program, programs, runs
+from tests.support.programs import PATIENCE, Program, runs
 
 _PREAMBLE = """
 import sys, threading, asyncio, time
@@ -38,12 +38,6 @@ _STARTED_FROM = {
         "asyncio.run(main())"
     ),
 }
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Program]]:
-    with programs() as start:
-        yield start
 
 
 def launch(

@@ -15,8 +15,8 @@ from rocm_core.errors import ConfigError, ServerDied, ServerStopped
 from rocm_core.gpu.vram_release import VramMark, vram_used
 from rocm_core.server import Restarting
 from rocm_core.supervisor.restart_policy import CrashHistory
-from tests.supervisor.test_events import Heard
 from tests.support.gpu_trees import build
+from tests.support.heard import Heard
 from tests.support.models.reciter import RECITER
 from tests.support.programs import wait_for
 

@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rocm_core import LoadConfig, Server, load_model, resolve_ref
+from rocm_core import Server, load_model
 from rocm_core.backend.endpoint_probe import forget_dialects
-from rocm_core.config import Engine, Timeouts
+from rocm_core.config import Timeouts
 from rocm_core.errors import ClientError, ModelNotFound, RocmError, StreamInterrupted
 from rocm_core.model.text_model import TextModel
-from tests.support.models.reciter import ANSWER, RECITER
+from tests.support.models.reciter import ANSWER
 from tests.support.servers.fake_server import RESET, Fault
 from tests.support.servers.proxy import Damage, Proxy, cut, delayed, duplicated, faithful, garbled
 
@@ -26,14 +26,6 @@ HELLO = [{"role": "user", "content": "Hello"}]
 # An answer of the demo model takes some 20 kB on the wire.
 _WHOLE = 20_000
 _LIMITS = Timeouts(connect=10, first_token=30, idle=30, total=60)
-
-
-@pytest.fixture(scope="module")
-def remote(engine: Engine) -> Iterator[Server]:
-    server = Server(resolve_ref(RECITER), LoadConfig(engine=engine, port=0))
-    server.start()
-    yield server
-    server.stop()
 
 
 def outcome(model: TextModel, chat: bool) -> str | type[RocmError]:

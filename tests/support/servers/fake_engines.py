@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import struct
 from pathlib import Path
 
 from rocm_core.engine.locate import Engine, find_engine
@@ -68,3 +69,23 @@ def library(directory: Path, name: str, content: bytes = b"") -> Path:
     path = directory / name
     path.write_bytes(b"\x7fELF" + content)
     return path
+
+
+def broken(directory: Path, then: str) -> Path:
+    """A llama-server that knows its flags, and on a start does ``then``, a line of shell."""
+    path = directory / "llama-server"
+    path.write_text(f"#!/bin/sh\n[ $1 = --help ] && echo '-m, --model x' && exit\n{then}\n")
+    path.chmod(0o755)
+    return path
+
+
+def bundle(*targets: str) -> bytes:
+    """A HIP offload bundle (LLVM docs, ClangOffloadBundler)."""
+    ids = [b"host-x86_64-unknown-linux-gnu-", *(f"hipv4-{t}".encode() for t in targets)]
+    entries = b"".join(struct.pack("<QQQ", 4096, 512, len(i)) + i for i in ids)
+    return b"__CLANG_OFFLOAD_BUNDLE__" + struct.pack("<Q", len(ids)) + entries + bytes(4096)
+
+
+def amd(*names: str) -> list[str]:
+    """Targets of a bundle, as clang names them."""
+    return [f"amdgcn-amd-amdhsa--{name}" for name in names]

@@ -1,0 +1,147 @@
+"""The doctor's engine part: played engines of every build."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rocm_core.doctor.engines import Findings, engine_checks, find_engines
+from rocm_core.errors import EngineNotFound
+from rocm_core.gpu import Selection, list_gpus, select_gpus
+from tests.support.gpu_trees import build
+from tests.support.servers.fake_engines import (
+    NO_DEVICE,
+    NOT_LOADED,
+    RX_6800,
+    VULKAN,
+    amd,
+    bundle,
+    library,
+    program,
+)
+
+NOTHING: dict[str, str] = {"PATH": ""}
+
+
+def xtx(tmp_path: Path) -> Selection:
+    return select_gpus(list_gpus(build("rx_7900_xtx", tmp_path / "machine")), env={})
+
+
+def engine_part(path: Path | None, selection: Selection, env: dict[str, str]) -> Findings:
+    # The embedded engine has its say in the tests of this machine, below.
+    engines = replace(find_engines(env, path), embedded=EngineNotFound("no xllamacpp. Install it"))
+    return engine_checks(engines, selection, env)
+
+
+@pytest.fixture
+def no_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+
+def test_a_hip_build_that_covers_the_card(tmp_path: Path) -> None:
+    engine = program(tmp_path, RX_6800)
+    library(tmp_path, "libggml-hip.so", bundle(*amd("gfx1030", "gfx1100")))
+    found = engine_part(Path(engine.argv[0]), xtx(tmp_path), {})
+    backend, code = found.gpu
+    assert backend.status == "ok"
+    assert "HIP sees ROCm0 AMD Radeon RX 6800 (16342 of 16368 MiB free)" in backend.detail
+    assert code.detail == "code for gfx1030, gfx1100"
+    assert found.seeing_gpu == {"binary"}
+    assert "version 8204" in found.engines[0].detail
+
+
+def test_a_hip_build_for_other_cards(tmp_path: Path) -> None:
+    engine = program(tmp_path, RX_6800)
+    library(tmp_path, "libggml-hip.so", bundle(*amd("gfx1151")))
+    code = engine_part(Path(engine.argv[0]), xtx(tmp_path), {}).gpu[1]
+    assert code.status == "failed"
+    assert "gfx1100 is not among the targets of the build: gfx1151" in code.detail
+    assert "Vulkan" in code.remedy
+
+
+def test_a_rocblas_for_other_cards(tmp_path: Path) -> None:
+    engine = program(tmp_path, RX_6800)
+    library(tmp_path, "libggml-hip.so", bundle(*amd("gfx1100")))
+    (tmp_path / "rocblas/library").mkdir(parents=True)
+    (tmp_path / "rocblas/library/TensileLibrary_lazy_gfx1030.dat").touch()
+    code = engine_part(Path(engine.argv[0]), xtx(tmp_path), {}).gpu[1]
+    assert code.status == "warning"
+    assert "no kernels for gfx1100" in code.detail
+
+
+def test_a_hip_build_that_does_not_tell(tmp_path: Path) -> None:
+    engine = program(tmp_path, RX_6800)
+    library(tmp_path, "libggml-hip.so")
+    assert engine_part(Path(engine.argv[0]), xtx(tmp_path), {}).gpu[1].status == "warning"
+
+
+@pytest.mark.parametrize(
+    ("output", "ending", "words"),
+    [
+        (NO_DEVICE, "exit 0", "ROCm found no GPU"),
+        (NOT_LOADED, "exit 0", "libamdhip64.so.7"),
+        ("", "kill -SEGV $$", "SIGSEGV"),
+        ("Available devices:\n", "exit 0", "sees no device"),
+    ],
+)
+def test_a_hip_build_that_sees_no_gpu(tmp_path: Path, output: str, ending: str, words: str) -> None:
+    engine = program(tmp_path, output, ending)
+    library(tmp_path, "libggml-hip.so")
+    found = engine_part(Path(engine.argv[0]), xtx(tmp_path), {})
+    assert found.gpu[0].status == "failed"
+    assert words in found.gpu[0].detail
+    assert found.gpu[0].remedy
+    assert not found.seeing_gpu
+
+
+def test_a_cpu_build_is_told_with_what_to_install(tmp_path: Path) -> None:
+    engine = program(tmp_path, "Available devices:\n")
+    backend, code = engine_part(Path(engine.argv[0]), xtx(tmp_path), {}).gpu
+    assert backend.status == "failed"
+    assert "a CPU build" in backend.detail
+    assert "GGML_HIP=ON" in backend.remedy
+    assert code.status == "skipped"
+
+
+def test_a_cpu_build_is_right_where_there_is_no_gpu(tmp_path: Path) -> None:
+    engine = program(tmp_path, "Available devices:\n")
+    backend = engine_part(Path(engine.argv[0]), select_gpus([], env={}), {}).gpu[0]
+    assert backend.status == "skipped"
+
+
+def test_a_vulkan_build_is_usable_without_a_compute_driver(tmp_path: Path) -> None:
+    engine = program(tmp_path, VULKAN)
+    library(tmp_path, "libggml-vulkan.so")
+    nothing = select_gpus([], env={})
+    found = engine_part(Path(engine.argv[0]), nothing, {})
+    assert found.gpu[0].status == "ok"
+    assert "Vulkan sees Vulkan0" in found.gpu[0].detail
+    assert found.seeing_gpu == {"binary"}
+
+
+def test_the_chosen_gpus_alone_are_shown_to_the_program(tmp_path: Path) -> None:
+    engine = program(tmp_path, "", 'echo "mask $ROCR_VISIBLE_DEVICES"; exit 3')
+    selection = xtx(tmp_path)
+    backend = engine_part(Path(engine.argv[0]), selection, {}).gpu[0]
+    assert selection[0].uuid
+    assert f"mask {selection[0].uuid}" in backend.detail
+
+
+@pytest.mark.usefixtures("no_embedded")
+def test_nothing_installed(tmp_path: Path) -> None:
+    found = engine_part(None, xtx(tmp_path), NOTHING)
+    llama_server, embedded = found.engines
+    assert llama_server.status == "failed"
+    assert "llama-rocm[embedded]" in llama_server.remedy
+    assert embedded.status == "skipped"
+    assert [check.status for check in found.gpu] == ["skipped", "skipped"]
+
+
+@pytest.mark.engine
+def test_a_wrong_path_is_a_failure_even_beside_the_embedded_engine(tmp_path: Path) -> None:
+    found = engine_checks(find_engines({}, tmp_path / "gone"), xtx(tmp_path), {})
+    assert found.engines[0].status == "failed"
+    assert "does not exist" in found.engines[0].detail
+    assert found.engines[0].remedy

