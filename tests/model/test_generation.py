@@ -1,4 +1,4 @@
-"""One way down: one ``ready`` per request, retries in one place, nothing held that should not be."""
+"""One way down: one ``ready`` per request, retries in one place, and what a request holds."""
 
 from __future__ import annotations
 
