@@ -1,6 +1,6 @@
 """The chat model.
 
-    messages, options ─requests.py─▶ ChatRequest ─TextModel.chat_events─▶ events
+    messages, options ─requests.py─▶ ChatRequest ─TextModel.events─▶ events
                                         ├─chunks.py────▶ chunks    stream, invoke, batch
                                         └─protocol.py──▶ events    stream_events, LangGraph
 
@@ -36,7 +36,7 @@ from langchain_rocm.profile import ProfiledModel
 from langchain_rocm.streaming.chunks import ChatChunks
 from langchain_rocm.streaming.interrupts import interruptible
 from langchain_rocm.streaming.protocol import Event, ProtocolEvents
-from langchain_rocm.streaming.request_stream import aopened, opened
+from langchain_rocm.streaming.request_stream import achat_events, chat_events
 from langchain_rocm.structured import (
     METHODS,
     Method,
@@ -45,6 +45,7 @@ from langchain_rocm.structured import (
     named,
     structured,
 )
+from rocm_core import StreamEvent
 from rocm_core.requests import CallReader, tool_request
 
 Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
@@ -125,11 +126,9 @@ class ChatRocm(ProfiledModel):
         tokenizer count. Counts are remembered.
         """
         with model_errors():
-            request = self._asked(messages, None, {"tools": list(tools or ())})
-            model = self.text_model
-            sent = model.template.fit(request.messages(model.connection.ready()))
+            request = self._request(messages, None, {"tools": list(tools or ())})
             counted = {k: v for k, v in request.fields.items() if k in _COUNTED}
-            return model.template.count(sent, **counted)
+            return self.text_model.count_tokens(request.messages, fit_template=True, **counted)
 
     # -- tools and structured output --------------------------------------------------------
 
@@ -211,7 +210,7 @@ class ChatRocm(ProfiledModel):
 
     # -- one request ------------------------------------------------------------------------
 
-    def _asked(
+    def _request(
         self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
     ) -> ChatRequest:
         """The request, checked as far as it can be without the server."""
@@ -250,11 +249,11 @@ class ChatRocm(ProfiledModel):
         # LangChain itself tells the callbacks of every chunk: run_manager is not needed.
         began = time.perf_counter()
         with model_errors():
-            request = self._asked(messages, stop, kwargs)
-            event, events = opened(self.text_model, request, self.max_retries)
-            reader = self._chunk_reader(request)
-            reader.ending.first_token_ms = 1000 * (time.perf_counter() - began)
-            with closing(events):
+            request = self._request(messages, stop, kwargs)
+            with closing(chat_events(self.text_model, request, self.max_retries)) as events:
+                event = next(events, StreamEvent())
+                reader = self._chunk_reader(request)
+                reader.ending.first_token_ms = 1000 * (time.perf_counter() - began)
                 yield from reader.read(event)
                 for event in events:
                     yield from reader.read(event)
@@ -269,11 +268,12 @@ class ChatRocm(ProfiledModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         began = time.perf_counter()
         with model_errors():
-            request = self._asked(messages, stop, kwargs)
-            event, events = await aopened(self.text_model, request, self.max_retries)
-            reader = self._chunk_reader(request)
-            reader.ending.first_token_ms = 1000 * (time.perf_counter() - began)
-            async with aclosing(events):
+            request = self._request(messages, stop, kwargs)
+            stream = achat_events(self.text_model, request, self.max_retries)
+            async with aclosing(stream) as events:
+                event = await anext(events, StreamEvent())
+                reader = self._chunk_reader(request)
+                reader.ending.first_token_ms = 1000 * (time.perf_counter() - began)
                 for chunk in reader.read(event):
                     yield chunk
                 async for event in events:
@@ -327,11 +327,11 @@ class ChatRocm(ProfiledModel):
     ) -> Iterator[Event]:
         began = time.perf_counter()
         with model_errors():
-            request = self._asked(messages, stop, kwargs)
-            event, events = opened(self.text_model, request, self.max_retries)
-            reader = self._event_reader(request, run_manager)
-            reader.ending.first_token_ms = 1000 * (time.perf_counter() - began)
-            with closing(events):
+            request = self._request(messages, stop, kwargs)
+            with closing(chat_events(self.text_model, request, self.max_retries)) as events:
+                event = next(events, StreamEvent())
+                reader = self._event_reader(request, run_manager)
+                reader.ending.first_token_ms = 1000 * (time.perf_counter() - began)
                 yield reader.start()
                 yield from reader.read(event)
                 for event in events:
@@ -347,11 +347,12 @@ class ChatRocm(ProfiledModel):
     ) -> AsyncIterator[Event]:
         began = time.perf_counter()
         with model_errors():
-            request = self._asked(messages, stop, kwargs)
-            event, events = await aopened(self.text_model, request, self.max_retries)
-            reader = self._event_reader(request, run_manager)
-            reader.ending.first_token_ms = 1000 * (time.perf_counter() - began)
-            async with aclosing(events):
+            request = self._request(messages, stop, kwargs)
+            stream = achat_events(self.text_model, request, self.max_retries)
+            async with aclosing(stream) as events:
+                event = await anext(events, StreamEvent())
+                reader = self._event_reader(request, run_manager)
+                reader.ending.first_token_ms = 1000 * (time.perf_counter() - began)
                 yield reader.start()
                 for made in reader.read(event):
                     yield made

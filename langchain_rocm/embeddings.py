@@ -51,7 +51,7 @@ class RocmEmbeddings(ServedOptions, Embeddings):
         """One vector per text, in their order."""
         vectors: list[list[float]] = []
         with model_errors():
-            slots = self.text_model.load().total_slots
+            slots = (self.text_model.props or self.text_model.load()).total_slots
             for batch in self._batches([self.document_prefix + text for text in texts], slots):
                 vectors += self.text_model.embed(batch, normalize=self.normalize)
         return vectors
@@ -60,7 +60,7 @@ class RocmEmbeddings(ServedOptions, Embeddings):
         """``embed_documents`` for asyncio."""
         vectors: list[list[float]] = []
         with model_errors():
-            slots = (await self.text_model.aload()).total_slots
+            slots = (self.text_model.props or await self.text_model.aload()).total_slots
             for batch in self._batches([self.document_prefix + text for text in texts], slots):
                 vectors += await self.text_model.aembed(batch, normalize=self.normalize)
         return vectors

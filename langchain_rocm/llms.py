@@ -19,16 +19,9 @@ from pydantic import model_validator
 from typing_extensions import Self
 
 from langchain_rocm.errors import model_errors
-from langchain_rocm.options import (
-    VERSION,
-    AsyncEvents,
-    Events,
-    LangChainOptions,
-    abegin,
-    begin,
-)
+from langchain_rocm.options import VERSION, LangChainOptions
 from langchain_rocm.streaming.chunks import TextChunks
-from rocm_core import GenerateConfig
+from rocm_core import Completion, Infill
 
 # llama-server's own default; other servers do not tell their number.
 _USUAL_SLOTS = 4
@@ -69,24 +62,14 @@ class RocmLLM(LangChainOptions, BaseLLM):
 
     # -- streams ----------------------------------------------------------------------------
 
-    def _prepare(
-        self, stop: list[str] | None, options: dict[str, Any]
-    ) -> tuple[GenerateConfig, TextChunks]:
+    def _request(
+        self, prompt: str, stop: list[str] | None, options: dict[str, Any]
+    ) -> Completion | Infill:
         config, fields = self._settings(stop, options)
-        config = replace(config, extra={**config.extra, **fields})
-        return config, TextChunks(self.loaded_name())
-
-    def _opened(self, prompt: str, config: GenerateConfig) -> Events:
-        suffix, config = _infilling(config)
-        if suffix is None:
-            return self.text_model.completion_events(prompt, config)
-        return self.text_model.infill_events(prompt, suffix, config)
-
-    async def _aopened(self, prompt: str, config: GenerateConfig) -> AsyncEvents:
-        suffix, config = _infilling(config)
-        if suffix is None:
-            return self.text_model.acompletion_events(prompt, config)
-        return self.text_model.ainfill_events(prompt, suffix, config)
+        extra = {**config.extra, **fields}
+        suffix = extra.pop("suffix", None)
+        config = replace(config, extra=extra)
+        return Completion(prompt, config) if suffix is None else Infill(prompt, suffix, config)
 
     def _stream(
         self,
@@ -96,10 +79,10 @@ class RocmLLM(LangChainOptions, BaseLLM):
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
         with model_errors():
-            config, reader = self._prepare(stop, kwargs)
-            event, events = begin(lambda: self._opened(prompt, config), self.max_retries)
-            with closing(events):
-                yield from _tell(run_manager, reader.read(event))
+            request = self._request(prompt, stop, kwargs)
+            reader = TextChunks(self.loaded_name())
+            stream = self.text_model.events(request, max_retries=self.max_retries)
+            with closing(stream) as events:
                 for event in events:
                     yield from _tell(run_manager, reader.read(event))
         yield reader.last()
@@ -112,11 +95,10 @@ class RocmLLM(LangChainOptions, BaseLLM):
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
         with model_errors():
-            config, reader = self._prepare(stop, kwargs)
-            event, events = await abegin(lambda: self._aopened(prompt, config), self.max_retries)
-            async with aclosing(events):
-                for chunk in await _atell(run_manager, reader.read(event)):
-                    yield chunk
+            request = self._request(prompt, stop, kwargs)
+            reader = TextChunks(self.loaded_name())
+            stream = self.text_model.aevents(request, max_retries=self.max_retries)
+            async with aclosing(stream) as events:
                 async for event in events:
                     for chunk in await _atell(run_manager, reader.read(event)):
                         yield chunk
@@ -144,7 +126,7 @@ class RocmLLM(LangChainOptions, BaseLLM):
             return [_added_up(list(takewhile(lambda _: not given_up.is_set(), chunks)))]
 
         with model_errors():
-            slots = self.text_model.load().total_slots
+            slots = (self.text_model.props or self.text_model.load()).total_slots
         with ContextThreadPoolExecutor(max_workers=slots or _USUAL_SLOTS) as pool:
             try:
                 return LLMResult(generations=list(pool.map(complete, prompts)))
@@ -160,14 +142,16 @@ class RocmLLM(LangChainOptions, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        told = run_manager if len(prompts) == 1 else None
+        if len(prompts) == 1:
+            stream = self._astream(prompts[0], stop, run_manager, **kwargs)
+            return LLMResult(generations=[[_added_up([chunk async for chunk in stream])]])
         with model_errors():
-            info = await self.text_model.aload()
-        slots = asyncio.Semaphore(info.total_slots or _USUAL_SLOTS)
+            facts = self.text_model.props or await self.text_model.aload()
+        slots = asyncio.Semaphore(facts.total_slots or _USUAL_SLOTS)
 
         async def complete(prompt: str) -> list[Generation]:
             async with slots:
-                chunks = self._astream(prompt, stop, told, **kwargs)
+                chunks = self._astream(prompt, stop, **kwargs)
                 return [_added_up([chunk async for chunk in chunks])]
 
         tasks = [asyncio.ensure_future(complete(prompt)) for prompt in prompts]
@@ -178,14 +162,6 @@ class RocmLLM(LangChainOptions, BaseLLM):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
-
-
-def _infilling(config: GenerateConfig) -> tuple[str | None, GenerateConfig]:
-    """The text after the gap, if there is one, and the rest of the options."""
-    if "suffix" not in config.extra:
-        return None, config
-    rest = dict(config.extra)
-    return rest.pop("suffix"), replace(config, extra=rest)
 
 
 def _tell(

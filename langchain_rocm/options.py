@@ -1,10 +1,8 @@
-"""What ``ChatRocm`` and ``RocmLLM`` share: options, identity, and how a stream begins."""
+"""What ``ChatRocm`` and ``RocmLLM`` share: options and identity."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -12,19 +10,13 @@ from langchain_core.language_models.base import LangSmithParams
 from pydantic import Field
 
 from langchain_rocm.streaming.chunks import PROVIDER
-from rocm_core import GenerateConfig, LoadConfig, StreamEvent
+from rocm_core import GenerateConfig, LoadConfig
 from rocm_core.adapter import GenerationOptions, RocmOptions
 from rocm_core.config import override
-from rocm_core.errors import ConfigError, ServerBusy, ServerLoading, ServerUnreachable
-
-Events = Generator[StreamEvent, None, None]
-AsyncEvents = AsyncGenerator[StreamEvent, None]
+from rocm_core.errors import ConfigError
 
 API_KEY_VARIABLE = "LLAMA_ROCM_API_KEY"
 
-# Errors of a request that no slot has taken yet: it may be sent again.
-_RETRYABLE = (ServerBusy, ServerLoading, ServerUnreachable)
-_MAX_PAUSE = 8.0
 # Options that say how to reach the server, not what it answers.
 _NOT_IDENTIFYING = frozenset(
     {"api_key", "headers", "ca_file", "client_cert", "client_key", "verify_tls"}
@@ -120,47 +112,3 @@ class LangChainOptions(ServedOptions, GenerationOptions):
             raise ConfigError("n: one answer per call; use batch() for several")
         body = {**self.extra_body, **(given.pop("extra_body", None) or {})}
         return self.generate_config({**body, **given})
-
-
-# ---------------------------------------------------------------------------
-# The beginning of a stream, with retries
-# ---------------------------------------------------------------------------
-
-
-def begin(open_stream: Callable[[], Events], max_retries: int) -> tuple[StreamEvent, Events]:
-    """The first event of a stream, and the stream to read on.
-
-    Raises:
-        RocmError: the request failed, and again after ``max_retries`` further attempts if the
-            error may pass.
-    """
-    pauses = _pauses(max_retries)
-    while True:
-        try:
-            events = open_stream()
-            return next(events, StreamEvent()), events
-        except _RETRYABLE:
-            if (pause := next(pauses, None)) is None:
-                raise
-        time.sleep(pause)
-
-
-async def abegin(
-    open_stream: Callable[[], Awaitable[AsyncEvents]], max_retries: int
-) -> tuple[StreamEvent, AsyncEvents]:
-    """``begin`` for asyncio."""
-    pauses = _pauses(max_retries)
-    while True:
-        try:
-            events = await open_stream()
-            return await anext(events, StreamEvent()), events
-        except _RETRYABLE:
-            if (pause := next(pauses, None)) is None:
-                raise
-        await asyncio.sleep(pause)
-
-
-def _pauses(max_retries: int) -> Iterator[float]:
-    """Seconds to wait before each further attempt: 0.5, 1, 2, …"""
-    for attempt in range(max_retries):
-        yield min(0.5 * 2**attempt, _MAX_PAUSE)

@@ -16,7 +16,6 @@ event loop.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,8 +42,6 @@ from llama_index_rocm.component import RocmComponent
 from llama_index_rocm.messages import to_request
 from llama_index_rocm.responses import ChatAnswer, CompletionAnswer
 from llama_index_rocm.streams import (
-    AsyncEvents,
-    Events,
     agather,
     aobserved,
     aresponses,
@@ -54,7 +51,7 @@ from llama_index_rocm.streams import (
 )
 from llama_index_rocm.structured import StructuredOutputLLM
 from llama_index_rocm.tool_calls import conversation, offer, only_first_call, selections
-from rocm_core import GenerateConfig, TextModel, read_gguf, resolve_ref
+from rocm_core import Chat, Completion, GenerateConfig, read_gguf, resolve_ref
 from rocm_core.adapter import GenerationOptions
 from rocm_core.errors import ConfigError
 from rocm_core.requests import (
@@ -70,43 +67,14 @@ from rocm_core.requests import (
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """One request: messages for the model's own chat template, or a prompt to send as it is."""
+    """A request to the model, and the tools whose calls its answer may have."""
 
-    input: str | list[dict[str, Any]]
-    config: GenerateConfig
-    fields: Mapping[str, Any]
+    generation: Chat | Completion
     tools: ToolRequest | None = None
 
     def answer(self) -> ChatAnswer:
-        """What reads the events as those of a chat."""
+        """Return what reads the events as those of a chat."""
         return ChatAnswer(CallReader(self.tools) if self.tools else None)
-
-    def events(self, model: TextModel) -> Events:
-        if isinstance(self.input, str):
-            return model.completion_events(self.input, self._all_in_config())
-        return self._chat_events(model, self.input)
-
-    def aevents(self, model: TextModel) -> AsyncEvents:
-        if isinstance(self.input, str):
-            return model.acompletion_events(self.input, self._all_in_config())
-        return self._achat_events(model, self.input)
-
-    # Generators, because the order of roles is fitted to the template when the stream is read.
-
-    def _chat_events(self, model: TextModel, messages: list[dict[str, Any]]) -> Events:
-        fitted = model.template.fit(messages)
-        with contextlib.closing(model.chat_events(fitted, self.config, **self.fields)) as events:
-            yield from events
-
-    async def _achat_events(self, model: TextModel, messages: list[dict[str, Any]]) -> AsyncEvents:
-        fitted = await model.template.afit(messages)
-        stream = model.achat_events(fitted, self.config, **self.fields)
-        async with contextlib.aclosing(stream) as events:
-            async for event in events:
-                yield event
-
-    def _all_in_config(self) -> GenerateConfig:
-        return replace(self.config, extra={**self.config.extra, **self.fields})
 
 
 def _format(config: GenerateConfig, given: Any) -> dict[str, Any] | None:
@@ -221,26 +189,26 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
             RocmError: any class below it.
         """
         request = self._chat_request(messages, kwargs)
-        return gather(request.events(self.text_model), request.answer())
+        return gather(self.text_model.events(request.generation), request.answer())
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """``chat``, piece by piece; closing the iterator frees the server's slot."""
         request = self._chat_request(messages, kwargs)
-        source = responses(request.events(self.text_model), request.answer())
+        source = responses(self.text_model.events(request.generation), request.answer())
         return observed(llm_chat_callback, self, messages, kwargs, source)
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """``chat`` for asyncio; cancelling it frees the server's slot."""
         request = self._chat_request(messages, kwargs)
-        return await agather(request.aevents(await self._amodel()), request.answer())
+        return await agather((await self._amodel()).aevents(request.generation), request.answer())
 
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """``stream_chat`` for asyncio."""
         request = self._chat_request(messages, kwargs)
-        source = aresponses(request.aevents(await self._amodel()), request.answer())
+        source = aresponses((await self._amodel()).aevents(request.generation), request.answer())
         return await aobserved(llm_chat_callback, self, messages, kwargs, source)
 
     # -- completion -------------------------------------------------------------------------
@@ -255,13 +223,13 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
             kwargs: options of this call.
         """
         request = self._prompt_request(prompt, formatted, kwargs)
-        return gather(request.events(self.text_model), CompletionAnswer())
+        return gather(self.text_model.events(request.generation), CompletionAnswer())
 
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseGen:
         """``complete``, piece by piece; closing the iterator frees the server's slot."""
-        events = self._prompt_request(prompt, formatted, kwargs).events(self.text_model)
+        events = self.text_model.events(self._prompt_request(prompt, formatted, kwargs).generation)
         source = responses(events, CompletionAnswer())
         return observed(llm_completion_callback, self, prompt, kwargs, source)
 
@@ -271,14 +239,14 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
     ) -> CompletionResponse:
         """``complete`` for asyncio; cancelling it frees the server's slot."""
         request = self._prompt_request(prompt, formatted, kwargs)
-        return await agather(request.aevents(await self._amodel()), CompletionAnswer())
+        return await agather((await self._amodel()).aevents(request.generation), CompletionAnswer())
 
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
         """``stream_complete`` for asyncio."""
         request = self._prompt_request(prompt, formatted, kwargs)
-        source = aresponses(request.aevents(await self._amodel()), CompletionAnswer())
+        source = aresponses((await self._amodel()).aevents(request.generation), CompletionAnswer())
         return await aobserved(llm_completion_callback, self, prompt, kwargs, source)
 
     # -- tools ------------------------------------------------------------------------------
@@ -350,9 +318,10 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
         tools = tool_request(fields.pop("tools", None) or (), fields.pop("tool_choice", None))
         if not tools.fields:
             fields.pop("parallel_tool_calls", None)
-            return _Request(messages, config, fields)
+            return _Request(Chat(messages, config, fields, fit_template=True))
         fields |= tools.fields
-        return _Request(messages, config, unthinking(fields) if tools.forced else fields, tools)
+        sent = unthinking(fields) if tools.forced else fields
+        return _Request(Chat(messages, config, sent, fit_template=True), tools)
 
     def _raw_request(self, prompt: str, options: Mapping[str, Any]) -> _Request:
         config, fields = self.generate_config(options)
@@ -364,4 +333,4 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
         wanted = _format(config, fields.pop("response_format", None))
         if wanted:
             config = replace(config, json_schema=schema_of(wanted))
-        return _Request(prompt, config, fields)
+        return _Request(Completion(prompt, replace(config, extra={**config.extra, **fields})))

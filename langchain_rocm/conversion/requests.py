@@ -1,12 +1,12 @@
-"""What one chat call asks of the server. Pure.
+"""What one chat call requests of the server. Pure.
 
 options of the instance + options of the call ─▶ ChatRequest
-ChatRequest + facts of the server             ─▶ messages, or an error that says the remedy
+ChatRequest + facts of the server             ─▶ Chat, or an error that says the remedy
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_rocm.conversion.media import refuse_blind
 from langchain_rocm.conversion.messages import request_messages
-from rocm_core import GenerateConfig
+from rocm_core import Chat, GenerateConfig
 from rocm_core.errors import ConfigError
 from rocm_core.requests import (
     ToolRequest,
@@ -30,7 +30,7 @@ from rocm_core.types import ServerProps
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One chat call.
+    """One chat call, until the server's facts are known.
 
     Attributes:
         source: LangChain's messages.
@@ -68,6 +68,10 @@ class ChatRequest:
         messages = request_messages(self.source, reasoning=replay)
         refuse_blind(messages, props.modalities)
         return messages
+
+    def chat(self, fields: Mapping[str, Any]) -> Callable[[ServerProps], Chat]:
+        """Return the function that makes the request, with these fields, of the server's facts."""
+        return lambda props: Chat(self.messages(props), self.config, fields, fit_template=True)
 
     @property
     def format_fields(self) -> dict[str, Any]:

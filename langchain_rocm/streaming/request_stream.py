@@ -1,66 +1,58 @@
-"""A chat request on its way: the first event of the answer, and the stream to read on.
+"""The events of a chat request, in one step or in two.
 
-The server is started if need be, the messages are fitted to its template, and what it does not
-grant in one step is asked for in two (``langchain_rocm.streaming.followup_request``).
+What llama-server does not grant in one step is requested in two
+(``langchain_rocm.streaming.followup_request``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_rocm.conversion.requests import ChatRequest
-from langchain_rocm.options import AsyncEvents, Events, abegin, begin
 from langchain_rocm.streaming.followup_request import (
+    AsyncEvents,
+    Events,
     acall_or_insist,
     atools_then_format,
     call_or_insist,
     tools_then_format,
 )
 from langchain_rocm.structured import fits
-from rocm_core import StreamEvent, TextModel
+from rocm_core import TextModel
 
 
-def opened(model: TextModel, request: ChatRequest, max_retries: int) -> tuple[StreamEvent, Events]:
-    """The first event, and the rest.
+def chat_events(model: TextModel, request: ChatRequest, max_retries: int) -> Events:
+    """Return the events of the answer; nothing is sent before the first ``next()``.
 
-    Raises:
-        RocmError: the request cannot be sent, or failed ``max_retries`` + 1 times.
+    Args:
+        model: who answers.
+        request: what is requested.
+        max_retries: of each step; see ``TextModel.events``, whose errors are raised.
     """
 
-    def open_stream() -> Events:
-        sent = model.template.fit(request.messages(model.connection.ready()))
+    def ask(fields: Mapping[str, Any]) -> Events:
+        return model.events(request.chat(fields), max_retries=max_retries)
 
-        def ask(fields: Any) -> Events:
-            return model.chat_events(sent, request.config, **fields)
-
-        first = ask(request.fields)
-        if (format_ := request.schema_after) is not None:
-            final = request.format_fields
-            return tools_then_format(first, lambda: ask(final), lambda text: fits(text, format_))
-        if (call := request.insisting) is not None:
-            return call_or_insist(first, lambda: ask(request.insisting_fields(call)), call)
-        return first
-
-    return begin(open_stream, max_retries)
+    first = ask(request.fields)
+    if (format_ := request.schema_after) is not None:
+        final = request.format_fields
+        return tools_then_format(first, lambda: ask(final), lambda text: fits(text, format_))
+    if (call := request.insisting) is not None:
+        return call_or_insist(first, lambda: ask(request.insisting_fields(call)), call)
+    return first
 
 
-async def aopened(
-    model: TextModel, request: ChatRequest, max_retries: int
-) -> tuple[StreamEvent, AsyncEvents]:
-    """``opened`` for asyncio."""
+def achat_events(model: TextModel, request: ChatRequest, max_retries: int) -> AsyncEvents:
+    """``chat_events`` for asyncio."""
 
-    async def open_stream() -> AsyncEvents:
-        sent = await model.template.afit(request.messages(await model.connection.aready()))
+    def ask(fields: Mapping[str, Any]) -> AsyncEvents:
+        return model.aevents(request.chat(fields), max_retries=max_retries)
 
-        def ask(fields: Any) -> AsyncEvents:
-            return model.achat_events(sent, request.config, **fields)
-
-        first = ask(request.fields)
-        if (format_ := request.schema_after) is not None:
-            final = request.format_fields
-            return atools_then_format(first, lambda: ask(final), lambda text: fits(text, format_))
-        if (call := request.insisting) is not None:
-            return acall_or_insist(first, lambda: ask(request.insisting_fields(call)), call)
-        return first
-
-    return await abegin(open_stream, max_retries)
+    first = ask(request.fields)
+    if (format_ := request.schema_after) is not None:
+        final = request.format_fields
+        return atools_then_format(first, lambda: ask(final), lambda text: fits(text, format_))
+    if (call := request.insisting) is not None:
+        return acall_or_insist(first, lambda: ask(request.insisting_fields(call)), call)
+    return first

@@ -5,25 +5,23 @@
         → a router         the model's name must be in its list
           → GET /props?model=…   loads that model and tells its facts
 
-``probe_server`` is a generator of calls to make and of pauses to keep, so that the blocking and the
-asyncio connection share it.
+``probe_server`` is a procedure for ``run_steps``, which the blocking and the asyncio connection
+share.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rocm_core.backend.base import Dialect
-from rocm_core.client import Call, calls
+from rocm_core.client import Call, Steps, calls
 from rocm_core.config import Api
 from rocm_core.errors import HTTPStatusError, ModelNotFound, ServerLoading
 from rocm_core.types import ServerProps
 
 T = TypeVar("T")
-Step = Call[Any] | float
 
 # Servers that speak the OpenAI dialect but are no llama-server have no /props.
 NO_PROPS = ServerProps(0, 0, "", "", "", {}, {}, "", {})
@@ -71,7 +69,7 @@ class ServerProbe:
     timeout: float
 
 
-def probe_server(probe: ServerProbe) -> Generator[Step, Any, ProbeResult]:
+def probe_server(probe: ServerProbe) -> Steps[ProbeResult]:
     """Ask; every yielded call is answered by its result, or by its error thrown in.
 
     Raises:
@@ -93,9 +91,7 @@ def probe_server(probe: ServerProbe) -> Generator[Step, Any, ProbeResult]:
     return ProbeResult(props or NO_PROPS, dialect, completion, model, routed)
 
 
-def _when_loaded(
-    probe: ServerProbe, call: Call[ServerProps]
-) -> Generator[Step, Any, ServerProps | None]:
+def _when_loaded(probe: ServerProbe, call: Call[ServerProps]) -> Steps[ServerProps | None]:
     end = time.monotonic() + probe.timeout
     while True:
         last = time.monotonic() >= end
@@ -107,7 +103,7 @@ def _when_loaded(
         yield _POLL
 
 
-def _optional(call: Call[T]) -> Generator[Step, Any, T | None]:
+def _optional(call: Call[T]) -> Steps[T | None]:
     """The answer, or ``None`` where there is no such endpoint."""
     try:
         answer: T = yield call
@@ -120,7 +116,7 @@ def _optional(call: Call[T]) -> Generator[Step, Any, T | None]:
 
 def _dialect(
     probe: ServerProbe,
-) -> Generator[Step, Any, tuple[Dialect, list[dict[str, Any]] | None]]:
+) -> Steps[tuple[Dialect, list[dict[str, Any]] | None]]:
     if probe.api != "auto":
         return probe.api, None
     if known := _known.get(probe.url):

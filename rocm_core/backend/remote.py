@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
-import time
 import warnings
 from dataclasses import fields
 from pathlib import Path
@@ -14,10 +12,10 @@ import httpx
 
 from rocm_core.backend.base import Availability, Connection, Dialect, OnProgress
 from rocm_core.backend.endpoint_probe import ProbeResult, ServerProbe, probe_server
-from rocm_core.client import AsyncClient, Client
+from rocm_core.client import AsyncClient, Client, arun_steps, run_steps
 from rocm_core.config import LoadConfig, RemoteConfig, Timeouts
 from rocm_core.discover.refs import ModelRef
-from rocm_core.errors import ConfigError, RocmError
+from rocm_core.errors import ConfigError
 from rocm_core.types import ServerProps
 
 _USED_HERE = {"backend", "model_name", "stall_timeout", "embeddings", "pooling", "rerank"}
@@ -83,52 +81,22 @@ class RemoteConnection(Connection):
         """
         if self.props is not None:
             return self.props
-        steps = probe_server(self._probe)
-        answer: Any = None
-        error: RocmError | None = None
-        try:
-            while True:
-                step = steps.throw(error) if error else steps.send(answer)
-                answer = error = None
-                if isinstance(step, float):
-                    time.sleep(step)
-                    continue
-                try:
-                    answer = self._client.call(step)
-                except RocmError as failed:
-                    error = failed
-        except StopIteration as end:
-            return self._keep_probed(end.value)
+        return self._keep(run_steps(probe_server(self._probe), self._client.call))
 
     async def aready(self, on_progress: OnProgress | None = None) -> ServerProps:
         """``ready`` without blocking the event loop."""
         if self.props is not None:
             return self.props
-        steps = probe_server(self._probe)
-        answer: Any = None
-        error: RocmError | None = None
-        while True:
-            try:
-                step = steps.throw(error) if error else steps.send(answer)
-            except StopIteration as end:
-                return self._keep_probed(end.value)
-            answer = error = None
-            if isinstance(step, float):
-                await asyncio.sleep(step)
-                continue
-            try:
-                answer = await self._aclient.call(step)
-            except RocmError as failed:
-                error = failed
+        return self._keep(await arun_steps(probe_server(self._probe), self._aclient.call))
 
-    def _keep_probed(self, greeting: ProbeResult) -> ServerProps:
+    def _keep(self, found: ProbeResult) -> ServerProps:
         for client in (self._client, self._aclient):
-            client.model, client.routed = greeting.model, greeting.routed
-        server = (self._probe.url, greeting.model) if greeting.routed else self._probe.url
-        self.join_queue(server, greeting.props.total_slots)
-        self._probed = greeting
-        self.props = greeting.props
-        return greeting.props
+            client.model, client.routed = found.model, found.routed
+        server = (self._probe.url, found.model) if found.routed else self._probe.url
+        self.join_queue(server, found.props.total_slots)
+        self._probed = found
+        self.props = found.props
+        return found.props
 
     def release(self) -> None:
         """Break off open streams; the server goes on."""

@@ -19,9 +19,13 @@ from typing import Any
 import orjson
 
 from rocm_core.backend import Connection
+from rocm_core.client import Messages, Steps, arun_steps, as_message, calls, run_steps
 from rocm_core.errors import EndpointNotFound, HTTPStatusError
+from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
+from rocm_core.types import ServerProps
 
-Messages = Sequence[Mapping[str, Any]]
+Conversation = Sequence[Mapping[str, Any]]
+MessagesFor = Callable[[ServerProps], Messages]
 _REMEMBERED = 512
 _EMPTY_LINE = "\n\n"
 _TURNS = ("user", "assistant")
@@ -46,10 +50,10 @@ _LATE_SYSTEM = [
     {"role": "system", "content": "probe-3"},
     {"role": "user", "content": "probe-4"},
 ]
-_TWICE_USER = [{"role": "user", "content": "probe-1"}, {"role": "user", "content": "probe-2"}]
+_TWO_USER = [{"role": "user", "content": "probe-1"}, {"role": "user", "content": "probe-2"}]
 
 
-def merged_head(messages: Messages) -> list[dict[str, Any]]:
+def merged_head(messages: Conversation) -> list[dict[str, Any]]:
     """The messages with those system messages that stand in front as one: always welcome."""
     result = [dict(message) for message in messages]
     while len(result) > 1 and result[0]["role"] == result[1]["role"] == "system":
@@ -57,7 +61,7 @@ def merged_head(messages: Messages) -> list[dict[str, Any]]:
     return result
 
 
-def questionable(messages: Messages) -> bool:
+def questionable(messages: Conversation) -> bool:
     """Whether some templates refuse this order of roles."""
     roles = [message["role"] for message in merged_head(messages)]
     return "system" in roles[1:] or any(
@@ -65,7 +69,7 @@ def questionable(messages: Messages) -> bool:
     )
 
 
-def fitted(messages: Messages, demands: Demands) -> list[dict[str, Any]]:
+def fitted(messages: Conversation, demands: Demands) -> list[dict[str, Any]]:
     """The conversation in an order that a template with these demands accepts."""
     result = merged_head(messages)
     if demands.leading_system or demands.no_system:
@@ -81,7 +85,7 @@ def fitted(messages: Messages, demands: Demands) -> list[dict[str, Any]]:
     return result
 
 
-def _alternating(messages: Messages) -> list[dict[str, Any]]:
+def _alternating(messages: Conversation) -> list[dict[str, Any]]:
     result: list[dict[str, Any]] = []
     for message in messages:
         last = result[-1] if result else None
@@ -118,73 +122,78 @@ class ChatTemplate:
 
     def __init__(self, connection: Callable[[], Connection]) -> None:
         self._connection = connection
-        self._known: Demands | None = None
+        self._accepts: tuple[bool, ...] | None = None
         self._counts: OrderedDict[bytes, int] = OrderedDict()
 
-    def fit(self, messages: Messages) -> list[dict[str, Any]]:
-        """``messages``, in an order of roles that the template accepts."""
-        connection = self._connection()
-        connection.ready()
-        if not questionable(messages):
-            return fitted(messages, _demands(connection))
-        if self._known is None:
-            accepts = []
-            for probe in (_LATE_SYSTEM, _TWICE_USER):
-                try:
-                    accepts.append(_shows(probe, connection.client.apply_template(probe)))
-                except HTTPStatusError as error:
-                    accepts.append(isinstance(error, EndpointNotFound))
-            self._known = _demands(connection, accepts)
-        return fitted(messages, self._known)
+    def fit(self, messages: Conversation) -> list[dict[str, Any]]:
+        """Return the conversation in an order of roles that the template accepts.
 
-    async def afit(self, messages: Messages) -> list[dict[str, Any]]:
-        """``fit`` for asyncio."""
-        connection = self._connection()
-        await connection.aready()
-        if not questionable(messages):
-            return fitted(messages, _demands(connection))
-        if self._known is None:
-            accepts = []
-            for probe in (_LATE_SYSTEM, _TWICE_USER):
-                try:
-                    accepts.append(_shows(probe, await connection.aclient.apply_template(probe)))
-                except HTTPStatusError as error:
-                    accepts.append(isinstance(error, EndpointNotFound))
-            self._known = _demands(connection, accepts)
-        return fitted(messages, self._known)
-
-    def count(self, messages: Messages, **fields: Any) -> int:
-        """Tokens of the prompt that these messages (and ``tools``, …) make; remembered.
-
-        ``POST /v1/chat/completions/input_tokens``; servers without it apply the template and
-        tokenize its text.
+        Raises:
+            RocmError: the server cannot be asked.
         """
-        key = _key(messages, fields)
-        if (known := self._counts.get(key)) is not None:
-            return known
-        connection = self._connection()
-        connection.ready()
-        client = connection.client
-        try:
-            found = client.count_tokens(messages, **fields)
-        except EndpointNotFound:
-            prompt = client.apply_template(messages, **fields)
-            found = len(client.tokenize(prompt, add_special=True))
-        return self._remember(key, found)
+        return run_steps(self._fit(messages), Sender(self._connection).perform)
 
-    async def acount(self, messages: Messages, **fields: Any) -> int:
+    async def afit(self, messages: Conversation) -> list[dict[str, Any]]:
+        """``fit`` for asyncio."""
+        return await arun_steps(self._fit(messages), AsyncSender(self._connection).perform)
+
+    def count(
+        self,
+        messages: Messages | MessagesFor,
+        *,
+        fit_template: bool = False,
+        **fields: Any,
+    ) -> int:
+        """Return the length of a conversation's prompt; see ``TextModel.count_tokens``."""
+        steps = self._count(messages, fit_template, fields)
+        return run_steps(steps, Sender(self._connection).perform)
+
+    async def acount(
+        self,
+        messages: Messages | MessagesFor,
+        *,
+        fit_template: bool = False,
+        **fields: Any,
+    ) -> int:
         """``count`` for asyncio."""
+        steps = self._count(messages, fit_template, fields)
+        return await arun_steps(steps, AsyncSender(self._connection).perform)
+
+    def fitting(self, messages: Conversation, props: ServerProps) -> Steps[list[dict[str, Any]]]:
+        """Fit a conversation to the template of a server that is ready and has these facts."""
+        accepts: tuple[bool, ...] = (True, True)
+        if questionable(messages):
+            if self._accepts is None:
+                self._accepts = (
+                    (yield from _accepts(_LATE_SYSTEM)),
+                    (yield from _accepts(_TWO_USER)),
+                )
+            accepts = self._accepts
+        return fitted(messages, _demands(props, accepts))
+
+    def _fit(self, messages: Conversation) -> RequestSteps[list[dict[str, Any]]]:
+        _, props = yield Ready()
+        return (yield from self.fitting(messages, props))
+
+    def _count(
+        self, given: Messages | MessagesFor, fit_template: bool, fields: Mapping[str, Any]
+    ) -> RequestSteps[int]:
+        ready = callable(given) or fit_template
+        if ready:
+            _, props = yield Ready()
+        messages = [as_message(message) for message in (given(props) if callable(given) else given)]
+        if fit_template:
+            messages = yield from self.fitting(messages, props)
         key = _key(messages, fields)
         if (known := self._counts.get(key)) is not None:
             return known
-        connection = self._connection()
-        await connection.aready()
-        client = connection.aclient
+        if not ready:
+            yield Ready()
         try:
-            found = await client.count_tokens(messages, **fields)
+            found: int = yield calls.count_tokens(messages, **fields)
         except EndpointNotFound:
-            prompt = await client.apply_template(messages, **fields)
-            found = len(await client.tokenize(prompt, add_special=True))
+            prompt = yield calls.apply_template(messages, **fields)
+            found = len((yield calls.tokenize(prompt, add_special=True)))
         return self._remember(key, found)
 
     def _remember(self, key: bytes, count: int) -> int:
@@ -194,19 +203,23 @@ class ChatTemplate:
         return count
 
 
-def _shows(probe: Messages, prompt: str) -> bool:
+def _accepts(probe: Conversation) -> Steps[bool]:
+    """Ask whether the template takes a conversation, and shows all of it."""
+    try:
+        prompt = yield calls.apply_template(probe)
+    except HTTPStatusError as error:
+        return isinstance(error, EndpointNotFound)
     # Some templates drop silently what they do not expect.
     return all(message["content"] in prompt for message in probe)
 
 
-def _demands(connection: Connection, accepts: Sequence[bool] = (True, True)) -> Demands:
-    caps = connection.props.chat_template_caps if connection.props else {}
+def _demands(props: ServerProps, accepts: Sequence[bool]) -> Demands:
     return Demands(
-        no_system=caps.get("supports_system_role") is False,
+        no_system=props.chat_template_caps.get("supports_system_role") is False,
         leading_system=not accepts[0],
         alternating=not accepts[1],
     )
 
 
-def _key(messages: Messages, fields: Mapping[str, Any]) -> bytes:
+def _key(messages: Conversation, fields: Mapping[str, Any]) -> bytes:
     return orjson.dumps([list(messages), fields], option=orjson.OPT_NON_STR_KEYS)

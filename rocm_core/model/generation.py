@@ -1,21 +1,64 @@
-"""How a request becomes an answer: a server that is ready, a place at it, its stream of events.
+"""How a request becomes a stream of events, and when it is sent again.
 
-A server that dies before the first event is replaced, and asked once more. An answer ends at a
-stop id as well, which llama-server itself cannot do.
+    facts      the server is made ready, once; a request that depends on its facts is built
+    prompt     stop ids are looked up, the messages fitted to the chat template
+    queue      a place in the server's queue, a slot; held until the answer has ended
+    stream     POST, and the first event
+      └─ failed before its first event ─▶ ``Retries``: all of it once more, or the error
+
+The procedure is written once (``Generation._begin``); the blocking and the asyncio generator
+perform it and then differ only in their loop over the events.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Generator
+from dataclasses import replace
 from types import TracebackType
+from typing import Any
 
 from rocm_core.backend import Connection
-from rocm_core.client import Chat, GenerationRequest
+from rocm_core.client import Chat, GenerationRequest, RequestFor, arun_steps, run_steps
 from rocm_core.config import Timeouts
-from rocm_core.errors import ServerDied
+from rocm_core.errors import (
+    RocmError,
+    ServerBusy,
+    ServerDied,
+    ServerLoading,
+    ServerUnreachable,
+)
+from rocm_core.model.chat_template import ChatTemplate
+from rocm_core.model.steps import AsyncSender, Hold, Open, Ready, Release, RequestSteps, Sender
 from rocm_core.model.token_ids import StopIds, stopped_by_id
 from rocm_core.types import StreamEvent
+
+# Errors of a request that no slot has taken yet: it may be sent again.
+_TEMPORARY = (ServerBusy, ServerLoading, ServerUnreachable)
+_MAX_PAUSE = 8.0
+
+
+class Retries:
+    """Whether a request that failed before its first event is sent again, and when. Pure.
+
+    A server that died is replaced at once, so the request is sent once more without a pause, and
+    without counting. An error that may pass by itself counts, and is waited out.
+    """
+
+    def __init__(self, max_retries: int) -> None:
+        """``max_retries``: how often to wait for an error to pass; 0 for never."""
+        self._pauses = iter([min(0.5 * 2**n, _MAX_PAUSE) for n in range(max_retries)])
+        self._replaced = False
+
+    def pause_after(self, error: RocmError) -> float | None:
+        """Return the seconds to wait before the next attempt; ``None`` if there is none."""
+        if isinstance(error, ServerDied) and not self._replaced:
+            self._replaced = True
+            return 0.0
+        if not isinstance(error, _TEMPORARY):
+            return None
+        self._replaced = False
+        return next(self._pauses, None)
 
 
 class LastError:
@@ -37,26 +80,36 @@ class LastError:
 
 
 class Generation:
-    """Generation of one model.
+    """The generation of one model.
 
     Args:
-        connection: the server at this moment; raises ``ServerStopped`` if the model was closed.
+        connection: returns the connection to the server; raises ``ServerStopped`` once the model
+            was closed.
+        template: the model's chat template, for requests whose messages are to be fitted to it.
         timeouts: limits per phase, unless a request has its own.
+        last_error: remembers every error that a stream raises.
     """
 
     def __init__(
-        self, connection: Callable[[], Connection], timeouts: Timeouts, last_error: LastError
+        self,
+        connection: Callable[[], Connection],
+        template: ChatTemplate,
+        timeouts: Timeouts,
+        last_error: LastError,
     ) -> None:
         self._connection = connection
+        self._template = template
         self.timeouts = timeouts
         self._last_error = last_error
         self._stop_ids = StopIds()
 
-    def events(self, request: GenerationRequest) -> Generator[StreamEvent, None, None]:
-        """Every event of the answer; any ``RocmError`` may be raised while it is read."""
-        stop_ids = frozenset(request.config.stop_token_ids)
+    def events(
+        self, request: GenerationRequest | RequestFor, max_retries: int = 0
+    ) -> Generator[StreamEvent, None, None]:
+        """Yield every event of the answer; see ``TextModel.events``."""
         with self._last_error, contextlib.ExitStack() as held:
-            event, rest = self._begin(request, held)
+            sender = Sender(self._connection, held)
+            stop_ids, event, rest = run_steps(self._begin(request, max_retries), sender.perform)
             while event is not None:
                 if stop_ids and not stop_ids.isdisjoint(event.token_ids):
                     yield stopped_by_id(event)
@@ -64,41 +117,15 @@ class Generation:
                 yield event
                 event = next(rest, None)
 
-    def _begin(
-        self, request: GenerationRequest, held: contextlib.ExitStack, *, again: bool = True
-    ) -> tuple[StreamEvent | None, Generator[StreamEvent, None, None]]:
-        """The first event, if any, and the rest; of the successor if the server died before it.
-
-        ``held`` gets what the answer holds: a place at the server, and the stream.
-        """
-        with contextlib.ExitStack() as mine:
-            try:
-                connection = self._connection()
-                connection.ready()
-                for id_ in self._stop_ids.unknown(request.config):
-                    self._stop_ids.learn(id_, connection.client.detokenize([id_]))
-                self._stop_ids.refuse_hidden(request.config)
-                mine.enter_context(connection.limiter.ticket())
-                asked = mine.enter_context(connection.with_slot(request))
-                if isinstance(asked, Chat) and connection.chat_dialect == "native":
-                    asked = asked.completion(connection.client.call(asked.template()))
-                limits = self.timeouts.of(request.config)
-                stream = connection.client.stream(connection.call(asked), limits)
-                mine.enter_context(contextlib.closing(stream))
-                first = next(stream, None)
-                held.enter_context(mine.pop_all())
-                return first, stream
-            except ServerDied:
-                if not again:
-                    raise
-        return self._begin(request, held, again=False)
-
-    async def aevents(self, request: GenerationRequest) -> AsyncGenerator[StreamEvent, None]:
+    async def aevents(
+        self, request: GenerationRequest | RequestFor, max_retries: int = 0
+    ) -> AsyncGenerator[StreamEvent, None]:
         """``events`` for asyncio."""
-        stop_ids = frozenset(request.config.stop_token_ids)
         with self._last_error:
             async with contextlib.AsyncExitStack() as held:
-                event, rest = await self._abegin(request, held)
+                sender = AsyncSender(self._connection, held)
+                begin = self._begin(request, max_retries)
+                stop_ids, event, rest = await arun_steps(begin, sender.perform)
                 while event is not None:
                     if stop_ids and not stop_ids.isdisjoint(event.token_ids):
                         yield stopped_by_id(event)
@@ -106,28 +133,35 @@ class Generation:
                     yield event
                     event = await anext(rest, None)
 
-    async def _abegin(
-        self, request: GenerationRequest, held: contextlib.AsyncExitStack, *, again: bool = True
-    ) -> tuple[StreamEvent | None, AsyncGenerator[StreamEvent, None]]:
-        """``_begin`` for asyncio."""
-        async with contextlib.AsyncExitStack() as mine:
+    def _begin(
+        self, request: GenerationRequest | RequestFor, max_retries: int
+    ) -> RequestSteps[tuple[frozenset[int], StreamEvent | None, Any]]:
+        """Return the ids to stop at, the first event, if any, and the rest of the stream."""
+        retries = Retries(max_retries)
+        while True:
             try:
-                connection = self._connection()
-                await connection.aready()
-                for id_ in self._stop_ids.unknown(request.config):
-                    self._stop_ids.learn(id_, await connection.aclient.detokenize([id_]))
-                self._stop_ids.refuse_hidden(request.config)
-                await mine.enter_async_context(connection.limiter.ticket())
-                asked = mine.enter_context(connection.with_slot(request))
-                if isinstance(asked, Chat) and connection.chat_dialect == "native":
-                    asked = asked.completion(await connection.aclient.call(asked.template()))
-                limits = self.timeouts.of(request.config)
-                stream = connection.aclient.stream(connection.call(asked), limits)
-                await mine.enter_async_context(contextlib.aclosing(stream))
-                first = await anext(stream, None)
-                await held.enter_async_context(mine.pop_all())
-                return first, stream
-            except ServerDied:
-                if not again:
+                return (yield from self._attempt(request))
+            except RocmError as error:
+                if (pause := retries.pause_after(error)) is None:
                     raise
-        return await self._abegin(request, held, again=False)
+            yield Release()
+            if pause:
+                yield pause
+
+    def _attempt(
+        self, request: GenerationRequest | RequestFor
+    ) -> RequestSteps[tuple[frozenset[int], StreamEvent | None, Any]]:
+        connection, props = yield Ready()
+        if not isinstance(request, GenerationRequest):
+            request = request(props)
+        config = request.config
+        yield from self._stop_ids.look_up(config)
+        if isinstance(request, Chat) and request.fit_template:
+            messages = yield from self._template.fitting(request.messages, props)
+            request = replace(request, messages=messages)
+        yield Hold(connection.limiter.ticket())
+        request = yield Hold(connection.with_slot(request))
+        if isinstance(request, Chat) and connection.chat_dialect == "native":
+            request = request.completion((yield request.template()))
+        first, rest = yield Open(connection.call(request), self.timeouts.of(config))
+        return frozenset(config.stop_token_ids), first, rest

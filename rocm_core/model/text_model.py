@@ -1,8 +1,9 @@
-"""Floor 5: a model to talk to, wherever it runs.
+"""A model to talk to, wherever it runs.
 
-    load_model(ref) → TextModel ── generate / chat ──▶ iterators of Token
-                               ├── completion_events / chat_events ──▶ iterators of StreamEvent
-                               └── embed, rerank, tokenize, info, metrics, err, close
+    load_model(ref) → TextModel ── events(request) ──▶ iterator of StreamEvent: the way down
+                               ├── generate / chat, …_events: the same, by name
+                               ├── count_tokens, tokenize, embed, rerank
+                               └── load, info, metrics, err, close   (``served_model``)
 
 Loading is lazy: the server starts at first use, or with ``load()``. Every call may come from
 any thread, or, in its ``a…`` form, from any event loop.
@@ -10,24 +11,29 @@ any thread, or, in its ``a…`` form, from any event loop.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
-from types import TracebackType
 from typing import Any
 
-from rocm_core.backend import Connection, OnProgress, choose_backend
-from rocm_core.client import Chat, Completion, GenerationRequest, Infill, Messages, as_message
+from rocm_core.backend import Connection, choose_backend
+from rocm_core.client import (
+    Chat,
+    Completion,
+    GenerationRequest,
+    Infill,
+    Messages,
+    RequestFor,
+    as_message,
+)
 from rocm_core.config import GenerateConfig, LoadConfig, Timeouts, override
 from rocm_core.discover.refs import resolve_ref
-from rocm_core.errors import ServerStopped
-from rocm_core.gguf import GGUFInfo, read_gguf
-from rocm_core.model.chat_template import ChatTemplate
-from rocm_core.model.generation import Generation, LastError
+from rocm_core.model.chat_template import ChatTemplate, MessagesFor
+from rocm_core.model.generation import Generation
+from rocm_core.model.served_model import ServedModel
 from rocm_core.model.token_ids import TokenReader
 from rocm_core.settings import current_settings, plan
-from rocm_core.types import Check, ModelInfo, ServerProps, StreamEvent, Token
+from rocm_core.types import StreamEvent, Token
 
 __all__ = ["TextModel", "load_model"]
 
@@ -40,7 +46,7 @@ def load_model(
     generate: GenerateConfig | None = None,
     **options: Any,
 ) -> TextModel:
-    """A model by reference; nothing is started or opened yet.
+    """Return a model by reference; nothing is started or opened yet.
 
     Args:
         ref: GGUF file, directory, ``org/repo[:quant]``, a name in ``ROCM_MODEL_DIR``,
@@ -65,7 +71,7 @@ def load_model(
     return TextModel(connection, limits, chosen.generate)
 
 
-class TextModel:
+class TextModel(ServedModel):
     """A model that generates text. Use it as a context manager, or ``close()`` it."""
 
     def __init__(
@@ -74,150 +80,97 @@ class TextModel:
         timeouts: Timeouts | None = None,
         generate: GenerateConfig | None = None,
     ) -> None:
-        self._open: Connection | None = connection
-        self._name = connection.ref.name
+        super().__init__(connection)
         self._defaults = generate or GenerateConfig()
-        self._header: GGUFInfo | None = None
-        self._last_error = LastError()
-        limits = timeouts or connection.default_timeouts
-        self._answers = Generation(lambda: self.connection, limits, self._last_error)
         self.template = ChatTemplate(lambda: self.connection)
+        self._generation = Generation(
+            lambda: self.connection,
+            self.template,
+            timeouts or connection.default_timeouts,
+            self._last_error,
+        )
 
-    def __repr__(self) -> str:
-        return f"TextModel({self._name!r})"
+    # -- generation -------------------------------------------------------------------------
 
-    def __enter__(self) -> TextModel:
-        return self
+    def events(
+        self, request: GenerationRequest | RequestFor, *, max_retries: int = 0
+    ) -> Generator[StreamEvent, None, None]:
+        """Generate, and yield every event of the stream.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> TextModel:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    # -- life and facts ---------------------------------------------------------------------
-
-    def load(self, on_progress: OnProgress | None = None) -> ModelInfo:
-        """Start the server now instead of at first use, and return what is known of the model.
+        Nothing happens before the first ``next()``: then the server is made ready, once, the
+        request waits for a place in the queue, and is sent. Closing the iterator frees the
+        server's slot.
 
         Args:
-            on_progress: called with the share of the load done (0..1) as it grows.
-        """
-        return self._info(self.connection.ready(on_progress))
-
-    async def aload(self, on_progress: OnProgress | None = None) -> ModelInfo:
-        """``load`` without blocking the event loop."""
-        return self._info(await self.connection.aready(on_progress))
-
-    def close(self, drain: float = 0.0) -> None:
-        """Let go of the server; one that nobody else holds stops. Idempotent.
-
-        Args:
-            drain: seconds to let the requests that are under way come to their end; no new one
-                is taken meanwhile, and those in the queue are turned away. What then still runs
-                is broken off.
-        """
-        connection, self._open = self._open, None
-        if connection is not None:
-            if drain > 0:
-                connection.limiter.drain(drain)
-            connection.release()
-
-    async def aclose(self, drain: float = 0.0) -> None:
-        """``close`` without blocking the event loop."""
-        await asyncio.to_thread(self.close, drain)
-
-    @property
-    def connection(self) -> Connection:
-        """The server behind this model.
+            request: a ``Chat``, ``Completion`` or ``Infill``; or a function that makes one of the
+                server's facts (``ServerProps``) as soon as it is ready.
+            max_retries: how often the request is sent again when no slot had taken it yet: the
+                server was busy, loading or not to be reached (``ServerBusy``, ``ServerLoading``,
+                ``ServerUnreachable``), after 0.5, 1, 2, … at most 8 seconds. An answer that has
+                begun is never repeated. A server of our own that dies before the first event is
+                replaced, and the request sent once more, whatever ``max_retries``.
 
         Raises:
-            ServerStopped: the model was closed.
+            RocmError: from the iterator, any class below it; ``ConfigError`` for what this server
+                or this model cannot do.
         """
-        if self._open is None:
-            raise ServerStopped(f"{self!r} is closed; call load_model() again")
-        return self._open
+        return self._generation.events(request, max_retries)
 
-    @property
-    def props(self) -> ServerProps | None:
-        """The server's facts, once it has been used; no I/O."""
-        return self._open.props if self._open is not None else None
+    def aevents(
+        self, request: GenerationRequest | RequestFor, *, max_retries: int = 0
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """``events`` for asyncio; cancelling the task that reads frees the slot."""
+        return self._generation.aevents(request, max_retries)
 
-    @property
-    def info(self) -> ModelInfo:
-        """What is known of the model; starts the server if need be."""
-        return self.load()
+    def completion_events(
+        self, prompt: str | Sequence[int], config: GenerateConfig
+    ) -> Generator[StreamEvent, None, None]:
+        """``events`` of a ``Completion``: the prompt (text or token ids) as it is."""
+        return self.events(Completion(prompt, config))
 
-    @property
-    def model_type(self) -> str | None:
-        """The architecture (``llama``, ``qwen3``, …) from the GGUF header.
+    def acompletion_events(
+        self, prompt: str | Sequence[int], config: GenerateConfig
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """``completion_events`` for asyncio."""
+        return self.aevents(Completion(prompt, config))
 
-        ``None`` for a remote server or a download: llama-server's API does not tell it.
-        """
-        header = self._gguf()
-        return header.architecture if header else None
+    def infill_events(
+        self, prefix: str, suffix: str, config: GenerateConfig
+    ) -> Generator[StreamEvent, None, None]:
+        """``events`` of an ``Infill``: what belongs between two texts."""
+        return self.events(Infill(prefix, suffix, config))
 
-    def preflight(self, dry_run: bool = False) -> list[Check]:
-        """Whether everything is there that a request needs, as named findings; never raises for
-        what it finds.
+    def ainfill_events(
+        self, prefix: str, suffix: str, config: GenerateConfig
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """``infill_events`` for asyncio."""
+        return self.aevents(Infill(prefix, suffix, config))
 
-        Args:
-            dry_run: also start the server, if it is our own, and generate one token.
-        """
-        from rocm_core.doctor.endpoint import preflight_connection
+    def chat_events(
+        self, messages: Messages, config: GenerateConfig, **fields: Any
+    ) -> Generator[StreamEvent, None, None]:
+        """``events`` of a ``Chat``; ``fields`` (``tools``, …) are sent as they are."""
+        return self.events(_chat(messages, config, fields))
 
-        return preflight_connection(self.connection, dry_run)
-
-    def err(self) -> BaseException | None:
-        """The last error of any call on this model (each call also raises its own)."""
-        return self._last_error.error
-
-    def metrics(self) -> dict[str, float]:
-        """llama-server's own counters and gauges (``GET /metrics``)."""
-        self.connection.ready()
-        return self.connection.client.metrics()
-
-    def _gguf(self) -> GGUFInfo | None:
-        ref = self.connection.ref
-        if self._header is None and ref.kind == "file":
-            self._header = read_gguf(ref.value)
-        return self._header
-
-    def _info(self, props: ServerProps) -> ModelInfo:
-        header = self._gguf()
-        return ModelInfo(
-            name=self.connection.model_name or self._name,
-            architecture=header.architecture if header else None,
-            n_ctx=props.n_ctx,
-            n_ctx_train=header.context_length if header else None,
-            total_slots=props.total_slots,
-            chat_template_caps=props.chat_template_caps,
-            modalities=props.modalities,
-            build_info=props.build_info,
-        )
+    def achat_events(
+        self, messages: Messages, config: GenerateConfig, **fields: Any
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """``chat_events`` for asyncio."""
+        return self.aevents(_chat(messages, config, fields))
 
     # -- generation: tokens -----------------------------------------------------------------
 
     def generate(
         self, prompt: str | Sequence[int], config: GenerateConfig | None = None, **options: Any
     ) -> Iterator[Token]:
-        """Continue ``prompt`` as it is (no chat template); ``POST /completion``.
+        """Continue ``prompt`` as it is (no chat template), and yield the tokens.
+
+        ``POST /completion``; of a server without it ``POST /v1/completions``, whose stream has no
+        token ids.
 
         Args:
-            config: how; default is 256 tokens, greedy.
+            prompt: text, or token ids.
+            config: how to generate; default is 256 tokens, greedy.
             options: fields of ``GenerateConfig`` by name, over ``config``.
 
         Raises:
@@ -244,90 +197,112 @@ class TextModel:
         ``stop_token_ids`` is given.
         """
         config = override(config or self._defaults, options)
-        return self._tokens(_chat(messages, config))
+        return self._tokens(_chat(messages, config, {}))
 
     def achat(
         self, messages: Messages, config: GenerateConfig | None = None, **options: Any
     ) -> AsyncIterator[Token]:
         """``chat`` for asyncio."""
         config = override(config or self._defaults, options)
-        return self._atokens(_chat(messages, config))
+        return self._atokens(_chat(messages, config, {}))
 
     def _tokens(self, request: GenerationRequest) -> Iterator[Token]:
         reader = TokenReader()
-        for event in self._answers.events(request):
+        for event in self.events(request):
             yield from reader.read(event)
 
     async def _atokens(self, request: GenerationRequest) -> AsyncIterator[Token]:
         reader = TokenReader()
-        async with contextlib.aclosing(self._answers.aevents(request)) as events:
+        async with contextlib.aclosing(self.aevents(request)) as events:
             async for event in events:
                 for token in reader.read(event):
                     yield token
 
-    # -- generation: events -----------------------------------------------------------------
+    # -- tokens -----------------------------------------------------------------------------
 
-    def completion_events(
-        self, prompt: str | Sequence[int], config: GenerateConfig
-    ) -> Generator[StreamEvent, None, None]:
-        """``POST /completion``, every event of its stream."""
-        return self._answers.events(Completion(prompt, config))
+    def count_tokens(
+        self, messages: Messages | MessagesFor, *, fit_template: bool = False, **fields: Any
+    ) -> int:
+        """Return the length in tokens of the prompt that a conversation makes, exactly.
 
-    def acompletion_events(
-        self, prompt: str | Sequence[int], config: GenerateConfig
-    ) -> AsyncGenerator[StreamEvent, None]:
-        """``completion_events`` for asyncio."""
-        return self._answers.aevents(Completion(prompt, config))
+        The server's own template and tokenizer count (``POST
+        /v1/chat/completions/input_tokens``; a server without it applies the template and
+        tokenizes its text). The last 512 counts are remembered.
 
-    def infill_events(
-        self, prefix: str, suffix: str, config: GenerateConfig
-    ) -> Generator[StreamEvent, None, None]:
-        """``POST /infill``: the events of what belongs between two texts."""
-        return self._answers.events(Infill(prefix, suffix, config))
+        Args:
+            messages: the conversation; or a function that makes it of the server's facts
+                (``ServerProps``).
+            fit_template: count the conversation as ``Chat(fit_template=True)`` sends it.
+            fields: request fields that the template sees: ``tools``, ``chat_template_kwargs``, …
 
-    def ainfill_events(
-        self, prefix: str, suffix: str, config: GenerateConfig
-    ) -> AsyncGenerator[StreamEvent, None]:
-        """``infill_events`` for asyncio."""
-        return self._answers.aevents(Infill(prefix, suffix, config))
+        Raises:
+            RocmError: the server cannot be started or reached, or refuses the conversation.
+        """
+        with self._last_error:
+            return self.template.count(messages, fit_template=fit_template, **fields)
 
-    def chat_events(
-        self, messages: Messages, config: GenerateConfig, **fields: Any
-    ) -> Generator[StreamEvent, None, None]:
-        """``POST /v1/chat/completions``, every event; ``fields`` (tools, …) go as they are."""
-        return self._answers.events(_chat(messages, config, **fields))
-
-    def achat_events(
-        self, messages: Messages, config: GenerateConfig, **fields: Any
-    ) -> AsyncGenerator[StreamEvent, None]:
-        """``chat_events`` for asyncio."""
-        return self._answers.aevents(_chat(messages, config, **fields))
-
-    # -- other abilities --------------------------------------------------------------------
+    async def acount_tokens(
+        self, messages: Messages | MessagesFor, *, fit_template: bool = False, **fields: Any
+    ) -> int:
+        """``count_tokens`` for asyncio."""
+        with self._last_error:
+            return await self.template.acount(messages, fit_template=fit_template, **fields)
 
     def tokenize(self, text: str, *, add_special: bool = False) -> list[int]:
-        """Token ids of ``text``; ``POST /tokenize``."""
+        """Return the token ids of ``text`` (``POST /tokenize``).
+
+        Special tokens inside the text count as such (``<|im_end|>`` is one token).
+
+        Args:
+            text: any text; an empty one has no tokens.
+            add_special: put the model's begin-of-text token (BOS) in front, if it has one.
+
+        Raises:
+            RocmError: the server cannot be started or reached.
+        """
         with self._last_error:
-            self.connection.ready()
-            return self.connection.client.tokenize(text, add_special=add_special)
+            return self._ready().client.tokenize(text, add_special=add_special)
 
     def tokenize_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, in one request."""
+        """Return the token ids of each text, in their order, with one request.
+
+        No special tokens are added; errors as ``tokenize``.
+        """
         with self._last_error:
-            self.connection.ready()
-            return self.connection.client.tokenize_batch(texts)
+            return self._ready().client.tokenize_batch(texts)
 
     def detokenize(self, ids: Sequence[int]) -> str:
-        """Text of token ids; ``POST /detokenize``."""
+        """Return the text of token ids (``POST /detokenize``).
+
+        An id that is part of a multi-byte character only becomes U+FFFD; errors as ``tokenize``.
+        """
         with self._last_error:
-            self.connection.ready()
-            return self.connection.client.detokenize(ids)
+            return self._ready().client.detokenize(ids)
+
+    # -- vectors and ranks ------------------------------------------------------------------
 
     def embed(self, texts: Sequence[str], *, normalize: bool | None = None) -> list[list[float]]:
-        """One vector per text; the model must be loaded with ``embeddings=True``."""
+        """Return one vector per text, in the order of the texts (``POST /v1/embeddings``).
+
+        The model must be loaded with ``embeddings=True``. All texts go in one request, which
+        waits for its place in the queue like any other.
+
+        Args:
+            texts: at least one. Each may be as long as ``ubatch_size`` tokens.
+            normalize: scale each vector to Euclidean length 1, or not at all; ``None`` leaves it
+                to the server, which does.
+
+        Returns:
+            Vectors of ``n_embd`` floats: the width of the model's embedding.
+
+        Raises:
+            ContextOverflow: a text is longer than the server reads at once.
+            NotSupported: the server was not started for embeddings.
+            ServerBusy: the queue is full, or the turn did not come in time.
+            RocmError: the server cannot be started or reached.
+        """
         with self._last_error:
-            connection = self.connection
-            connection.ready()
+            connection = self._ready()
             with connection.limiter.ticket():
                 return connection.client.embeddings(texts, normalize=normalize)
 
@@ -336,18 +311,29 @@ class TextModel:
     ) -> list[list[float]]:
         """``embed`` for asyncio."""
         with self._last_error:
-            connection = self.connection
-            await connection.aready()
+            connection = await self._aready()
             async with connection.limiter.ticket():
                 return await connection.aclient.embeddings(texts, normalize=normalize)
 
     def rerank(
         self, query: str, documents: Sequence[str], top_n: int | None = None
     ) -> list[tuple[int, float]]:
-        """``(index, score)`` pairs, best first; the model must be loaded with ``rerank=True``."""
+        """Score documents by how well they answer a query (``POST /v1/rerank``).
+
+        The model must be loaded with ``rerank=True``; errors as ``embed``.
+
+        Args:
+            query: the question.
+            documents: at least one. Each, with the query, may be as long as ``ubatch_size``
+                tokens.
+            top_n: how many to return; ``None`` for all.
+
+        Returns:
+            Pairs of a document's index in ``documents`` and its score, best first. Most models
+            score with a logit, which has no bounds; some (``qwen3``) with a probability.
+        """
         with self._last_error:
-            connection = self.connection
-            connection.ready()
+            connection = self._ready()
             with connection.limiter.ticket():
                 return connection.client.rerank(query, documents, top_n)
 
@@ -356,12 +342,10 @@ class TextModel:
     ) -> list[tuple[int, float]]:
         """``rerank`` for asyncio."""
         with self._last_error:
-            connection = self.connection
-            await connection.aready()
+            connection = await self._aready()
             async with connection.limiter.ticket():
                 return await connection.aclient.rerank(query, documents, top_n)
 
 
-def _chat(messages: Messages, config: GenerateConfig, **fields: Any) -> Chat:
-    model = fields.pop("model", None)
-    return Chat([as_message(message) for message in messages], config, fields, model)
+def _chat(messages: Messages, config: GenerateConfig, fields: dict[str, Any]) -> Chat:
+    return Chat([as_message(message) for message in messages], config, fields)

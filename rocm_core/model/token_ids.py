@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rocm_core.client import Steps, calls
 from rocm_core.config import GenerateConfig
 from rocm_core.errors import ConfigError
 from rocm_core.types import StreamEvent, Token
@@ -22,17 +23,17 @@ class StopIds:
     def __init__(self) -> None:
         self._visible: dict[int, bool] = {}
 
-    def unknown(self, config: GenerateConfig) -> list[int]:
-        """The ids whose text must be looked up."""
-        return [i for i in config.stop_token_ids if i not in self._visible]
+    def look_up(self, config: GenerateConfig) -> Steps[None]:
+        """Ask the server for the text of each id not seen before (``POST /detokenize``).
 
-    def learn(self, id_: int, piece: str) -> None:
-        """The text of an id, from ``POST /detokenize``."""
-        self._visible[id_] = "\ufffd" not in piece
-
-    def refuse_hidden(self, config: GenerateConfig) -> None:
-        """Raises ``ConfigError`` for ids at which nothing could stop."""
-        hidden = [i for i in config.stop_token_ids if not self._visible[i]]
+        Raises:
+            ConfigError: streams do not show an id, so nothing could stop there.
+        """
+        for id_ in config.stop_token_ids:
+            if id_ not in self._visible:
+                piece = yield calls.detokenize([id_])
+                self._visible[id_] = "\ufffd" not in piece
+        hidden = [id_ for id_ in config.stop_token_ids if not self._visible[id_]]
         if hidden:
             raise ConfigError(
                 f"stop_token_ids {hidden} are parts of multi-byte characters: llama-server's "

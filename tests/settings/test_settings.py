@@ -269,8 +269,8 @@ def test_limits_and_generation_reach_the_model(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("LLAMA_ROCM_TEMPERATURE", "0")
     monkeypatch.setenv("LLAMA_ROCM_STOP", "a, b")
     with load_model("http://host") as model:
-        assert (model._answers.timeouts.idle, model._answers.timeouts.total) == (120.0, None)
-        assert model._answers.timeouts.connect == 5.0
+        assert (model._generation.timeouts.idle, model._generation.timeouts.total) == (120.0, None)
+        assert model._generation.timeouts.connect == 5.0
         assert model._defaults == GenerateConfig(stop=("a", "b"))
     llm = RocmLLM(model="demo", stop=["c"])
     assert (llm.idle_timeout, llm.temperature, llm.stop) == (120.0, 0.0, ["c"])

@@ -2,68 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 import pytest
 
 from langchain_rocm import ChatRocm, RocmLLM, errors
-from rocm_core.errors import RocmError, ServerBusy, ServerLoading, StreamInterrupted
-from rocm_core.types import ServerProps, StreamEvent
+from rocm_core import Chat, Completion
+from rocm_core.errors import ServerBusy, ServerLoading, StreamInterrupted
+from rocm_core.types import StreamEvent
 from tests.support.models.reciter import RECITER
+from tests.support.scripted_model import Script, ScriptedConnection, scripted_model
 
 EVENTS = [StreamEvent("a"), StreamEvent("b"), StreamEvent(finish_reason="stop", model="m")]
-PROPS = ServerProps(0, 0, "", "", "", {}, {}, "", {})
 TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {}}}
-Script = list[list[StreamEvent | RocmError]]
 
 
-class ScriptedModel:
-    """Stands in for ``TextModel``: each request plays the next script."""
-
-    def __init__(self, script: Script) -> None:
-        self.script = script
-        self.requests: list[dict[str, Any]] = []
-        self.connection = self.template = self
-
-    def ready(self) -> ServerProps:
-        return PROPS
-
-    async def aready(self) -> ServerProps:
-        return PROPS
-
-    def fit(self, messages: Any) -> Any:
-        return messages
-
-    async def afit(self, messages: Any) -> Any:
-        return messages
-
-    def chat_events(
-        self, messages: Any, config: Any, **fields: Any
-    ) -> Generator[StreamEvent, None, None]:
-        self.requests.append({"messages": messages, "config": config, **fields})
-        for step in self.script[len(self.requests) - 1]:
-            if isinstance(step, RocmError):
-                raise step
-            yield step
-
-    async def achat_events(
-        self, messages: Any, config: Any, **fields: Any
-    ) -> AsyncGenerator[StreamEvent, None]:
-        for event in self.chat_events(messages, config, **fields):
-            yield event
-
-    def completion_events(self, prompt: str, config: Any) -> Generator[StreamEvent, None, None]:
-        return self.chat_events(prompt, config)
-
-    props = None
-
-
-def scripted(script: Script, **options: Any) -> tuple[ChatRocm, ScriptedModel]:
+def scripted(script: Script, **options: Any) -> tuple[ChatRocm, ScriptedConnection]:
     chat = ChatRocm(model=RECITER, **options)
-    model = ScriptedModel(script)
-    chat._text_model = model  # type: ignore[assignment]
-    return chat, model
+    chat._text_model = scripted_model(script)
+    return chat, connection_of(chat)
+
+
+def connection_of(llm: ChatRocm | RocmLLM) -> ScriptedConnection:
+    connection = llm.text_model.connection
+    assert isinstance(connection, ScriptedConnection)
+    return connection
 
 
 @pytest.fixture(autouse=True)
@@ -74,8 +37,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def asleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr("langchain_rocm.options.time.sleep", waited.append)
-    monkeypatch.setattr("langchain_rocm.options.asyncio.sleep", asleep)
+    monkeypatch.setattr("rocm_core.client.steps.time.sleep", waited.append)
+    monkeypatch.setattr("rocm_core.client.steps.asyncio.sleep", asleep)
     return waited
 
 
@@ -131,8 +94,9 @@ def test_what_is_requested() -> None:
     chat, model = scripted([[*EVENTS]], temperature=0.0, stop=["x"])
     chat.invoke("Hi", model="other", top_k=3, tools=[TOOL], stream=False)
     [request] = model.requests
-    config = request.pop("config")
-    assert request == {
+    assert isinstance(request, Chat)
+    config = request.config
+    assert {"messages": request.messages, **request.fields} == {
         "messages": [{"role": "user", "content": "Hi"}],
         "model": "other",
         "tools": [TOOL],
@@ -144,10 +108,10 @@ def test_what_is_requested() -> None:
 
 def test_what_a_completion_requests() -> None:
     llm = RocmLLM(model=RECITER, max_tokens=4)
-    model = ScriptedModel([[*EVENTS]])
-    llm._text_model = model  # type: ignore[assignment]
+    llm._text_model = scripted_model([[*EVENTS]])
     assert llm.invoke("Hi", n_probs=2, stop=["x"]) == "ab"
-    [request] = model.requests
-    assert request["messages"] == "Hi"
-    assert request["config"].extra == {"n_probs": 2}
-    assert request["config"].stop == ("x",)
+    [request] = connection_of(llm).requests
+    assert isinstance(request, Completion)
+    assert request.prompt == "Hi"
+    assert request.config.extra == {"n_probs": 2}
+    assert request.config.stop == ("x",)

@@ -44,13 +44,13 @@ class Wiretap:
     def __init__(self, llm: RocmLLM, monkeypatch: pytest.MonkeyPatch) -> None:
         self.requests: list[list[dict[str, Any]]] = []
         model = llm.text_model
-        chat = model.chat_events
+        events = model.events
 
-        def chat_events(messages: Any, *args: Any, **fields: Any) -> Any:
-            self.requests.append(list(messages))
-            return chat(messages, *args, **fields)
+        def spied(request: Any) -> Any:
+            self.requests.append(list(request.messages))
+            return events(request)
 
-        monkeypatch.setattr(model, "chat_events", chat_events)
+        monkeypatch.setattr(model, "events", spied)
 
 
 def test_predict_and_stream(llm: RocmLLM) -> None:

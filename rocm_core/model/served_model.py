@@ -1,0 +1,188 @@
+"""A model behind a server: loading it, what is known of it, and letting it stop.
+
+What it generates is in ``text_model``, whose ``TextModel`` is a ``ServedModel``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rocm_core.backend import Connection, OnProgress
+from rocm_core.errors import ServerStopped
+from rocm_core.gguf import GGUFInfo, read_gguf
+from rocm_core.model.generation import LastError
+from rocm_core.types import Check, ModelInfo, ServerProps
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class ServedModel:
+    """The life and the facts of a model; its server starts at first use."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._open: Connection | None = connection
+        self._name = connection.ref.name
+        self._header: GGUFInfo | None = None
+        self._last_error = LastError()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._name!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- life -------------------------------------------------------------------------------
+
+    def load(self, on_progress: OnProgress | None = None) -> ModelInfo:
+        """Start the server now instead of at first use, and return what is known of the model.
+
+        Args:
+            on_progress: called with the share of the load done (0..1) as it grows.
+
+        Raises:
+            ServerStopped: the model was closed.
+            ServerStartError: the process exited before it was ready.
+            ServerStalled: loading made no progress for ``stall_timeout`` seconds.
+            GpuNotUsed: ``require_gpu`` was given, and nothing of the model is on a GPU.
+            ServerUnreachable, AuthenticationError, ServerLoading, ModelNotFound: of a server that
+                somebody else runs.
+        """
+        return self._info(self.connection.ready(on_progress))
+
+    async def aload(self, on_progress: OnProgress | None = None) -> ModelInfo:
+        """``load`` without blocking the event loop."""
+        return self._info(await self.connection.aready(on_progress))
+
+    def close(self, drain: float = 0.0) -> None:
+        """Release the server, which stops unless another model of this program uses it.
+
+        Closing twice is harmless. Streams that are still open end with ``ServerStopped``.
+
+        Args:
+            drain: seconds to wait for the requests that are under way; no new one is taken
+                meanwhile, and those that wait in the queue are rejected. What then still runs is
+                broken off.
+        """
+        connection, self._open = self._open, None
+        if connection is not None:
+            if drain > 0:
+                connection.limiter.drain(drain)
+            connection.release()
+
+    async def aclose(self, drain: float = 0.0) -> None:
+        """``close`` without blocking the event loop."""
+        await asyncio.to_thread(self.close, drain)
+
+    @property
+    def connection(self) -> Connection:
+        """The connection to the server behind this model.
+
+        Raises:
+            ServerStopped: the model was closed.
+        """
+        if self._open is None:
+            raise ServerStopped(f"{self!r} is closed; call load_model() again")
+        return self._open
+
+    def _ready(self) -> Connection:
+        connection = self.connection
+        connection.ready()
+        return connection
+
+    async def _aready(self) -> Connection:
+        connection = self.connection
+        await connection.aready()
+        return connection
+
+    # -- facts ------------------------------------------------------------------------------
+
+    @property
+    def props(self) -> ServerProps | None:
+        """The server's facts (``GET /props``) once it has been used, else ``None``; no I/O."""
+        return self._open.props if self._open is not None else None
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of the model; the same as ``load()``."""
+        return self.load()
+
+    @property
+    def model_type(self) -> str | None:
+        """The architecture (``llama``, ``qwen3``, …) from the GGUF header.
+
+        ``None`` for a remote server or a download: llama-server's API does not tell it.
+        """
+        header = self._gguf()
+        return header.architecture if header else None
+
+    def preflight(self, dry_run: bool = False) -> list[Check]:
+        """Check that everything a request needs is there; return named findings.
+
+        What it finds is in the findings, never raised.
+
+        Args:
+            dry_run: also start the server, if it is our own, and generate one token.
+        """
+        from rocm_core.doctor.endpoint import preflight_connection
+
+        return preflight_connection(self.connection, dry_run)
+
+    def err(self) -> BaseException | None:
+        """Return the last error of any call on this model (each call also raises its own)."""
+        return self._last_error.error
+
+    def metrics(self) -> dict[str, float]:
+        """Return llama-server's counters and gauges (``GET /metrics``).
+
+        The names are llama-server's without the prefix ``llamacpp:``, for example
+        ``tokens_predicted_total`` (tokens since it started), ``predicted_tokens_seconds`` (mean
+        tokens per second) and ``requests_processing`` (requests now); all of them are listed in
+        llama.cpp's ``tools/server/README.md``.
+
+        Raises:
+            NotSupported: somebody else's server that was started without ``--metrics``.
+            RocmError: the server cannot be started or reached.
+        """
+        with self._last_error:
+            return self._ready().client.metrics()
+
+    def _gguf(self) -> GGUFInfo | None:
+        ref = self.connection.ref
+        if self._header is None and ref.kind == "file":
+            self._header = read_gguf(ref.value)
+        return self._header
+
+    def _info(self, props: ServerProps) -> ModelInfo:
+        header = self._gguf()
+        return ModelInfo(
+            name=self.connection.model_name or self._name,
+            architecture=header.architecture if header else None,
+            n_ctx=props.n_ctx,
+            n_ctx_train=header.context_length if header else None,
+            total_slots=props.total_slots,
+            chat_template_caps=props.chat_template_caps,
+            modalities=props.modalities,
+            build_info=props.build_info,
+        )
