@@ -75,24 +75,44 @@ class ChatRocm(ProfiledModel):
         langchain_rocm.errors: every other error, in LangChain's ``ModelError`` family.
     """
 
-    streaming: bool = False
-    """``True``: ``invoke`` reports its tokens to callbacks. ``False``, when given: ``stream``
-    yields the whole answer at once."""
+    streaming: bool = Field(
+        default=False,
+        description=(
+            "True: invoke reports its tokens to callbacks. False, when given: stream yields the "
+            "whole answer at once."
+        ),
+    )
 
-    reasoning: bool | str | None = None
-    """Whether the model thinks before it answers, or how much, if its template knows efforts
-    (``"low"``, ``"medium"``, ``"high"``). What it thinks arrives as reasoning blocks."""
-    reasoning_budget: int | None = None
-    """Most tokens to think; 0 for none, -1 for no limit."""
-    replay_reasoning: bool | None = None
-    """Whether earlier thoughts are sent back. ``None``: those of the running tool loop, and all
-    of them if the template wants to keep them."""
-    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """Variables of the chat template."""
-    logprobs: bool | None = None
-    """Put log probabilities into ``response_metadata["logprobs"]``."""
-    top_logprobs: int | None = None
-    """How many alternatives per token."""
+    reasoning: bool | str | None = Field(
+        default=None,
+        description=(
+            "Whether the model thinks before it answers, or how much, if its template knows "
+            "efforts ('low', 'medium', 'high'). What it thinks arrives as reasoning blocks."
+        ),
+    )
+    reasoning_budget: int | None = Field(
+        default=None,
+        description="Most tokens to think; 0 for none, -1 for no limit.",
+    )
+    replay_reasoning: bool | None = Field(
+        default=None,
+        description=(
+            "Whether earlier thoughts are sent back. None: those of the running tool loop, and "
+            "all of them if the template wants to keep them."
+        ),
+    )
+    chat_template_kwargs: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Variables of the chat template.",
+    )
+    logprobs: bool | None = Field(
+        default=None,
+        description="Put log probabilities into response_metadata['logprobs'].",
+    )
+    top_logprobs: int | None = Field(
+        default=None,
+        description="How many alternatives per token.",
+    )
 
     @model_validator(mode="after")
     def _set_rocm_version(self) -> Self:

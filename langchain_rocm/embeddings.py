@@ -32,16 +32,27 @@ class RocmEmbeddings(ServedOptions, Embeddings):
         langchain_rocm.errors.NotSupported: the server embeds nothing (a chat server does not).
     """
 
-    pooling: Literal["mean", "cls", "last"] | None = None
-    """How token vectors become one; ``None`` for the model's own way."""
-    normalize: bool = True
-    """Vectors of length 1, so that a dot product is the cosine."""
-    query_prefix: str = ""
-    """Put before each query, for models that were trained so (``"query: "``)."""
-    document_prefix: str = ""
-    """Put before each document (``"passage: "``)."""
-    texts_per_request: int | None = Field(default=None, ge=1)
-    """How many texts one request carries; ``None`` for 8 per slot of the server."""
+    pooling: Literal["mean", "cls", "last"] | None = Field(
+        default=None,
+        description="How token vectors become one; None for the model's own way.",
+    )
+    normalize: bool = Field(
+        default=True,
+        description="Vectors of length 1, so that a dot product is the cosine.",
+    )
+    query_prefix: str = Field(
+        default="",
+        description="Put before each query, for models that were trained so ('query: ').",
+    )
+    document_prefix: str = Field(
+        default="",
+        description="Put before each document ('passage: ').",
+    )
+    texts_per_request: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many texts one request carries; None for 8 per slot of the server.",
+    )
 
     def load_config(self) -> LoadConfig:
         """As the base class, in embedding mode."""

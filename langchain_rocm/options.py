@@ -34,6 +34,23 @@ except PackageNotFoundError:  # imported from a source tree that is not installe
     VERSION = "unknown"
 
 
+# What LangChain's own fields mean; it says so in its sources only, and an IDE does not show that.
+_OF_LANGCHAIN = {
+    "name": "Name of this runnable in traces.",
+    "cache": "LangChain's cache of answers: True the global one, False none, or a cache; None: the "
+    "global one if there is one.",
+    "verbose": "Whether LangChain prints the answer.",
+    "callbacks": "LangChain's callbacks of every call.",
+    "tags": "Tags of every run in traces.",
+    "metadata": "Metadata of every run in traces.",
+    "custom_get_token_ids": "A function that counts tokens in place of the model's tokenizer.",
+    "rate_limiter": "LangChain's limiter of requests per second.",
+    "disable_streaming": "Whether stream() answers at once: always, never, or with tools only.",
+    "output_version": "The form of a message's content: v0, or v1 for standard content blocks.",
+    "profile": "What the model can do; asked of the server when it is first read.",
+}
+
+
 class ServedOptions(RocmOptions):
     """Options of everything here that a server stands behind."""
 
@@ -45,11 +62,24 @@ class ServedOptions(RocmOptions):
 class LangChainOptions(ServedOptions, GenerationOptions):
     """Every option of the model and of generation, and those that LangChain adds."""
 
-    extra_body: dict[str, Any] = Field(default_factory=dict)
-    """Further request fields of llama-server, sent as they are; those of a call over them."""
-    max_retries: int = Field(default=2, ge=0)
-    """How often a request is sent again when no slot had taken it yet: the server was busy,
-    loading or not to be reached. An answer that has begun is never repeated."""
+    extra_body: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Further fields of llama-server's request, sent as they are; those of a call win.",
+    )
+    max_retries: int = Field(
+        default=2,
+        ge=0,
+        description=(
+            "How often a request is sent again when no slot had taken it yet: the server was "
+            "busy, loading or not to be reached. An answer that has begun is never repeated."
+        ),
+    )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for name, field in cls.model_fields.items():
+            field.description = field.description or _OF_LANGCHAIN.get(name)
 
     @classmethod
     def is_lc_serializable(cls) -> bool:

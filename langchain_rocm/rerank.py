@@ -31,11 +31,18 @@ class RocmRerank(ServedOptions, BaseDocumentCompressor):
     use.
     """
 
-    top_n: int | None = Field(default=3, ge=1)
-    """How many documents to keep; ``None`` for all of them."""
-    normalize: bool | None = None
-    """Scores between 0 and 1 (the logistic function of the model's own), so that thresholds
-    mean something. ``None``: unless the model gives probabilities itself."""
+    top_n: int | None = Field(
+        default=3,
+        ge=1,
+        description="How many documents to keep; None for all of them.",
+    )
+    normalize: bool | None = Field(
+        default=None,
+        description=(
+            "Scores between 0 and 1 (the logistic function of the model's own), so that "
+            "thresholds mean something. None: unless the model gives probabilities itself."
+        ),
+    )
 
     def load_config(self) -> LoadConfig:
         """As the base class, in reranking mode."""

@@ -10,9 +10,21 @@ from typing import Any
 from rocm_core import LoadConfig, TextModel
 from rocm_core.adapter import RocmOptions
 
+# What LlamaIndex's own fields mean; it does not say so where an IDE would show it.
+_OF_LLAMA_INDEX = {
+    "callback_manager": "LlamaIndex's callbacks of every call.",
+    "pydantic_program_mode": "A way of LlamaIndex to structured output in place of ours.",
+}
+
 
 class RocmComponent(RocmOptions):
     """``RocmOptions`` of a LlamaIndex component."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for name, field in cls.model_fields.items():
+            field.description = field.description or _OF_LLAMA_INDEX.get(name)
 
     def __getstate__(self) -> dict[Any, Any]:
         # LlamaIndex's own removes what cannot be pickled from the object itself: lend it a copy.

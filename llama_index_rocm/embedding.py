@@ -21,16 +21,28 @@ class RocmEmbedding(RocmComponent, BaseEmbedding):
     a text longer than the model's context is refused, not cut.
     """
 
-    embed_batch_size: int = Field(default=32, gt=0, le=2048)
-    """Texts of one request."""
-    pooling: str | None = None
-    """``mean``, ``cls``, ``last``; ``None`` for the model's own."""
-    normalize: bool | None = None
-    """To vectors of length 1; ``None`` for the server's default, which is the same."""
-    query_instruction: str | None = None
-    """Put in front of every query, if the model was trained with one (``"search_query: "``)."""
-    text_instruction: str | None = None
-    """Put in front of every text."""
+    embed_batch_size: int = Field(
+        default=32,
+        gt=0,
+        le=2048,
+        description="Texts of one request.",
+    )
+    pooling: str | None = Field(
+        default=None,
+        description="mean, cls, last; None for the model's own.",
+    )
+    normalize: bool | None = Field(
+        default=None,
+        description="To vectors of length 1; None for the server's default, which is the same.",
+    )
+    query_instruction: str | None = Field(
+        default=None,
+        description="Put before every query, if the model was trained with one ('search_query: ').",
+    )
+    text_instruction: str | None = Field(
+        default=None,
+        description="Put before every text.",
+    )
 
     @classmethod
     def class_name(cls) -> str:

@@ -36,7 +36,7 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.custom import CustomLLM
 from llama_index.core.llms.llm import ToolSelection, default_completion_to_prompt
 from llama_index.core.tools import BaseTool
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from llama_index_rocm.component import RocmComponent
 from llama_index_rocm.messages import to_request
@@ -112,8 +112,13 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
     ``api_key`` is left out of ``to_dict()``: give it to ``from_dict(data, api_key=…)`` again.
     """
 
-    reasoning: bool | str | None = None
-    """Thinking on, off, or an effort that the chat template knows; unset: as the template likes."""
+    reasoning: bool | str | None = Field(
+        default=None,
+        description=(
+            "Thinking on, off, or an effort that the chat template knows; unset: as the template "
+            "likes."
+        ),
+    )
 
     # Context length and tools of the chat template, as the GGUF header tells: None unread.
     _header: tuple[int | None, bool | None] | None = PrivateAttr(default=None)

@@ -32,8 +32,11 @@ class RocmRerank(RocmComponent, BaseNodePostprocessor):
     Errors are those of ``rocm_core.errors``.
     """
 
-    top_n: int = Field(default=5, gt=0)
-    """How many nodes to keep."""
+    top_n: int = Field(
+        default=5,
+        gt=0,
+        description="How many nodes to keep.",
+    )
 
     @classmethod
     def class_name(cls) -> str:

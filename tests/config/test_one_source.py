@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import inspect
 import re
 import subprocess
 import sys
@@ -74,11 +75,12 @@ def test_what_is_generated_is_up_to_date(name: str) -> None:
     [ChatRocm, LangChainLLM, RocmEmbeddings, RocmRerank, RocmLLM, RocmEmbedding, LlamaIndexRerank],
     ids=lambda cls: f"{cls.__module__}.{cls.__name__}",
 )
-def test_every_field_of_an_adapter_that_is_ours_is_described(cls: Any) -> None:
+def test_every_field_of_an_adapter_is_described(cls: Any) -> None:
     ours = adapter_options()
     for name, field in cls.model_fields.items():
-        if name in ours:
-            assert field.description and ours[name].text in field.description
+        assert field.description, name
+        if name in ours and name not in inspect.get_annotations(cls):
+            assert ours[name].text in field.description
 
 
 def test_every_option_has_a_flag_or_a_reason() -> None:
