@@ -64,7 +64,7 @@ class LangChainOptions(ServedOptions, GenerationOptions):
 
     extra_body: dict[str, Any] = Field(
         default_factory=dict,
-        description="Further fields of llama-server's request, sent as they are; those of a call win.",
+        description="Further fields of llama-server's request, as they are; those of a call win.",
     )
     max_retries: int = Field(
         default=2,
