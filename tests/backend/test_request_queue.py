@@ -155,6 +155,31 @@ async def test_a_task_cancelled_at_the_moment_of_its_turn_passes_it_on() -> None
     assert clean(way)
 
 
+async def test_those_who_gave_up_behind_one_who_waits_take_no_place_in_a_full_queue() -> None:
+    way = limiter(queue=3)
+
+    async def enter() -> str:
+        async with way.ticket():
+            return "in"
+
+    async with way.ticket():
+        head, *others = (asyncio.create_task(enter()) for _ in range(3))
+        while way.queue.waiting < 3:
+            await asyncio.sleep(0)
+        with pytest.raises(ServerBusy, match="max_queue=3"):
+            await enter()
+        for other in others:
+            other.cancel()
+        await asyncio.wait(others)
+        assert way.queue.waiting == 1  # the head keeps its turn, so nothing is handed over
+        late = [asyncio.create_task(enter()) for _ in range(2)]
+        while way.queue.waiting < 3:
+            await asyncio.sleep(0)
+            assert not any(task.done() for task in late)
+    assert await asyncio.gather(head, *late) == ["in"] * 3
+    assert clean(way)
+
+
 def test_an_event_loop_that_ends_takes_its_waiting_tasks_along() -> None:
     way = limiter()
 

@@ -118,16 +118,16 @@ def test_pings_reset_the_idle_limit(server: FakeServer, ask: Ask) -> None:
 def test_total_limit(server: FakeServer, ask: Ask, reply: Reply, others: dict[str, float]) -> None:
     server.script("/completion", reply)
 
-    error = timed_out(ask, at(server, timeouts=limited(total=0.2, **others)), "completion", "Hi")
+    error = timed_out(ask, at(server, timeouts=limited(total=0.1, **others)), "completion", "Hi")
 
     assert error.phase == "total"
-    assert "0.2 s" in str(error)
+    assert "0.1 s" in str(error)
 
 
 def test_total_limit_of_an_answer_that_is_no_stream(server: FakeServer, ask: Ask) -> None:
     server.script("/tokenize", Reply(before=[STALL]))
 
-    error = timed_out(ask, at(server, timeouts=limited(total=0.2)), "tokenize", "Hi")
+    error = timed_out(ask, at(server, timeouts=limited(total=0.1)), "tokenize", "Hi")
 
     assert error.phase == "total"
 

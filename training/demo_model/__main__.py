@@ -1,4 +1,4 @@
-"""The demo model from nothing: ``python -m training.demo_model [train | export | evaluate]``.
+"""The demo model from nothing: ``python -m training.demo_model [train | evaluate]``.
 
     python -m training.demo_model            train, export and evaluate
     python -m training.demo_model train      train (or go on with a checkpoint) and export
@@ -44,7 +44,8 @@ def _train(options: argparse.Namespace, out: Path) -> None:
     given = {name: getattr(options, name) for name in ("steps", "seed", "threads")}
     chosen = {name: value for name, value in given.items() if value is not None}
     network = train(options.folder, dataclasses.replace(Plan(), **chosen))
-    export(network, tokenizer.load(prepare_tokenizer(options.folder)), out)
+    weights = {name: p.detach().float().numpy() for name, p in network.named_parameters()}
+    export(network.shape, weights, tokenizer.load(prepare_tokenizer(options.folder)), out)
     print(f"{out}: {out.stat().st_size} bytes")
 
 

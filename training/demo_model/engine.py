@@ -17,9 +17,8 @@ from rocm_core.server import Server
 class Engine:
     """A running server."""
 
-    def __init__(self, url: str, key: str) -> None:
-        headers = {"Authorization": f"Bearer {key}"}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=120)
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The answer to a request.
@@ -56,6 +55,8 @@ def engine(model: Path) -> Iterator[Engine]:
     server.start()
     try:
         assert server.url and server.api_key  # it has a port, and it runs
-        yield Engine(server.url, server.api_key)
+        headers = {"Authorization": f"Bearer {server.api_key}"}
+        with httpx.Client(base_url=server.url, headers=headers, timeout=120) as http:
+            yield Engine(http)
     finally:
         server.stop()

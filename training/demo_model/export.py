@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import gguf
@@ -12,7 +13,7 @@ from tokenizers import Tokenizer
 
 from training.demo_model import tokenizer as tokens
 from training.demo_model.chat_format import TEMPLATE
-from training.demo_model.network import Network, Shape
+from training.demo_model.shape import Shape
 
 NAME = "llama-rocm demo"
 
@@ -41,19 +42,25 @@ def tensor_name(parameter: str) -> str:
     return f"blk.{number}.{inside}.weight"
 
 
-def export(network: Network, text: Tokenizer, out: Path) -> None:
-    """Write ``network`` with its tokenizer and chat template to ``out``."""
+def export(
+    shape: Shape, weights: Mapping[str, npt.NDArray[np.float32]], text: Tokenizer, out: Path
+) -> None:
+    """Write a network with its tokenizer and chat template to ``out``.
+
+    Args:
+        weights: by the names of ``Shape.parameters``.
+        text: as many tokens as the shape has.
+    """
     writer = gguf.GGUFWriter(out, "llama")
     _describe(writer)
-    _add_shape(writer, network.shape)
+    _add_shape(writer, shape)
     _add_tokenizer(writer, text)
-    for name, parameter in network.named_parameters():
-        weights: npt.NDArray[np.float32] = parameter.detach().numpy().astype(np.float32)
-        if weights.ndim == 1:
-            writer.add_tensor(tensor_name(name), weights)
+    for name, values in weights.items():
+        if values.ndim == 1:
+            writer.add_tensor(tensor_name(name), values)
             continue
         kind = gguf.GGMLQuantizationType.Q8_0
-        writer.add_tensor(tensor_name(name), quantize(weights, kind), raw_dtype=kind)
+        writer.add_tensor(tensor_name(name), quantize(values, kind), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -69,9 +76,8 @@ def _describe(writer: gguf.GGUFWriter) -> None:
     writer.add_languages(["en"])
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    writer.add_sampling_temp(
-        0.0
-    )  # unless a request says otherwise: the likeliest answer is the best
+    # Unless a request says otherwise: the likeliest answer is the best.
+    writer.add_sampling_temp(0.0)
     writer.add_chat_template(TEMPLATE.read_text(encoding="utf-8"))
 
 

@@ -24,30 +24,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-@dataclass(frozen=True)
-class Shape:
-    """The numbers that define the network. Every row length is a multiple of 32, as Q8_0 wants."""
-
-    vocabulary: int = 1549
-    width: int = 192
-    layers: int = 5
-    heads: int = 3
-    hidden: int = 512
-    context: int = 4096
-    rope_base: float = 1e7
-    epsilon: float = 1e-5
-
-    @property
-    def head_width(self) -> int:
-        """Width of one attention head."""
-        return self.width // self.heads
+from training.demo_model.shape import Shape
 
 
 def rotate(x: Tensor, turns: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ from torch.nn import functional
 from training.demo_model import dataset, tokenizer
 from training.demo_model.data import mix
 from training.demo_model.muon import FAST_BFLOAT16, Muon
-from training.demo_model.network import Network, Shape, copying, fresh
+from training.demo_model.network import Network, copying, fresh
+from training.demo_model.shape import Shape
 
 
 @dataclass(frozen=True)

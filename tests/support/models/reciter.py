@@ -64,7 +64,7 @@ PIECES: Final[tuple[str, ...]] = (
 )
 """The answer in pieces, one token each.  They are unique, so a piece tells its position.
 
-The captures in ``tests/captures`` were recorded with this text.
+The captures in ``tests/support/captures`` were recorded with this text.
 """
 
 ANSWER: Final = "".join(PIECES)

@@ -5,21 +5,14 @@ from __future__ import annotations
 import random
 from itertools import islice
 
-import gguf
 import pytest
 from tokenizers import Tokenizer
 
-from rocm_core import TextModel, resolve_ref
-from tests.support.models.trained import TRAINED
+from rocm_core import load_model
+from rocm_core.config import Engine
 from training.demo_model import tokenizer
 from training.demo_model.chat_format import render
 from training.demo_model.data import mix
-from training.demo_model.dataset import texts
-
-
-@pytest.fixture(scope="module")
-def learned() -> Tokenizer:
-    return tokenizer.train(texts(seed=0, count=1000))
 
 
 def _cut(learned: Tokenizer, text: str) -> list[str]:
@@ -57,13 +50,11 @@ def test_what_is_learned_is_cut_as_the_whole_text(learned: Tokenizer) -> None:
         assert apart == _cut(learned, "".join(pieces)), sample.skill
 
 
-def test_llama_cpp_cuts_text_as_training_does(trained: TextModel) -> None:
-    keys = gguf.GGUFReader(resolve_ref(TRAINED).value).fields
-    names = keys["tokenizer.ggml.tokens"].contents()
-    rules = [tuple(rule.split(" ")) for rule in keys["tokenizer.ggml.merges"].contents()]
-    ours = tokenizer.assemble({name: number for number, name in enumerate(names)}, rules)
+def test_llama_cpp_cuts_text_as_training_does(engine: Engine, shipped_tokenizer: Tokenizer) -> None:
     said = [str(m.get("content") or "") for s in islice(mix.training(5), 200) for m in s.messages]
     shuffle = random.Random(1)
     asked = said + ["".join(shuffle.sample(text, len(text))) for text in said]
-    theirs = trained.tokenize_batch(asked)
-    assert theirs == [ours.encode(text, add_special_tokens=False).ids for text in asked]
+    with load_model("demo", engine=engine) as model:
+        theirs = model.tokenize_batch(asked)
+    encoded = [shipped_tokenizer.encode(text, add_special_tokens=False) for text in asked]
+    assert theirs == [each.ids for each in encoded]
