@@ -1,4 +1,4 @@
-"""Who can load a model on this machine: a registry of backends, filled by entry points."""
+"""The registry of backends, the ways to run a model; filled by entry points."""
 
 from __future__ import annotations
 

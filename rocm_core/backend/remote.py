@@ -124,7 +124,7 @@ class RemoteBackend:
     ) -> Connection:
         """Return a connection to the server at ``ref``; nothing is sent yet.
 
-        Warns of load options that a server that already runs cannot heed.
+        Warns of load options that have no effect on a server that already runs.
 
         Raises:
             ConfigError: ``ref`` is not a URL, or a certificate cannot be read.

@@ -128,7 +128,7 @@ class RequestQueue:
         )
 
     def _hand_over(self) -> None:
-        # A caller that finds the lock taken leaves the work to its holder, who looks again after
+        # A caller that finds the lock taken leaves the work to its holder, which looks again after
         # releasing it.
         while self._head_moves() and self._lock.acquire(blocking=False):
             ticket = None
@@ -199,7 +199,7 @@ class Ticket:
     Attributes:
         limiter: of the model that sends the request.
         limits: those of the limiter when the ticket was made.
-        token: stands for the ticket in the sets of places.
+        token: its entry in the sets of places.
         gone: the ticket has left, or was rejected.
         wake: called, from any thread, once the ticket has a place or was rejected.
     """

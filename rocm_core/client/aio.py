@@ -164,7 +164,7 @@ class _Diagnosed:
 class _ReadingTask:
     """The task that reads a stream; if it is cancelled between two pieces, the connection is cut.
 
-    Nothing tells a generator that its reader is gone while somebody holds the cancelled task
+    Nothing tells a generator that its reader is gone while other code holds the cancelled task
     (``asyncio.wait``, ``gather``): the task's traceback holds the frames, and they the generator.
     """
 

@@ -277,7 +277,7 @@ class Wire:
         self._cut = False
 
     def connected(self, made: Any) -> None:
-        """Take the socket of the connection; cut it if that was asked for meanwhile."""
+        """Take the socket of the connection; cut it if ``cut`` was called before."""
         self._socket = made
         if self._cut:
             self.cut()

@@ -238,7 +238,7 @@ class Endpoints(abc.ABC):
 
 
 class AsyncEndpoints(abc.ABC):
-    """``Endpoints`` for asyncio: the same arguments, answers and errors, told there."""
+    """``Endpoints`` for asyncio: same arguments, answers and errors."""
 
     @abc.abstractmethod
     async def call(self, call: Call[T], timeouts: Timeouts | None = None) -> T:

@@ -4,8 +4,9 @@
                      messages merged and moved, turns of one role joined, only where it must be
     count(messages)  the length of the prompt in tokens, as the server itself makes it
 
-Templates are programs, and only running one tells what it accepts: the server is asked (``POST
-/apply-template``), once, when a conversation has an order of roles that some templates refuse.
+Templates are programs, and only running one shows what it accepts: the server runs it on two
+probes (``POST /apply-template``), once, when a conversation has an order of roles that some
+templates refuse.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class ChatTemplate:
         """Return the conversation in an order of roles that the template accepts.
 
         Raises:
-            RocmError: the server cannot be asked.
+            RocmError: the server cannot be started or reached.
         """
         return run_steps(self._fit(messages), Sender(self._connection).perform)
 
