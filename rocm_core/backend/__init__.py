@@ -1,4 +1,4 @@
-"""Floor 4: who can load a model here. One registry, filled by entry points."""
+"""The registry of backends, the ways to run a model; filled by entry points."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = logging.getLogger("rocm_core.backend")
 
 
 def list_backends() -> list[str]:
-    """The names of every registered backend, sorted."""
+    """Return the names of every registered backend, sorted."""
     return sorted({point.name for point in _registered()})
 
 
@@ -40,10 +40,10 @@ def _registered() -> EntryPoints:
 
 @functools.cache
 def get_backend(name: str) -> Backend:
-    """The backend of that name.
+    """Return the backend of that name.
 
     Raises:
-        ConfigError: nobody registered it.
+        ConfigError: no installed package registers one.
     """
     for point in _registered():
         if point.name == name:
@@ -53,9 +53,13 @@ def get_backend(name: str) -> Backend:
 
 
 def choose_backend(name: str, ref: ModelRef) -> Backend:
-    """The named backend; for ``"auto"`` (or ``""``) the first that can run ``ref`` here.
+    """Return the named backend; for ``"auto"`` (or ``""``) the first that can run ``ref`` here.
+
+    A URL goes to ``remote``. Anything else goes to ``rocm`` if there is a usable GPU and an engine
+    for it, else to ``cpu``.
 
     Raises:
+        ConfigError: there is no backend of that name.
         BackendUnavailable: none can; the message lists every reason.
     """
     if name not in ("", "auto"):

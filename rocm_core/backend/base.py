@@ -1,4 +1,4 @@
-"""What a backend is: somebody who can load a model here, and hands out a connection to it."""
+"""What a backend is: it loads models, and gives a connection to the server of each."""
 
 from __future__ import annotations
 
@@ -21,14 +21,27 @@ Dialect = Literal["openai", "native"]
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether a backend can run here. ``reasons`` explain a no, and may qualify a yes."""
+    """Whether a backend can run on this machine.
+
+    Attributes:
+        ok: it can.
+        reasons: why it cannot; or what it would use, and what to know about that.
+    """
 
     ok: bool
     reasons: tuple[str, ...] = ()
 
 
 class Connection(abc.ABC):
-    """A loaded (or loadable) model: a server that answers once ``ready`` has returned."""
+    """The connection of one ``TextModel`` to its server, which answers once ``ready`` has returned.
+
+    Attributes:
+        ref: the model.
+        config: how it is loaded.
+        props: the server's facts (``GET /props``), read by ``ready``; ``None`` before.
+        limiter: lets the requests of this connection into the queue of its server.
+        affinity: which slot a conversation goes to; ``None`` where the server chooses.
+    """
 
     def __init__(self, ref: ModelRef, config: LoadConfig) -> None:
         self.ref = ref
@@ -39,26 +52,32 @@ class Connection(abc.ABC):
 
     @property
     def model_name(self) -> str | None:
-        """What the ``model`` field of a request should say."""
+        """The value for the field ``model`` of a request; ``None`` for none."""
         return self.config.model_name
 
     @property
     def is_alive(self) -> bool:
-        """Ready, and not known to be gone; no I/O."""
+        """Whether the server is ready, as far as is known without I/O."""
         return self.props is not None
 
     @property
     def chat_dialect(self) -> Dialect:
-        """The endpoints for conversations; known after ``ready``."""
+        """Which endpoint takes conversations; known after ``ready``."""
         return "openai"
 
     @property
     def completion_dialect(self) -> Dialect:
-        """The endpoints for raw prompts; known after ``ready``."""
+        """Which endpoint takes raw prompts; known after ``ready``."""
         return "native"
 
     def call(self, request: GenerationRequest) -> StreamCall:
-        """Return the HTTP call for a request; a native server gets a chat as a completion."""
+        """Return the HTTP call for a request.
+
+        A ``Chat`` for a server with native endpoints only is a ``Completion`` by now.
+
+        Raises:
+            ConfigError: the server's endpoint cannot do what the request says.
+        """
         if isinstance(request, Infill):
             return request.native()
         if isinstance(request, Chat) or self.completion_dialect == "openai":
@@ -66,11 +85,11 @@ class Connection(abc.ABC):
         return request.native()
 
     def join_queue(self, server: Hashable, slots: int) -> None:
-        """Queue with everybody in this process who uses the same server.
+        """Share one request queue with every connection of this process to the same server.
 
         Args:
-            server: what stands for it: equal for all who share it.
-            slots: how many requests it answers at once; 0 if unknown, then nobody waits.
+            server: the key of the server, equal for all connections to it.
+            slots: how many requests it works on at once; 0 if unknown: then none waits here.
         """
         config = self.config
         self.limiter.queue = queue_for(server)
@@ -80,7 +99,11 @@ class Connection(abc.ABC):
 
     @contextlib.contextmanager
     def with_slot(self, request: GenerationRequest) -> Iterator[GenerationRequest]:
-        """The request, with the slot that it should go to, while it is asked."""
+        """Reserve the slot for a request until its answer has ended.
+
+        Yields:
+            The request, with the slot's number if this program chooses it.
+        """
         if self.affinity is None:
             yield request
             return
@@ -107,11 +130,21 @@ class Connection(abc.ABC):
     @property
     @abc.abstractmethod
     def default_timeouts(self) -> Timeouts:
-        """Limits that fit this kind of server."""
+        """Limits per phase of a request that fit this kind of server."""
 
     @abc.abstractmethod
     def ready(self, on_progress: OnProgress | None = None) -> ServerProps:
-        """Make it answer (start it, wait for its load) and return its facts, read once."""
+        """Make the server ready and return its facts.
+
+        A server of our own is started, or replaced if it died, and its load is waited for. The
+        facts (``GET /props``) are read once per server process. Cheap once the server is ready.
+
+        Args:
+            on_progress: called with the share of the load done (0..1) as it grows.
+
+        Raises:
+            RocmError: it cannot be started or reached; ``ServerStopped`` after ``release``.
+        """
 
     @abc.abstractmethod
     async def aready(self, on_progress: OnProgress | None = None) -> ServerProps:
@@ -119,7 +152,7 @@ class Connection(abc.ABC):
 
     @abc.abstractmethod
     def release(self) -> None:
-        """Give it back; a server nobody holds any more stops. Idempotent."""
+        """Release the server: one of our own stops with its last connection. Idempotent."""
 
 
 class Backend(Protocol):
@@ -128,20 +161,22 @@ class Backend(Protocol):
     name: str
 
     def available(self) -> bool:
-        """Whether it can run on this machine."""
+        """Return whether it can run on this machine."""
         ...
 
     def probe(self) -> Availability:
-        """Whether, and the reasons."""
+        """Return whether it can run on this machine, and the reasons."""
         ...
 
     def load_model(
         self, ref: ModelRef, config: LoadConfig, remote: RemoteConfig | None = None
     ) -> Connection:
-        """A connection to the model; starts nothing yet.
+        """Return a connection to the model; nothing is started yet.
 
         Args:
-            remote: how to reach a server that runs already; for no other kind.
+            ref: which model, resolved.
+            config: how to load it.
+            remote: how to reach a server that runs already; ``None`` for any other.
 
         Raises:
             BackendUnavailable: it cannot run here.

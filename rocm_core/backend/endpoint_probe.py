@@ -1,12 +1,11 @@
-"""What a server that already runs is asked before its first request. Sans I/O.
+"""Find out what a server that already runs can do, before its first request. Sans-IO.
 
-    GET /props             wait while it loads (503); no llama-server has none (404)
-      → GET /v1/models     which endpoints it has; asked once per base URL and remembered
+    GET /props             waits while the model loads (503); only llama-server has it (else 404)
+      → GET /v1/models     tells the dialect; remembered per base URL
         → a router         the model's name must be in its list
-          → GET /props?model=…   loads that model and tells its facts
+          → GET /props?model=…   loads that model and returns its facts
 
-``probe_server`` is a procedure for ``run_steps``, which the blocking and the asyncio connection
-share.
+``probe_server`` is a procedure for ``run_steps``: the blocking and the asyncio connection share it.
 """
 
 from __future__ import annotations
@@ -26,14 +25,18 @@ T = TypeVar("T")
 # Servers that speak the OpenAI dialect but are no llama-server have no /props.
 NO_PROPS = ServerProps(0, 0, "", "", "", {}, {}, "", {})
 _POLL = 0.25
-# How servers, and the proxies in front of them, say that there is no such endpoint.
+# The status codes by which servers, and proxies in front of them, say: no such endpoint.
 _ABSENT = (404, 405, 501)
 
 _known: dict[str, Dialect] = {}
 
 
 def forget_dialects(url: str | None = None) -> None:
-    """Ask a server (or every one) anew which endpoints it has."""
+    """Forget which endpoints a server has, or every server: the next probe asks again.
+
+    Args:
+        url: the server's base URL; ``None`` for all.
+    """
     if url is None:
         _known.clear()
     else:
@@ -45,11 +48,12 @@ class ProbeResult:
     """What a probe found out about a server.
 
     Attributes:
-        chat: the endpoints for conversations.
-        completion: the endpoints for raw prompts; llama-server's own carries token ids, so it
-            is used wherever there is one.
-        model: what requests must name, if anything.
-        routed: it is a router, and ``model`` one of its models.
+        props: the server's facts; ``NO_PROPS`` for a server without ``GET /props``.
+        chat: which endpoint takes conversations.
+        completion: which endpoint takes raw prompts. The stream of llama-server's own carries
+            token ids, so it is used wherever there is one.
+        model: the value for the field ``model`` of requests; ``None`` for none.
+        routed: the server is a router, and ``model`` one of its models.
     """
 
     props: ServerProps
@@ -61,7 +65,14 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class ServerProbe:
-    """Parameters of a probe: URL, wanted model, wanted API dialect, timeout in seconds."""
+    """Parameters of a probe.
+
+    Attributes:
+        url: the server's base URL, for the memory of dialects and for messages.
+        model: the wanted model; ``None``: the only one.
+        api: the wanted dialect, or ``"auto"``.
+        timeout: seconds to wait while the server loads its model.
+    """
 
     url: str
     model: str | None
@@ -70,11 +81,11 @@ class ServerProbe:
 
 
 def probe_server(probe: ServerProbe) -> Steps[ProbeResult]:
-    """Ask; every yielded call is answered by its result, or by its error thrown in.
+    """Probe a server; a procedure for ``run_steps``.
 
     Raises:
-        ServerLoading: it is still loading after ``timeout`` seconds.
-        ModelNotFound: it has several models and not the one asked for.
+        ServerLoading: it is still loading its model after ``timeout`` seconds.
+        ModelNotFound: it has several models, and not the wanted one.
         ServerUnreachable, AuthenticationError: at once.
     """
     props = yield from _when_loaded(probe, calls.props())
@@ -83,7 +94,7 @@ def probe_server(probe: ServerProbe) -> Steps[ProbeResult]:
     if routed or (props is None and dialect == "openai"):
         if models is None:
             models = yield from _optional(calls.models())
-        model = _chosen(probe, models or [], routed)
+        model = _choose_model(probe, models or [], routed)
     if routed and model is not None:
         props = yield from _when_loaded(probe, calls.props(model))
     native = probe.api == "native" or (probe.api == "auto" and props is not None)
@@ -104,7 +115,7 @@ def _when_loaded(probe: ServerProbe, call: Call[ServerProps]) -> Steps[ServerPro
 
 
 def _optional(call: Call[T]) -> Steps[T | None]:
-    """The answer, or ``None`` where there is no such endpoint."""
+    """Return the answer, or ``None`` where there is no such endpoint."""
     try:
         answer: T = yield call
     except HTTPStatusError as error:
@@ -127,15 +138,15 @@ def _dialect(
     return dialect, models
 
 
-def _chosen(probe: ServerProbe, models: calls.ModelList, routed: bool) -> str | None:
-    there = calls.model_ids(models)
-    if probe.model is None and len(there) == 1:
-        return there[0]
+def _choose_model(probe: ServerProbe, models: calls.ModelList, routed: bool) -> str | None:
+    listed = calls.model_ids(models)
+    if probe.model is None and len(listed) == 1:
+        return listed[0]
     found = calls.find_model(models, probe.model) if probe.model else None
     if found is None and routed:
         what = f"no model {probe.model!r}" if probe.model else "several models: name one of them"
         raise ModelNotFound(
-            f"{probe.url} has {what}. There are: {', '.join(there) or 'none'}. "
+            f"{probe.url} has {what}. There are: {', '.join(listed) or 'none'}. "
             "Say which as model= beside base_url= (load_model: model_name=)."
         )
     return found or probe.model

@@ -20,12 +20,19 @@ from rocm_core.types import ServerProps
 
 
 class LocalConnection(Connection):
-    """A share in a supervised server."""
+    """A connection to a server that this program starts and supervises.
+
+    Connections with the same model and load options share one server (``pool``), which stops
+    with the last of them. A connection that is garbage-collected counts as released.
+
+    Attributes:
+        server: the supervised server.
+    """
 
     def __init__(self, ref: ModelRef, config: LoadConfig) -> None:
         super().__init__(ref, config)
-        self.server = pool.take((ref, config))
-        self._finalizer = weakref.finalize(self, pool.give_back_later, (ref, config))
+        self.server = pool.acquire((ref, config))
+        self._finalizer = weakref.finalize(self, pool.release_later, (ref, config))
         self._finalizer.atexit = False
         self._pid: int | None = None
 
@@ -41,52 +48,60 @@ class LocalConnection(Connection):
 
     @property
     def is_alive(self) -> bool:
-        """Whether its process runs and is ready."""
+        """Whether the server's process runs and is ready; no I/O."""
         return self.server.is_running
 
     @property
     def default_timeouts(self) -> Timeouts:
-        """No limit on the first token while our own server lives: its death is noticed."""
+        """No limit on the first token: the death of our own server is noticed at once."""
         return Timeouts(first_token=None)
 
     def ready(self, on_progress: OnProgress | None = None) -> ServerProps:
-        """Start the server unless it runs."""
+        """Start the server unless it runs, and return its facts.
+
+        Raises:
+            ServerStopped: the connection was released.
+            ServerStartError: the process exited before it was ready.
+            ServerStalled: loading made no progress for ``stall_timeout`` seconds.
+            ServerDied: the process died, and ``restart`` is ``"never"``.
+            GpuNotUsed: ``require_gpu`` was given, and nothing of the model is on a GPU.
+        """
         self.server.start(on_progress)
         if not self._finalizer.alive:
             self._released_meanwhile()
         if self.props is None or self._pid != self.server.pid:
-            self._keep(self.server.client.props())
+            self._remember(self.server.client.props())
         assert self.props is not None
         return self.props
 
     async def aready(self, on_progress: OnProgress | None = None) -> ServerProps:
-        """Start the server unless it runs."""
+        """``ready`` without blocking the event loop."""
         await self.server.astart(on_progress)
         if not self._finalizer.alive:
             await asyncio.to_thread(self._released_meanwhile)
         if self.props is None or self._pid != self.server.pid:
-            self._keep(await self.server.aclient.props())
+            self._remember(await self.server.aclient.props())
         assert self.props is not None
         return self.props
 
     def _released_meanwhile(self) -> NoReturn:
-        pool.end_unheld((self.ref, self.config), self.server)
+        pool.stop_unless_held((self.ref, self.config), self.server)
         raise ServerStopped(f"the model {self.ref.name} was closed while it was asked")
 
-    def _keep(self, props: ServerProps) -> None:
+    def _remember(self, props: ServerProps) -> None:
         self.join_queue(self.server, props.total_slots)
         if _slots_are_ours(self.config):
             self.affinity = self.limiter.queue.affinity(props.total_slots)
         self.props, self._pid = props, self.server.pid
 
     def release(self) -> None:
-        """Let go of the server."""
+        """Release the server, and return once it has stopped if this was its last connection."""
         if self._finalizer.detach():
-            pool.give_back((self.ref, self.config))
+            pool.release((self.ref, self.config))
 
 
 def _slots_are_ours(config: LoadConfig) -> bool:
-    """Whether each slot has a context of its own, and nobody else asks this server."""
+    """Return whether each slot has a context of its own, and this program alone uses the server."""
     shared = config.parallel is None or {"-kvu", "--kv-unified"} & set(config.extra_args)
     return not (shared or config.keep_alive or config.embeddings or config.rerank)
 
@@ -95,11 +110,11 @@ class _LocalBackend:
     name = "local"
 
     def available(self) -> bool:
-        """Whether it can run on this machine."""
+        """Return whether it can run on this machine."""
         return self.probe().ok
 
     def probe(self) -> Availability:
-        """Whether, and the reasons."""
+        """Return whether it can run on this machine, and why not."""
         reasons = self._problems()
         return Availability(not reasons, tuple(reasons))
 
@@ -107,16 +122,16 @@ class _LocalBackend:
         raise NotImplementedError
 
     def _adjust(self, config: LoadConfig) -> LoadConfig:
-        # What "auto" came to be, for the server's placement.
+        # The backend that "auto" has become, for the server's GPU placement.
         return replace(config, backend=self.name)
 
     def load_model(
         self, ref: ModelRef, config: LoadConfig, remote: RemoteConfig | None = None
     ) -> Connection:
-        """A share in a server for ``ref``, started at first use.
+        """Return a connection to a server for ``ref``, which is started at first use.
 
         Raises:
-            ConfigError: ``ref`` is a URL.
+            ConfigError: ``ref`` is a URL, or ``remote`` has an ``api_key``.
         """
         if ref.kind == "url":
             raise ConfigError(f"{ref.name} is a running server: use backend='remote' or 'auto'")
@@ -128,12 +143,12 @@ class _LocalBackend:
 
 
 class RocmBackend(_LocalBackend):
-    """The GPU: a ``llama-server`` built for HIP, or one for Vulkan or CUDA that sees a GPU."""
+    """Runs on a GPU: a ``llama-server`` built for HIP, or for Vulkan or CUDA if it sees one."""
 
     name = "rocm"
 
     def probe(self) -> Availability:
-        """Whether, and the reasons; those of a yes name the GPUs that it would take."""
+        """Return whether it can run on this machine, and why not, or which GPUs it would use."""
         if reasons := self._problems():
             return Availability(False, tuple(reasons))
         selection = choose_gpus(LoadConfig())
@@ -151,11 +166,11 @@ class RocmBackend(_LocalBackend):
     def load_model(
         self, ref: ModelRef, config: LoadConfig, remote: RemoteConfig | None = None
     ) -> Connection:
-        """A share in a server on the GPU.
+        """Return a connection to a server on the GPU, which is started at first use.
 
         Raises:
             BackendUnavailable: there is no usable AMD GPU.
-            ConfigError: ``devices`` names a GPU that is not there.
+            ConfigError: ``devices`` names a GPU that this machine lacks, or as the base class.
         """
         if problem := _gpu_problem(config):
             raise BackendUnavailable(f"backend 'rocm' cannot run here: {problem}")
@@ -163,7 +178,7 @@ class RocmBackend(_LocalBackend):
 
 
 def _gpu_problem(config: LoadConfig) -> str | None:
-    """Why there is no GPU for ``config``, or ``None``."""
+    """Return why there is no GPU for ``config``, or ``None``."""
     if sees_other_gpu(config):
         return None
     if problem := kfd_problem():
@@ -173,7 +188,7 @@ def _gpu_problem(config: LoadConfig) -> str | None:
 
 
 class CpuBackend(_LocalBackend):
-    """llama.cpp on the CPU; runs wherever an engine is installed."""
+    """Runs on the CPU, wherever an engine is installed."""
 
     name = "cpu"
 
@@ -194,10 +209,11 @@ class CpuBackend(_LocalBackend):
     def load_model(
         self, ref: ModelRef, config: LoadConfig, remote: RemoteConfig | None = None
     ) -> Connection:
-        """A share in a server on the CPU.
+        """Return a connection to a server on the CPU, which is started at first use.
 
         Raises:
-            BackendUnavailable: ``devices`` asks for a GPU.
+            BackendUnavailable: ``devices`` or ``require_gpu`` asks for a GPU.
+            ConfigError: as the base class.
         """
         if config.devices:
             problem = _gpu_problem(LoadConfig()) or "which can run here"

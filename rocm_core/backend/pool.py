@@ -1,4 +1,4 @@
-"""Servers shared inside this program: equal model and load options, one server."""
+"""The servers of this program: one for all models with equal files and load options."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ Key = tuple[ModelRef, LoadConfig]
 
 
 class Pool:
-    """Servers by model and load options, counted: the last holder to let go stops a server.
+    """Servers by model and load options, with a count of their holders: the last one stops it.
 
-    A holder that is garbage-collected lets go too. Finalizers run anywhere, even inside a
-    lock, so they only leave a note for the janitor thread, which does the work.
+    A holder that is garbage-collected releases its server, too. Finalizers run anywhere, even
+    while a lock is held, so they only put the key into a queue, and the janitor thread does the
+    work.
     """
 
     def __init__(self) -> None:
@@ -25,17 +26,17 @@ class Pool:
         self.forked()
 
     def forked(self) -> None:
-        """In a forked copy of the program: the holders are copied, the thread is not.
+        """Start anew in a forked child: the holders are copied, the thread is not.
 
-        The copied servers run nothing (see ``Server.forked``): a copy that uses a model starts
+        The copied servers run nothing (see ``Server.forked``): a child that uses a model starts
         a server of its own.
         """
         self._lock = threading.Lock()
-        self._notes: queue.SimpleQueue[Key] = queue.SimpleQueue()
+        self._released: queue.SimpleQueue[Key] = queue.SimpleQueue()
         self._janitor: threading.Thread | None = None
 
-    def take(self, key: Key) -> Server:
-        """A share in the server for ``key``, which is made if need be, not started."""
+    def acquire(self, key: Key) -> Server:
+        """Count one more holder of the server for ``key``, and return it, not started."""
         with self._lock:
             if self._janitor is None:
                 self._janitor = threading.Thread(
@@ -46,8 +47,8 @@ class Pool:
             self._held[key] = (server, holders + 1)
             return server
 
-    def give_back(self, key: Key) -> None:
-        """Let go of a share; returns when a server that nobody holds any more has stopped."""
+    def release(self, key: Key) -> None:
+        """Count one holder less; the last one returns when the server has stopped."""
         with self._lock:
             server, holders = self._held[key]
             if holders > 1:
@@ -56,20 +57,20 @@ class Pool:
             del self._held[key]
         server.stop()
 
-    def end_unheld(self, key: Key, server: Server) -> None:
-        """Stop a server that was started although its last holder had let go meanwhile."""
+    def stop_unless_held(self, key: Key, server: Server) -> None:
+        """Stop a server whose last holder released it while it was being started."""
         with self._lock:
             held, _ = self._held.get(key, (None, 0))
         if held is not server:
             server.stop()
 
-    def give_back_later(self, key: Key) -> None:
-        """``give_back`` without blocking, in another thread."""
-        self._notes.put(key)
+    def release_later(self, key: Key) -> None:
+        """``release`` in another thread, without blocking; safe in a finalizer."""
+        self._released.put(key)
 
     def _sweep(self) -> None:
         while True:
-            self.give_back(self._notes.get())
+            self.release(self._released.get())
 
 
 pool = Pool()

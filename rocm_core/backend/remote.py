@@ -1,4 +1,4 @@
-"""The backend for a server that already runs: same model face, nothing supervised."""
+"""The backend for a server that somebody else runs: nothing here starts or stops it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _USED_HERE = {"backend", "model_name", "stall_timeout", "embeddings", "pooling",
 
 
 class RemoteConnection(Connection):
-    """A server somewhere else."""
+    """A connection to a server that somebody else runs, on this machine or elsewhere."""
 
     def __init__(self, ref: ModelRef, config: LoadConfig, remote: RemoteConfig) -> None:
         super().__init__(ref, config)
@@ -53,43 +53,45 @@ class RemoteConnection(Connection):
 
     @property
     def default_timeouts(self) -> Timeouts:
-        """With a limit on the first token: nobody tells us when a remote server hangs."""
+        """With a limit on the first token: nothing else tells that a remote server hangs."""
         return Timeouts()
 
     @property
     def model_name(self) -> str | None:
-        """The model's id there, once the server has been asked."""
+        """The model's id on the server; before ``ready`` the name that was given."""
         return self._probed.model if self._probed else self.config.model_name
 
     @property
     def chat_dialect(self) -> Dialect:
-        """What the server was found to have."""
+        """Which endpoint takes conversations, as the probe found out."""
         return self._probed.chat if self._probed else "openai"
 
     @property
     def completion_dialect(self) -> Dialect:
-        """What the server was found to have."""
+        """Which endpoint takes raw prompts, as the probe found out."""
         return self._probed.completion if self._probed else "native"
 
     def ready(self, on_progress: OnProgress | None = None) -> ServerProps:
-        """Ask who it is, waiting at most ``stall_timeout`` until it has loaded its model.
+        """Probe the server, once, and return its facts.
+
+        A server that is still loading its model is waited for, at most ``stall_timeout`` seconds.
 
         Raises:
             ServerLoading: it is still loading after that.
-            ModelNotFound: it has several models, and not the one asked for.
+            ModelNotFound: it has several models, and not the wanted one.
             ServerUnreachable, AuthenticationError: at once.
         """
         if self.props is not None:
             return self.props
-        return self._keep(run_steps(probe_server(self._probe), self._client.call))
+        return self._remember(run_steps(probe_server(self._probe), self._client.call))
 
     async def aready(self, on_progress: OnProgress | None = None) -> ServerProps:
         """``ready`` without blocking the event loop."""
         if self.props is not None:
             return self.props
-        return self._keep(await arun_steps(probe_server(self._probe), self._aclient.call))
+        return self._remember(await arun_steps(probe_server(self._probe), self._aclient.call))
 
-    def _keep(self, found: ProbeResult) -> ServerProps:
+    def _remember(self, found: ProbeResult) -> ServerProps:
         for client in (self._client, self._aclient):
             client.model, client.routed = found.model, found.routed
         server = (self._probe.url, found.model) if found.routed else self._probe.url
@@ -99,28 +101,30 @@ class RemoteConnection(Connection):
         return found.props
 
     def release(self) -> None:
-        """Break off open streams; the server goes on."""
+        """Break off the requests that are under way; the server goes on."""
         self._client.close()
         self._aclient.abort_streams()
 
 
 class RemoteBackend:
-    """A llama-server (or another server of its dialect) that somebody else runs."""
+    """Uses a llama-server, or another server of the OpenAI dialect, that somebody else runs."""
 
     name = "remote"
 
     def available(self) -> bool:
-        """Always: it needs nothing of this machine."""
+        """Return ``True``: it needs nothing of this machine."""
         return True
 
     def probe(self) -> Availability:
-        """Always."""
+        """Return that it can run: it needs nothing of this machine."""
         return Availability(True)
 
     def load_model(
         self, ref: ModelRef, config: LoadConfig, remote: RemoteConfig | None = None
     ) -> Connection:
-        """A connection to the server at ``ref``.
+        """Return a connection to the server at ``ref``; nothing is sent yet.
+
+        Warns of load options that have no effect on a server that already runs.
 
         Raises:
             ConfigError: ``ref`` is not a URL, or a certificate cannot be read.
@@ -145,7 +149,7 @@ def _warn_of_unused(config: LoadConfig) -> None:
 
 
 def _tls(remote: RemoteConfig) -> ssl.SSLContext | None:
-    """How to trust the server; ``None`` for the usual way."""
+    """Return how to trust the server; ``None`` for httpx's own way."""
     if remote.verify_tls and remote.ca_file is None and remote.client_cert is None:
         return None
     try:

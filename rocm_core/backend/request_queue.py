@@ -1,4 +1,4 @@
-"""Who may ask a server now, and who waits: one fair queue per server and process.
+"""Limit the requests to a server that are under way: one fair queue per server and process.
 
     enter ──a place is free──────────────▶ in flight ──leave──▶ the head of the queue goes in
       └──all taken──▶ queue (FIFO) ──▶ in flight
@@ -6,12 +6,12 @@
                         └─ cancelled, or the model closed      → out of the queue
 
 Threads and event loops wait in the same queue. A place that becomes free is handed to the head
-of the queue, so nobody overtakes.
+of the queue, so no request overtakes another.
 
-Generators are closed by the garbage collector too, which may run in the middle of anything here,
-and an interrupt may come between any two lines. So places are tokens in a set: taking and giving
-back are one atomic step each, leaving never waits for the lock, and a request that is dropped
-gives its place back.
+The garbage collector closes generators, too, and it may run in the middle of anything here; an
+interrupt may come between any two lines. So places are tokens in a set: taking and giving back
+are one atomic step each, leaving never waits for the lock, and a ticket that is
+garbage-collected gives its place back.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from rocm_core.errors import ServerBusy, ServerStopped
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one model may ask of its server at once.
+    """How many requests one model may send to its server, and how long they wait.
 
     Attributes:
-        in_flight: most requests at once; ``None`` for no limit.
+        in_flight: most requests under way at once; ``None`` for no limit.
         queue: most requests that wait; ``None`` for no limit.
-        timeout: seconds that one waits; ``None`` for no limit.
+        timeout: most seconds that a request waits; ``None`` for no limit.
     """
 
     in_flight: int | None = None
@@ -45,36 +45,36 @@ class Limits:
 
 
 class RequestQueue:
-    """The places and the queue of one server."""
+    """The requests of this process to one server: those under way, and those that wait."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everybody: in a forked copy of the program the requests are not its own."""
+        """Forget every request: after a fork they are the parent's."""
         self._lock = threading.Lock()
         self._inside: set[object] = set()
         self._queue: deque[Ticket] = deque()
         self._affinity: SlotAffinity | None = None
 
     def affinity(self, slots: int) -> SlotAffinity:
-        """The slots of the server, for all who share it."""
+        """Return the slot affinity of the server, one for all connections to it."""
         with self._lock:
             self._affinity = self._affinity or SlotAffinity(slots)
             return self._affinity
 
     @property
     def in_flight(self) -> int:
-        """Requests that were let in and are not over."""
+        """The number of requests under way."""
         return len(self._inside)
 
     @property
     def waiting(self) -> int:
-        """Requests in the queue."""
+        """The number of requests that wait."""
         return sum(not ticket.gone for ticket in list(self._queue))
 
     def enter(self, ticket: Ticket) -> bool:
-        """Let it in if there is a place and nobody waits; whether it is in."""
+        """Take a place if one is free and no request waits; return whether the ticket has one."""
         limit = ticket.limits.in_flight
         try:
             with self._lock:
@@ -87,7 +87,7 @@ class RequestQueue:
                 self._hand_over()
 
     def enqueue(self, ticket: Ticket) -> None:
-        """Put it into the queue; ``ticket.wake`` tells when it is in.
+        """Append a ticket to the queue; ``ticket.wake`` is called once it has a place.
 
         Raises:
             ServerBusy: the queue is full.
@@ -103,24 +103,24 @@ class RequestQueue:
             self._hand_over()
 
     def leave(self, ticket: Ticket) -> None:
-        """Give up the place, or the turn; never blocks."""
+        """Give back the ticket's place, or take it out of the queue; never blocks."""
         ticket.gone = True
         self._inside.discard(ticket.token)
         if self._queue:
             self._hand_over()
 
     def reject_waiting(self, owner: RequestLimiter) -> None:
-        """Wake every waiting request of one model without letting it in."""
+        """Wake every waiting request of one model without a place."""
         with self._lock:
-            refused = [r for r in self._queue if r.limiter is owner]
-            for ticket in refused:
+            rejected = [r for r in self._queue if r.limiter is owner]
+            for ticket in rejected:
                 ticket.gone = True
-        for ticket in refused:
+        for ticket in rejected:
             ticket.wake()
         self._hand_over()
 
     def busy(self, what: str) -> ServerBusy:
-        """The error of a request that does not get in."""
+        """Return the error of a request that gets no place."""
         return ServerBusy(
             f"{self.in_flight} requests are under way, {self.waiting} wait, {what}. Try again "
             "later, load the model with more slots (parallel), or raise that limit. A stream "
@@ -128,14 +128,15 @@ class RequestQueue:
         )
 
     def _hand_over(self) -> None:
-        # Who finds the lock taken leaves the work to its holder, who looks again after release.
+        # A caller that finds the lock taken leaves the work to its holder, which looks again after
+        # releasing it.
         while self._head_moves() and self._lock.acquire(blocking=False):
             ticket = None
             try:
                 if self._head_moves():
                     ticket = self._queue.popleft()
                     self._inside.add(ticket.token)
-                    if ticket.gone:  # it may have left meanwhile, before it was in
+                    if ticket.gone:  # it may have left meanwhile, before it had its place
                         self._inside.discard(ticket.token)
             finally:
                 self._lock.release()
@@ -152,17 +153,25 @@ class RequestQueue:
 
 
 class RequestLimiter:
-    """The share of one model in its server's queue: its limits and its requests."""
+    """The requests of one model in its server's queue, and their limits.
+
+    Attributes:
+        queue: the queue of the server.
+        limits: of this model.
+        tokens: of its tickets that wait or are under way.
+        closed: the model is being closed, and no ticket gets a place any more.
+        empty: set once the model is being closed and the last ticket has left.
+    """
 
     def __init__(self, queue: RequestQueue) -> None:
         self.queue = queue
         self.limits = Limits()
-        self.mine: set[object] = set()
+        self.tokens: set[object] = set()
         self.closed = False
         self.empty = threading.Event()
 
     def ticket(self) -> Ticket:
-        """A context manager, blocking and asyncio, around one ticket.
+        """Return a ticket: a context manager, blocking and asyncio, that holds a place.
 
         Raises:
             ServerBusy: on entering: the queue is full, or the turn did not come in time.
@@ -171,18 +180,29 @@ class RequestLimiter:
         return Ticket(self)
 
     def drain(self, seconds: float) -> bool:
-        """Turn away who waits, let nobody in any more, and wait for those inside.
+        """Reject the requests that wait and new ones, and wait for those under way.
+
+        Args:
+            seconds: how long to wait.
 
         Returns:
-            Whether all of them were done within ``seconds``.
+            Whether all of them ended within that time.
         """
         self.closed = True
         self.queue.reject_waiting(self)
-        return not self.mine or self.empty.wait(seconds)
+        return not self.tokens or self.empty.wait(seconds)
 
 
 class Ticket:
-    """One request on its way: waiting, in flight, over."""
+    """One request: waiting, in flight, or gone. A context manager that waits for its place.
+
+    Attributes:
+        limiter: of the model that sends the request.
+        limits: those of the limiter when the ticket was made.
+        token: its entry in the sets of places.
+        gone: the ticket has left, or was rejected.
+        wake: called, from any thread, once the ticket has a place or was rejected.
+    """
 
     __slots__ = ("gone", "limiter", "limits", "token", "wake")
 
@@ -244,7 +264,7 @@ class Ticket:
 
     def _enters(self) -> bool:
         limiter = self.limiter
-        limiter.mine.add(self.token)
+        limiter.tokens.add(self.token)
         if limiter.closed:
             self._leave()
             raise _closing()
@@ -260,8 +280,8 @@ class Ticket:
     def _leave(self) -> None:
         limiter = self.limiter
         limiter.queue.leave(self)
-        limiter.mine.discard(self.token)
-        if limiter.closed and not limiter.mine:
+        limiter.tokens.discard(self.token)
+        if limiter.closed and not limiter.tokens:
             limiter.empty.set()
 
 
@@ -279,14 +299,14 @@ def _waker(
     def wake() -> None:
         try:
             loop.call_soon_threadsafe(resolve)
-        except RuntimeError:  # the loop is closed: nobody waits there any more
+        except RuntimeError:  # the loop is closed: no task waits there any more
             ticket.limiter.queue.leave(ticket)
 
     return wake
 
 
 # ---------------------------------------------------------------------------
-# One queue for everybody who uses the same server
+# One queue for all connections to the same server
 # ---------------------------------------------------------------------------
 
 _queues: weakref.WeakValueDictionary[Hashable, RequestQueue] = weakref.WeakValueDictionary()

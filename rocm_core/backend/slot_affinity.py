@@ -1,4 +1,4 @@
-"""Which slot of a server a conversation goes to: the one that has its earlier turns in its cache.
+"""Send a conversation to the slot of its server that has its earlier turns in its cache.
 
 llama-server chooses a slot by how much of the prompt it shares with what the slot holds. That is
 right for one conversation, but two that begin with the same system prompt take each other's
@@ -22,7 +22,7 @@ import orjson
 
 
 class SlotAffinity:
-    """The slots of one server, as this program uses them. Thread-safe.
+    """Chooses the slots of one server for the conversations of this program. Thread-safe.
 
     A request that names a busy slot waits for it although others are idle. So slots are named
     only as long as it is known which ones are busy.
@@ -37,10 +37,13 @@ class SlotAffinity:
 
     @contextlib.contextmanager
     def assign(self, messages: Sequence[Mapping[str, Any]] | None) -> Iterator[int | None]:
-        """The slot for a request, while it lasts; ``None``: leave it to the server.
+        """Reserve a slot while a request is under way.
 
         Args:
             messages: the conversation, its last turn included; ``None`` for any other request.
+
+        Yields:
+            The slot's number (``id_slot``); ``None``: the server chooses.
         """
         slot = self._take(_prefixes(messages or ()))
         try:
@@ -68,7 +71,7 @@ class SlotAffinity:
 
 
 def _prefixes(messages: Sequence[Mapping[str, Any]]) -> list[int]:
-    """What stands for the first message, the first two, …"""
+    """Return a hash of the first message, of the first two, …"""
     found, so_far = [], 0
     for message in messages:
         so_far = hash((so_far, orjson.dumps(message, option=orjson.OPT_NON_STR_KEYS, default=str)))

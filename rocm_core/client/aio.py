@@ -1,4 +1,4 @@
-"""The asyncio transport: the twin of ``sync``, one ``httpx.AsyncClient`` per event loop."""
+"""The asyncio client: ``sync`` once more, with one ``httpx.AsyncClient`` per event loop."""
 
 from __future__ import annotations
 
@@ -6,32 +6,31 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
 import httpx
 
-from rocm_core.client import calls
 from rocm_core.client.base import LIMITS, ClientSettings, Deadline, Diagnose, Wire, body_begins
-from rocm_core.client.calls import Call, Messages, StreamCall
+from rocm_core.client.calls import Call, StreamCall
+from rocm_core.client.endpoints import AsyncEndpoints
 from rocm_core.client.failures import error_from_response
 from rocm_core.client.plain_http.aio import AsyncPlainTransport
 from rocm_core.client.stream.events import StreamDecoder
-from rocm_core.config import GenerateConfig, Timeouts
+from rocm_core.config import Timeouts
 from rocm_core.errors import ClientError
-from rocm_core.types import ServerProps, StreamEvent
+from rocm_core.types import StreamEvent
 
 T = TypeVar("T")
-_DEFAULTS = GenerateConfig(max_tokens=None, temperature=None)
 
 
-class AsyncClient(ClientSettings):
-    """Every llama-server endpoint, for asyncio.
+class AsyncClient(ClientSettings, AsyncEndpoints):
+    """An asyncio client of one server.
 
     One instance serves any number of event loops, one after another or at once. Nothing is
     opened before the first request, and no connection outlives its request, so there is
-    nothing to close in a loop that is gone.
+    nothing to close in a loop that is gone. Settings are those of ``ClientSettings``.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class AsyncClient(ClientSettings):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Break off open streams, in every loop, and let go of every socket."""
+        """Break off every request that is under way, in every loop, and close every socket."""
         self.abort_streams()
         with self._lock:
             client = self._clients.pop(asyncio.get_running_loop(), None)
@@ -81,7 +80,7 @@ class AsyncClient(ClientSettings):
         return httpx.AsyncHTTPTransport(verify=self._verify, limits=LIMITS)
 
     async def call(self, call: Call[T], timeouts: Timeouts | None = None) -> T:
-        """Send one request and read its whole answer; errors as in ``Client.call``."""
+        """Send one request and return its answer; as ``Client.call``."""
         deadline = Deadline(timeouts or self.timeouts)
         http = self._http()
         async with _Diagnosed(self._diagnose):
@@ -94,13 +93,13 @@ class AsyncClient(ClientSettings):
     async def stream(
         self, call: StreamCall, timeouts: Timeouts | None = None
     ) -> AsyncGenerator[StreamEvent, None]:
-        """Send one request and yield its events; errors as in ``Client.stream``."""
+        """Send one request and yield the events of its answer; as ``Client.stream``."""
         decoder = StreamDecoder(coalesce=call.coalesce)
         deadline = Deadline(timeouts or self.timeouts)
         async with _Diagnosed(self._diagnose):
             with self._wire(scoped=True) as wire:
                 response = await self._open(call, deadline, wire)
-                reader = _Reader(wire)
+                reader = _ReadingTask(wire)
                 try:
                     with self._reading(deadline):
                         if response.status_code >= 400:
@@ -108,7 +107,7 @@ class AsyncClient(ClientSettings):
                             raise error_from_response(response)
                         async with contextlib.aclosing(_chunks(response)) as chunks:
                             async for chunk in chunks:
-                                reader.is_here()
+                                reader.note_current()
                                 for event in decoder.feed(chunk):
                                     yield event
                                 if decoder.ended:
@@ -117,7 +116,7 @@ class AsyncClient(ClientSettings):
                         for event in decoder.close():
                             yield event
                 finally:
-                    reader.leaves()
+                    reader.forget()
                     await response.aclose()
 
     async def _open(self, call: StreamCall, deadline: Deadline, wire: Wire) -> httpx.Response:
@@ -129,86 +128,6 @@ class AsyncClient(ClientSettings):
         body_begins(response, deadline)
         return response
 
-    # -- endpoints (see rocm_core.client.calls) ---------------------------------------------
-
-    async def health(self) -> str:
-        """``GET /health``."""
-        return await self.call(calls.health())
-
-    async def props(self) -> ServerProps:
-        """``GET /props``."""
-        return await self.call(calls.props())
-
-    async def slots(self) -> list[dict[str, Any]]:
-        """``GET /slots``."""
-        return await self.call(calls.slots())
-
-    async def metrics(self) -> dict[str, float]:
-        """``GET /metrics``."""
-        return await self.call(calls.metrics())
-
-    async def models(self) -> list[dict[str, Any]]:
-        """``GET /v1/models``."""
-        return await self.call(calls.models())
-
-    async def lora_adapters(self) -> list[dict[str, Any]]:
-        """``GET /lora-adapters``."""
-        return await self.call(calls.lora_adapters())
-
-    async def tokenize(self, text: str, **options: bool) -> list[int]:
-        """``POST /tokenize``."""
-        return await self.call(calls.tokenize(text, **options))
-
-    async def tokenize_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """``POST /tokenize``, several texts at once."""
-        return await self.call(calls.tokenize_batch(texts))
-
-    async def detokenize(self, ids: Sequence[int]) -> str:
-        """``POST /detokenize``."""
-        return await self.call(calls.detokenize(ids))
-
-    async def apply_template(self, messages: Messages, **fields: Any) -> str:
-        """``POST /apply-template``."""
-        return await self.call(calls.apply_template(messages, **fields))
-
-    async def count_tokens(self, messages: Messages, **fields: Any) -> int:
-        """``POST /v1/chat/completions/input_tokens``."""
-        return await self.call(calls.count_tokens(messages, **fields))
-
-    async def embeddings(
-        self, inputs: Sequence[str], *, normalize: bool | None = None
-    ) -> list[list[float]]:
-        """``POST /v1/embeddings``."""
-        return await self.call(calls.embeddings(inputs, normalize=normalize))
-
-    async def rerank(
-        self, query: str, documents: Sequence[str], top_n: int | None = None
-    ) -> list[tuple[int, float]]:
-        """``POST /v1/rerank``."""
-        return await self.call(calls.rerank(query, documents, top_n))
-
-    def completion(
-        self, prompt: str | Sequence[int], config: GenerateConfig = _DEFAULTS
-    ) -> AsyncGenerator[StreamEvent, None]:
-        """``POST /completion``."""
-        return self.stream(calls.completion(prompt, config))
-
-    def text_completion(
-        self, prompt: str, config: GenerateConfig = _DEFAULTS, model: str | None = None
-    ) -> AsyncGenerator[StreamEvent, None]:
-        """``POST /v1/completions``."""
-        return self.stream(calls.text_completion(prompt, config, model))
-
-    def chat(
-        self,
-        messages: Messages,
-        config: GenerateConfig = _DEFAULTS,
-        model: str | None = None,
-        **fields: Any,
-    ) -> AsyncGenerator[StreamEvent, None]:
-        """``POST /v1/chat/completions``."""
-        return self.stream(calls.chat(messages, config, model, **fields))
-
 
 def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     # Not response.aiter_raw(): it costs as much per chunk as our transport. What httpx makes of
@@ -218,7 +137,7 @@ def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
 
 
 class _Diagnosed:
-    """Asks for a better reason when a request fails (``ClientSettings.diagnose``).
+    """Replaces the error of a request by a better one, if ``ClientSettings.diagnose`` has it.
 
     A class, not an ``asynccontextmanager``: that would be one more asynchronous generator, and
     ``asyncio.run`` closes all of them at once, whichever holds which.
@@ -242,10 +161,10 @@ class _Diagnosed:
                 raise better from error
 
 
-class _Reader:
-    """The task that reads a stream; if it is cancelled between two pieces, the wire is cut.
+class _ReadingTask:
+    """The task that reads a stream; if it is cancelled between two pieces, the connection is cut.
 
-    Nothing tells a generator that its reader is gone while somebody holds the cancelled task
+    Nothing tells a generator that its reader is gone while other code holds the cancelled task
     (``asyncio.wait``, ``gather``): the task's traceback holds the frames, and they the generator.
     """
 
@@ -253,17 +172,17 @@ class _Reader:
         self._wire = wire
         self._task: asyncio.Task[Any] | None = None
 
-    def is_here(self) -> None:
-        """Remember who reads now; a stream may be handed from task to task."""
+    def note_current(self) -> None:
+        """Remember the current task; a stream may be handed from task to task."""
         task = asyncio.current_task()
         if task is not self._task:
-            self.leaves()
+            self.forget()
             self._task = task
             if task is not None:
                 task.add_done_callback(self._ended)
 
-    def leaves(self) -> None:
-        """Nobody reads any more."""
+    def forget(self) -> None:
+        """Watch no task any more."""
         if self._task is not None:
             self._task.remove_done_callback(self._ended)
             self._task = None

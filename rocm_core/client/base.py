@@ -35,7 +35,7 @@ T = TypeVar("T")
 # without idle connections nothing outlives an event loop.
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 
-# What a llama-server in router mode is asked for one model as ``?model=``
+# The GET endpoints for which a llama-server in router mode takes the model as ``?model=``
 # (``get_param("model")`` in ``server-models.cpp``).
 PER_MODEL = frozenset({"/props", "/slots", "/metrics", "/lora-adapters"})
 
@@ -46,6 +46,10 @@ class ClientSettings:
     """Where and how to reach one server, and the pure parts of every request.
 
     Attributes:
+        base_url: the server's URL, without a password and without a trailing ``/v1``.
+        model: put into the field ``model`` of every request that names none.
+        routed: the server is a router, so ``GET`` requests name the model too.
+        timeouts: limits per phase of a request that has none of its own.
         last_used: when the last request ended (``time.monotonic``), 0 before the first.
     """
 
@@ -67,7 +71,8 @@ class ClientSettings:
             timeouts: limits per phase.
             headers: further headers for every request.
             tls: how to trust an ``https`` server; ``None``: by httpx's own.
-            diagnose: asked, when a request fails, for a better reason (a server that died).
+            diagnose: takes the error of a request that failed, and returns it or a better one
+                (that the server has died).
 
         Raises:
             ConfigError: the URL is not http or https, or a header is not legal in HTTP.
@@ -110,33 +115,38 @@ class ClientSettings:
 
     @property
     def address(self) -> str:
-        """The URL without a password, or ``unix:`` and the socket's path."""
+        """The URL without a password, or ``unix:`` and the path of the socket."""
         return f"unix:{self.uds}" if self.uds else self.base_url
 
     @property
     def in_flight(self) -> int:
-        """Requests that are under way."""
+        """The number of requests that are under way."""
         return len(self._wires)
 
     def abort_streams(self) -> None:
         """Break off every request that is under way, from any thread.
 
-        Whoever waits for it gets an error at once; llama-server frees the slots.
+        The callers that wait for them get an error at once; llama-server frees the slots.
         """
         for wire in list(self._wires):
             wire.cut()
 
     def forget_connections(self) -> None:
-        """In a forked copy of the program: close the copies of the connections.
+        """Close this process's copies of the connections, after a fork.
 
-        The original's requests go on; but a connection is closed only when every copy is.
+        The requests of the parent go on; but the kernel closes a connection only when every copy
+        is closed.
         """
         for wire in list(self._wires):
             wire.close_copy()
 
     @contextlib.contextmanager
     def _wire(self, *, scoped: bool = False) -> Iterator[Wire]:
-        """``scoped``: it ends with its ``cancel_scope``; a server's start does not."""
+        """Register a connection while its request is under way.
+
+        Args:
+            scoped: cut it with the ``cancel_scope`` of the caller; a server's start is not cut.
+        """
         wire = Wire()
         scope = current_scope() if scoped else None
         with scope.holding(wire) if scope else contextlib.nullcontext():
@@ -151,7 +161,7 @@ class ClientSettings:
     def _sending(
         self, client: httpx.Client | httpx.AsyncClient, deadline: Deadline
     ) -> Iterator[None]:
-        """Errors until the answer begins."""
+        """Translate the errors of a request until its answer begins."""
         try:
             with deadline.named(), translated(self.address, deadline.limits, streaming=False):
                 yield
@@ -162,13 +172,13 @@ class ClientSettings:
 
     @contextlib.contextmanager
     def _reading(self, deadline: Deadline) -> Iterator[None]:
-        """Errors once the answer has begun."""
+        """Translate the errors of a request whose answer has begun."""
         with deadline.named(), translated(self.address, deadline.limits, streaming=True):
             yield
 
     @property
     def _plain(self) -> bool:
-        """Whether our own transports can serve it; TLS is left to httpx."""
+        """Whether our own transports can serve the URL; TLS is left to httpx."""
         return self.base_url.startswith("http://")
 
     def _client_options(self) -> dict[str, Any]:
@@ -216,21 +226,21 @@ class ClientSettings:
 
 
 class Deadline:
-    """The ``total`` limit of one answer, beside the limits of its phases."""
+    """The end of one request by its ``total`` limit, beside the limits of its phases."""
 
     def __init__(self, limits: Timeouts) -> None:
         self.limits = limits
         self._end = None if limits.total is None else time.monotonic() + limits.total
 
     def left(self, limit: float | None) -> float | None:
-        """``limit``, but no longer than what is left of ``total``."""
+        """Return ``limit`` in seconds, or what is left of ``total`` if that is less."""
         if self._end is None:
             return limit
         left = max(0.0, self._end - time.monotonic()) + 0.001  # so that it has passed then
         return left if limit is None else min(limit, left)
 
     def check(self) -> None:
-        """Raises ``RequestTimeout`` once the limit has passed."""
+        """Raise ``RequestTimeout`` if the ``total`` limit has passed."""
         if self._end is not None and time.monotonic() > self._end:
             raise RequestTimeout(
                 f"the answer took longer than {self.limits.total} s (timeout=, timeouts.total)",
@@ -239,7 +249,7 @@ class Deadline:
 
     @contextlib.contextmanager
     def named(self) -> Iterator[None]:
-        """A wait that ``left`` has cut short is a timeout of ``total``."""
+        """Report a wait that ``left`` has cut short as a timeout of ``total``."""
         try:
             yield
         except RequestTimeout:
@@ -248,15 +258,15 @@ class Deadline:
 
 
 def body_begins(response: httpx.Response, deadline: Deadline) -> None:
-    """From here on the ``idle`` limit holds; transports read it anew when the body begins."""
+    """Apply the ``idle`` limit from now on; transports read it anew when the body begins."""
     response.request.extensions["timeout"]["read"] = deadline.left(deadline.limits.idle)
 
 
 class Wire:
-    """The connection of one request, so that another thread can cut it.
+    """The connection of one request, which any thread can cut.
 
-    It is told of the connection when it is made, long before the answer, which may take
-    minutes to begin: by our transports through the extension ``connected``, by httpcore's
+    The transport hands over the socket as soon as it is connected, long before the answer, which
+    may take minutes to begin: our transports through the extension ``connected``, httpcore's
     through its extension ``trace``.
     """
 
@@ -267,26 +277,26 @@ class Wire:
         self._cut = False
 
     def connected(self, made: Any) -> None:
-        """The connection's socket."""
+        """Take the socket of the connection; cut it if ``cut`` was called before."""
         self._socket = made
         if self._cut:
             self.cut()
 
     def extensions(self, trace: Callable[..., Any]) -> dict[str, Any]:
-        """What a request must carry, with the ``trace`` that fits its client."""
+        """Return the extensions of the request, with the ``trace`` that fits its client."""
         return {"connected": self.connected, "trace": trace}
 
     def trace(self, event: str, facts: Mapping[str, Any]) -> None:
-        """For ``httpx.Client``."""
+        """Take the socket from httpcore's trace, for ``httpx.Client``."""
         if event.endswith(self._CONNECTED):
             self.connected(facts["return_value"].get_extra_info("socket"))
 
     async def atrace(self, event: str, facts: Mapping[str, Any]) -> None:
-        """For ``httpx.AsyncClient``."""
+        """Take the socket from httpcore's trace, for ``httpx.AsyncClient``."""
         self.trace(event, facts)
 
     def close_copy(self) -> None:
-        """Close this program's descriptor only; the connection itself stays."""
+        """Close this process's descriptor only; the connection itself stays open."""
         if isinstance(self._socket, socket.socket):
             self._socket.close()
 
@@ -304,15 +314,15 @@ class Wire:
 
 
 def _basic(url: httpx.URL) -> str:
-    """The header for a name and a password in a URL (RFC 7617)."""
+    """Return the header for a name and a password in a URL (RFC 7617)."""
     return "Basic " + b64encode(f"{url.username}:{url.password}".encode()).decode()
 
 
 def _checked_url(url: str) -> httpx.URL:
-    """The URL, parsed.
+    """Parse a URL.
 
     Raises:
-        ConfigError: it cannot be connected to.
+        ConfigError: nothing can connect to it.
     """
     try:
         parsed = httpx.URL(url)

@@ -1,8 +1,8 @@
-"""Every request a client needs, as data: method, path, body, and how to read the answer. Pure.
+"""Every request of a client as data: method, path, body, and how to read the answer. Pure.
 
 Paths and fields: llama.cpp ``tools/server/README.md`` and ``server-schema.cpp``. Unset options
 are not sent; zeros are. Generation always streams, because older builds finish a non-streamed
-request after the caller has gone.
+request after the caller has hung up.
 """
 
 from __future__ import annotations
@@ -26,7 +26,14 @@ ModelList = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One request whose answer is read at once."""
+    """One request whose answer is read as a whole.
+
+    Attributes:
+        method: HTTP method.
+        path: path below the base URL, with its query.
+        read: makes the result of the bytes of the answer.
+        body: sent as JSON; ``None`` for none.
+    """
 
     method: str
     path: str
@@ -36,9 +43,12 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class StreamCall:
-    """One request whose answer is a generation stream.
+    """One ``POST`` whose answer is a generation stream.
 
-    ``coalesce``: hand on what one read brings as one event.
+    Attributes:
+        path: path below the base URL.
+        body: sent as JSON.
+        coalesce: join the pieces of text that one read of the socket brings into one event.
     """
 
     path: str
@@ -64,22 +74,22 @@ def _field(name: str) -> Callable[[bytes], Any]:
 
 
 # ---------------------------------------------------------------------------
-# Facts
+# The server
 # ---------------------------------------------------------------------------
 
 
 def health() -> Call[str]:
-    """``GET /health``: ``"ok"``; 503 (``ServerLoading``) until the model is loaded."""
+    """``GET /health``: ``"ok"``, or 503 (``ServerLoading``) until the model is loaded."""
     return Call("GET", "/health", _field("status"))
 
 
 def props(model: str | None = None) -> Call[ServerProps]:
-    """``GET /props``; of a router, the facts of ``model``, which it loads for that."""
+    """``GET /props``: the server's facts; a router loads ``model`` and returns the model's."""
     return Call("GET", f"/props?{urlencode({'model': model})}" if model else "/props", _read_props)
 
 
 def slots() -> Call[list[dict[str, Any]]]:
-    """``GET /slots``: one object per slot."""
+    """``GET /slots``: one object per slot, in the order of their ids."""
     return Call("GET", "/slots", _json)
 
 
@@ -89,18 +99,19 @@ def metrics() -> Call[dict[str, float]]:
 
 
 def models() -> Call[list[dict[str, Any]]]:
-    """``GET /v1/models``."""
+    """``GET /v1/models``: one object per model; ``id`` is its name in requests."""
     return Call("GET", "/v1/models", _field("data"))
 
 
 def model_ids(models: ModelList) -> list[str]:
-    """Return the ids of what ``models`` listed, as requests name them."""
+    """Return the ids of the listed models, as requests name them."""
     return [str(model["id"]) for model in models if isinstance(model, Mapping) and model.get("id")]
 
 
 def find_model(models: ModelList, name: str) -> str | None:
-    """Return the id of the listed model that ``name`` means: its id, an alias, or its file's name.
+    """Return the id of the listed model that ``name`` means, or ``None``.
 
+    The name may be the id, an alias, or the name of the model's file, with or without ``.gguf``.
     llama-server shows the path it was started with as the id unless ``--alias`` is given, and a
     router the names of its files without ``.gguf``.
     """
@@ -125,12 +136,12 @@ def _stem(name: str) -> str:
 
 
 def lora_adapters() -> Call[list[dict[str, Any]]]:
-    """``GET /lora-adapters``."""
+    """``GET /lora-adapters``: ``id``, ``path`` and ``scale`` of each adapter."""
     return Call("GET", "/lora-adapters", _json)
 
 
 def set_lora_adapters(scales: Mapping[int, float]) -> Call[Any]:
-    """``POST /lora-adapters``: adapter id to scale."""
+    """``POST /lora-adapters``: adapter id to scale; an adapter that is not named gets 0."""
     body = [{"id": id_, "scale": scale} for id_, scale in scales.items()]
     return Call("POST", "/lora-adapters", _json, body)
 
@@ -166,14 +177,20 @@ def _read_metrics(content: bytes) -> dict[str, float]:
 
 
 # ---------------------------------------------------------------------------
-# Text tools
+# Tokens, prompts, vectors, ranks
 # ---------------------------------------------------------------------------
 
 
 def tokenize(
     text: str, *, add_special: bool = False, parse_special: bool = True
 ) -> Call[list[int]]:
-    """``POST /tokenize``."""
+    """``POST /tokenize``: the token ids of a text.
+
+    Args:
+        text: any text.
+        add_special: put the begin-of-text token (BOS) in front, if the model has one.
+        parse_special: special tokens inside the text count as such, not as plain text.
+    """
     body = {"content": text, "add_special": add_special, "parse_special": parse_special}
     return Call("POST", "/tokenize", _field("tokens"), body)
 
@@ -184,7 +201,7 @@ _BETWEEN_TEXTS = -1
 
 
 def tokenize_batch(texts: Sequence[str]) -> Call[list[list[int]]]:
-    """``POST /tokenize`` for several texts at once, each as if it were alone."""
+    """``POST /tokenize`` for several texts at once: the ids of each, as if it were alone."""
     content: list[str | int] = []
     for text in texts:
         content += [text, _BETWEEN_TEXTS]
@@ -204,27 +221,36 @@ def tokenize_batch(texts: Sequence[str]) -> Call[list[list[int]]]:
 
 
 def detokenize(ids: Sequence[int]) -> Call[str]:
-    """``POST /detokenize``."""
+    """``POST /detokenize``: the text; bytes that are no whole character become U+FFFD."""
     return Call("POST", "/detokenize", _field("content"), {"tokens": list(ids)})
 
 
 def apply_template(messages: Messages, **fields: Any) -> Call[str]:
-    """``POST /apply-template``: the prompt that the model's chat template makes."""
+    """``POST /apply-template``: the prompt that the model's chat template makes.
+
+    ``fields`` are further request fields (``tools``, ``chat_template_kwargs``, …).
+    """
     body = {"messages": [as_message(m) for m in messages], **fields}
     return Call("POST", "/apply-template", _field("prompt"), body)
 
 
 def count_tokens(messages: Messages, **fields: Any) -> Call[int]:
-    """``POST /v1/chat/completions/input_tokens``: length of the prompt they make, in tokens."""
+    """``POST /v1/chat/completions/input_tokens``: the length of the prompt in tokens.
+
+    ``fields`` are further request fields that the template sees (``tools``, …).
+    """
     body = {"messages": [as_message(m) for m in messages], **fields}
     path = "/v1/chat/completions/input_tokens"
     return Call("POST", path, _field("input_tokens"), body)
 
 
 def embeddings(inputs: Sequence[str], *, normalize: bool | None = None) -> Call[list[list[float]]]:
-    """``POST /v1/embeddings``: one vector per input, in the order of the inputs.
+    """``POST /v1/embeddings``: one vector of ``n_embd`` floats per input, in their order.
 
-    ``normalize``: to length 1, or not at all; ``None`` is the server's default, length 1.
+    Args:
+        inputs: texts, each of at most one physical batch (``--ubatch-size`` tokens).
+        normalize: to Euclidean length 1 (``embd_normalize`` 2), or not at all (-1); ``None`` is
+            the server's default, length 1.
     """
     body: dict[str, Any] = {"input": list(inputs)}
     if normalize is not None:
@@ -235,7 +261,10 @@ def embeddings(inputs: Sequence[str], *, normalize: bool | None = None) -> Call[
 def rerank(
     query: str, documents: Sequence[str], top_n: int | None = None
 ) -> Call[list[tuple[int, float]]]:
-    """``POST /v1/rerank``: ``(index, relevance_score)`` pairs, best first."""
+    """``POST /v1/rerank``: ``(index in documents, relevance_score)`` pairs, best first.
+
+    ``top_n`` limits how many; ``None`` for all.
+    """
     body: dict[str, Any] = {"query": query, "documents": list(documents)}
     if top_n is not None:
         body["top_n"] = top_n
@@ -270,19 +299,22 @@ def _generation(config: GenerateConfig, max_tokens_field: str) -> dict[str, Any]
 
 
 def _stream(path: str, body: dict[str, Any], config: GenerateConfig) -> StreamCall:
-    # A stop id in the middle of a piece could not be told; n answers must not be mixed.
+    # A stop id in the middle of a joined piece would be missed; n answers must not be mixed.
     plain = not config.stop_token_ids and body.get("n", 1) == 1
     return StreamCall(path, body, coalesce=config.coalesce and plain)
 
 
 def completion(prompt: str | Sequence[int], config: GenerateConfig) -> StreamCall:
-    """``POST /completion``, the native dialect: its stream carries token ids."""
+    """``POST /completion``, the native dialect; its stream carries token ids.
+
+    ``prompt`` is text, or token ids.
+    """
     prompt = prompt if isinstance(prompt, str) else list(prompt)
     return _stream("/completion", {"prompt": prompt, **_generation(config, "n_predict")}, config)
 
 
 def infill(prefix: str, suffix: str, config: GenerateConfig) -> StreamCall:
-    """``POST /infill``: what belongs between two texts; its stream is that of ``completion``.
+    """``POST /infill``: what belongs between two texts, streamed like a ``completion``.
 
     Other files of the project go into ``config.extra`` as ``input_extra``, a list of
     ``{"filename": …, "text": …}``.
@@ -294,7 +326,7 @@ def infill(prefix: str, suffix: str, config: GenerateConfig) -> StreamCall:
 def text_completion(
     prompt: str | Sequence[int], config: GenerateConfig, model: str | None = None
 ) -> StreamCall:
-    """``POST /v1/completions``, the OpenAI dialect."""
+    """``POST /v1/completions``, the OpenAI dialect; ``model`` is for servers with several."""
     prompt = prompt if isinstance(prompt, str) else list(prompt)
     body = {"prompt": prompt, **_generation(config, "max_tokens")}
     return _stream("/v1/completions", _openai(body, model), config)
@@ -306,7 +338,14 @@ def chat(
     model: str | None = None,
     **fields: Any,
 ) -> StreamCall:
-    """``POST /v1/chat/completions``; ``fields`` are further request fields (tools, …)."""
+    """``POST /v1/chat/completions``.
+
+    Args:
+        messages: the conversation.
+        config: how to generate.
+        model: which model, for servers with several.
+        fields: further request fields (``tools``, …); ``None`` is not sent.
+    """
     body = {"messages": [as_message(m) for m in messages], **_generation(config, "max_tokens")}
     if config.stop_token_ids:
         # The chat dialect carries token ids in its logprobs only.
@@ -323,7 +362,7 @@ def _openai(body: dict[str, Any], model: str | None) -> dict[str, Any]:
 
 
 def as_message(message: Message | Mapping[str, Any]) -> dict[str, Any]:
-    """A message as ``/v1/chat/completions`` takes it.
+    """Return a message as ``/v1/chat/completions`` takes it.
 
     Raises:
         ConfigError: it is neither a ``Message`` nor a mapping.

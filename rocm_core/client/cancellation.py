@@ -1,9 +1,9 @@
-"""Breaking off generation that runs elsewhere: in worker threads, in other tasks.
+"""Break off generation that runs elsewhere: in worker threads, in other tasks.
 
     with cancel_scope() as scope:
         thread = pool.submit(chat.invoke, "…")     # a context that is copied belongs to the scope
         …
-        scope.cancel()                             # its answer ends, its slot is free
+        scope.cancel()                             # ends its answer and frees its slot
 
 A thread cannot be interrupted, but its connection can be cut. Leaving the block with an
 exception (Ctrl-C, a cancelled task) cancels as well.
@@ -25,7 +25,7 @@ class _Cuttable(Protocol):
 
 
 class CancelScope:
-    """The answers that were asked for inside a ``cancel_scope()``. Thread-safe."""
+    """The requests sent inside a ``cancel_scope()``. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,10 +33,10 @@ class CancelScope:
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Break off every answer of this scope; later ones are not asked for.
+        """Break off every request of this scope, and refuse later ones.
 
-        Whoever waits for them gets an error (``RequestCancelled``, ``StreamInterrupted`` or
-        ``ServerUnreachable``) at once.
+        The callers that wait for them get an error (``RequestCancelled``, ``StreamInterrupted``
+        or ``ServerUnreachable``) at once.
         """
         with self._lock:
             self._cancelled = True
@@ -46,7 +46,7 @@ class CancelScope:
 
     @contextmanager
     def holding(self, wire: _Cuttable) -> Iterator[None]:
-        """``wire`` is part of the scope meanwhile.
+        """Make ``wire`` part of the scope while the block runs.
 
         Raises:
             RequestCancelled: the scope was cancelled before.
@@ -66,13 +66,17 @@ _current: ContextVar[CancelScope | None] = ContextVar("rocm_cancel_scope", defau
 
 
 def current_scope() -> CancelScope | None:
-    """The scope that requests of this context belong to."""
+    """Return the scope that requests of this context belong to, or ``None``."""
     return _current.get()
 
 
 @contextmanager
 def cancel_scope() -> Iterator[CancelScope]:
-    """A scope for the requests of this context, and of threads and tasks with copies of it."""
+    """Open a scope for the requests of this context, and of threads and tasks with copies of it.
+
+    Yields:
+        The scope. Leaving the block with an exception cancels it.
+    """
     scope = CancelScope()
     token = _current.set(scope)
     try:

@@ -1,4 +1,4 @@
-"""What a server's error, or a broken connection, becomes in our error tree. Pure.
+"""Map a server's error, or a broken connection, to our error tree. Pure.
 
 llama.cpp sources: ``format_error_response`` in ``tools/server/server-common.cpp`` (types and
 status codes), ``server-task.cpp`` (``exceed_context_size_error`` with both numbers).
@@ -57,9 +57,14 @@ shown = _short.repr  # bounded in length and depth, whatever a server sends
 
 
 def error_from_body(body: Any, status: int = 0, url: str = "") -> errors.HTTPStatusError:
-    """The exception for an error body ``{"error": {code, message, type, …}}``.
+    """Return the exception for an error body ``{"error": {code, message, type, …}}``.
 
     Bodies of other shapes (plain strings, proxies' HTML) keep their text.
+
+    Args:
+        body: the decoded JSON, or the text of a body that is none.
+        status: HTTP status; 0 for an error inside a stream, whose ``code`` is taken instead.
+        url: for the message.
     """
     report = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(report, dict):
@@ -107,7 +112,10 @@ def _context_overflow(
 
 
 def _batch_overflow(n_prompt: int, n_batch: int, facts: dict[str, Any]) -> errors.ContextOverflow:
-    """Embedding and reranking models read a text in one piece (``server-context.cpp``)."""
+    """Return the error of a text that an embedding or reranking model cannot read at once.
+
+    They read each text in one physical batch (``server-context.cpp``).
+    """
     text = (
         f"a text has {n_prompt} tokens, the server reads {n_batch} at once. Split the text, or "
         "load the model with a larger ubatch_size, up to its context length."
@@ -116,7 +124,7 @@ def _batch_overflow(n_prompt: int, n_batch: int, facts: dict[str, Any]) -> error
 
 
 def error_from_response(response: httpx.Response) -> errors.HTTPStatusError:
-    """The exception for a response with status 400 or more whose body has been read."""
+    """Return the exception for a response of status 400 or more whose body has been read."""
     try:
         body: Any = orjson.loads(response.content)
     except orjson.JSONDecodeError:
@@ -126,13 +134,19 @@ def error_from_response(response: httpx.Response) -> errors.HTTPStatusError:
 
 
 def without_password(url: httpx.URL) -> str:
-    """A URL for messages."""
+    """Return a URL as messages may show it."""
     return str(url.copy_with(username=None, password=None))
 
 
 @contextlib.contextmanager
 def translated(url: str, timeouts: Timeouts, *, streaming: bool) -> Iterator[None]:
-    """httpx's exceptions as ours. ``streaming``: the answer had begun."""
+    """Raise httpx's exceptions as ours.
+
+    Args:
+        url: for the messages.
+        timeouts: the limits that held, for the messages.
+        streaming: the answer had begun.
+    """
     try:
         yield
     except httpx.ConnectTimeout as error:

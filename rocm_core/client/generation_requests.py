@@ -1,4 +1,4 @@
-"""What a model is asked to generate, before it is known which endpoints its server has. Pure.
+"""A request to generate, before it is known which endpoints the server has. Pure.
 
 Completion ─┬─ native ─▶ POST /completion
             └─ openai ─▶ POST /v1/completions

@@ -1,33 +1,33 @@
-"""The blocking transport: send a call, read its answer or its stream. Thread-safe."""
+"""The blocking client: sends a call, reads its answer or its stream. Thread-safe."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
 import httpx
 
-from rocm_core.client import calls
 from rocm_core.client.base import LIMITS, ClientSettings, Deadline, body_begins
-from rocm_core.client.calls import Call, Messages, StreamCall
+from rocm_core.client.calls import Call, StreamCall
+from rocm_core.client.endpoints import Endpoints
 from rocm_core.client.failures import error_from_response
 from rocm_core.client.plain_http.sync import PlainTransport
 from rocm_core.client.stream.events import StreamDecoder
-from rocm_core.config import GenerateConfig, Timeouts
+from rocm_core.config import Timeouts
 from rocm_core.errors import ClientError
-from rocm_core.types import ServerProps, StreamEvent
+from rocm_core.types import StreamEvent
 
 T = TypeVar("T")
-_DEFAULTS = GenerateConfig(max_tokens=None, temperature=None)
 
 
-class Client(ClientSettings):
-    """Every llama-server endpoint, blocking.
+class Client(ClientSettings, Endpoints):
+    """A blocking client of one server.
 
-    One instance serves any number of threads. Nothing is opened before the first request.
+    One instance serves any number of threads. Nothing is opened before the first request, and
+    each request has a connection of its own. Settings are those of ``ClientSettings``.
     """
 
     def __init__(
@@ -56,12 +56,16 @@ class Client(ClientSettings):
         self.close()
 
     def close(self) -> None:
-        """Break off open streams and let go of every socket."""
+        """Break off every request that is under way, and close every socket."""
         self.abort_streams()
         self._http.close()
 
     def call(self, call: Call[T], timeouts: Timeouts | None = None) -> T:
-        """Send one request and read its whole answer.
+        """Send one request, read its whole answer, and return what the call reads from it.
+
+        Args:
+            call: the request (``rocm_core.client.calls``).
+            timeouts: limits of this request, in place of the client's.
 
         Raises:
             ClientError: any class below it in the tree of ``rocm_core.errors``.
@@ -77,10 +81,14 @@ class Client(ClientSettings):
     def stream(
         self, call: StreamCall, timeouts: Timeouts | None = None
     ) -> Generator[StreamEvent, None, None]:
-        """Send one request and yield its events.
+        """Send one request and yield the events of its answer.
 
         The request is sent at the first ``next()``. Closing the iterator closes the
         connection, and llama-server frees the slot.
+
+        Args:
+            call: the request (``rocm_core.client.calls``).
+            timeouts: limits of this request, in place of the client's.
 
         Raises:
             ClientError: any class below it; ``StreamInterrupted`` if the end marker is missing.
@@ -128,83 +136,3 @@ class Client(ClientSettings):
             if better is error:
                 raise
             raise better from error
-
-    # -- endpoints (see rocm_core.client.calls) ---------------------------------------------
-
-    def health(self) -> str:
-        """``GET /health``."""
-        return self.call(calls.health())
-
-    def props(self) -> ServerProps:
-        """``GET /props``."""
-        return self.call(calls.props())
-
-    def slots(self) -> list[dict[str, Any]]:
-        """``GET /slots``."""
-        return self.call(calls.slots())
-
-    def metrics(self) -> dict[str, float]:
-        """``GET /metrics``."""
-        return self.call(calls.metrics())
-
-    def models(self) -> list[dict[str, Any]]:
-        """``GET /v1/models``."""
-        return self.call(calls.models())
-
-    def lora_adapters(self) -> list[dict[str, Any]]:
-        """``GET /lora-adapters``."""
-        return self.call(calls.lora_adapters())
-
-    def tokenize(self, text: str, **options: bool) -> list[int]:
-        """``POST /tokenize``."""
-        return self.call(calls.tokenize(text, **options))
-
-    def tokenize_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """``POST /tokenize``, several texts at once."""
-        return self.call(calls.tokenize_batch(texts))
-
-    def detokenize(self, ids: Sequence[int]) -> str:
-        """``POST /detokenize``."""
-        return self.call(calls.detokenize(ids))
-
-    def apply_template(self, messages: Messages, **fields: Any) -> str:
-        """``POST /apply-template``."""
-        return self.call(calls.apply_template(messages, **fields))
-
-    def count_tokens(self, messages: Messages, **fields: Any) -> int:
-        """``POST /v1/chat/completions/input_tokens``."""
-        return self.call(calls.count_tokens(messages, **fields))
-
-    def embeddings(
-        self, inputs: Sequence[str], *, normalize: bool | None = None
-    ) -> list[list[float]]:
-        """``POST /v1/embeddings``."""
-        return self.call(calls.embeddings(inputs, normalize=normalize))
-
-    def rerank(
-        self, query: str, documents: Sequence[str], top_n: int | None = None
-    ) -> list[tuple[int, float]]:
-        """``POST /v1/rerank``."""
-        return self.call(calls.rerank(query, documents, top_n))
-
-    def completion(
-        self, prompt: str | Sequence[int], config: GenerateConfig = _DEFAULTS
-    ) -> Generator[StreamEvent, None, None]:
-        """``POST /completion``."""
-        return self.stream(calls.completion(prompt, config))
-
-    def text_completion(
-        self, prompt: str, config: GenerateConfig = _DEFAULTS, model: str | None = None
-    ) -> Generator[StreamEvent, None, None]:
-        """``POST /v1/completions``."""
-        return self.stream(calls.text_completion(prompt, config, model))
-
-    def chat(
-        self,
-        messages: Messages,
-        config: GenerateConfig = _DEFAULTS,
-        model: str | None = None,
-        **fields: Any,
-    ) -> Generator[StreamEvent, None, None]:
-        """``POST /v1/chat/completions``."""
-        return self.stream(calls.chat(messages, config, model, **fields))

@@ -1,11 +1,12 @@
-"""What a model's own chat template makes of a conversation: its length, and what it accepts.
+"""Fit conversations to a model's own chat template, and count the tokens of their prompts.
 
-    fit(messages)    a conversation as the template takes it: system messages merged and moved,
-                     turns of one role joined, only where the template demands it
-    count(messages)  the length of the prompt in tokens, as the server itself would make it
+    fit(messages)    the conversation in an order of roles that the template accepts: system
+                     messages merged and moved, turns of one role joined, only where it must be
+    count(messages)  the length of the prompt in tokens, as the server itself makes it
 
-Templates are programs; the server is asked (``POST /apply-template``), once, and only when a
-conversation has something that some templates refuse.
+Templates are programs, and only running one shows what it accepts: the server runs it on two
+probes (``POST /apply-template``), once, when a conversation has an order of roles that some
+templates refuse.
 """
 
 from __future__ import annotations
@@ -33,7 +34,13 @@ _TURNS = ("user", "assistant")
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """What a template insists on."""
+    """The order of roles that a template demands.
+
+    Attributes:
+        no_system: no system message at all.
+        leading_system: a system message comes first, or not at all.
+        alternating: no two turns of the user, or of the assistant, in a row.
+    """
 
     no_system: bool = False
     leading_system: bool = False
@@ -54,7 +61,7 @@ _TWO_USER = [{"role": "user", "content": "probe-1"}, {"role": "user", "content":
 
 
 def merged_head(messages: Conversation) -> list[dict[str, Any]]:
-    """The messages with those system messages that stand in front as one: always welcome."""
+    """Return the messages, the leading system messages as one: no template refuses that."""
     result = [dict(message) for message in messages]
     while len(result) > 1 and result[0]["role"] == result[1]["role"] == "system":
         result[0] = _joined(result[0], result.pop(1))
@@ -62,7 +69,7 @@ def merged_head(messages: Conversation) -> list[dict[str, Any]]:
 
 
 def questionable(messages: Conversation) -> bool:
-    """Whether some templates refuse this order of roles."""
+    """Return whether some templates refuse this order of roles."""
     roles = [message["role"] for message in merged_head(messages)]
     return "system" in roles[1:] or any(
         a == b and a in _TURNS for a, b in itertools.pairwise(roles)
@@ -70,7 +77,7 @@ def questionable(messages: Conversation) -> bool:
 
 
 def fitted(messages: Conversation, demands: Demands) -> list[dict[str, Any]]:
-    """The conversation in an order that a template with these demands accepts."""
+    """Return the conversation in an order that a template with these demands accepts."""
     result = merged_head(messages)
     if demands.leading_system or demands.no_system:
         system = [m for m in result if m["role"] == "system"]
@@ -118,7 +125,12 @@ def _parts(content: Any) -> list[Any]:
 
 
 class ChatTemplate:
-    """The chat template of one model, through its server. Thread-safe."""
+    """The chat template of one model, run by its server. Thread-safe.
+
+    Args:
+        connection: returns the connection to the server; raises ``ServerStopped`` once the model
+            was closed.
+    """
 
     def __init__(self, connection: Callable[[], Connection]) -> None:
         self._connection = connection
@@ -129,7 +141,7 @@ class ChatTemplate:
         """Return the conversation in an order of roles that the template accepts.
 
         Raises:
-            RocmError: the server cannot be asked.
+            RocmError: the server cannot be started or reached.
         """
         return run_steps(self._fit(messages), Sender(self._connection).perform)
 

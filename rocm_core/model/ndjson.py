@@ -1,11 +1,11 @@
-"""A stream of events as lines of JSON, for programs that hand an answer on over HTTP or a pipe.
+"""Write a stream of events as lines of JSON, to pass an answer on over HTTP or a pipe.
 
     {"token": "Hel"}
     {"token": "lo"}
     {"done": true, "content": "Hello", "finish_reason": "stop", "usage": {…}}
 
-Reasoning comes as ``{"reasoning": …}`` lines and tool calls as ``{"tool_call": …}`` lines. A
-stream that breaks off raises, so the line with ``done`` is there for whole answers only.
+Reasoning makes ``{"reasoning": …}`` lines and tool calls ``{"tool_call": …}`` lines. A stream
+that breaks off raises, so only a whole answer ends with the line with ``done``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["ato_ndjson", "to_ndjson"]
 
 
 def to_ndjson(events: Iterable[StreamEvent]) -> Iterator[bytes]:
-    """Lines of JSON, each with its end of line; raises what ``events`` raises."""
+    """Yield lines of JSON in UTF-8, each with its line end; raise what ``events`` raises."""
     writer = _Writer()
     for event in events:
         yield from writer.lines(event)

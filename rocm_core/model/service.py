@@ -6,7 +6,7 @@
         print(token.text, end="")
     service.stop()
 
-It supervises nothing itself: ``start`` loads a ``TextModel``, whose server has one owner, the
+It supervises nothing itself: ``start`` loads a ``TextModel``, whose server belongs to the
 supervisor.
 """
 
@@ -49,10 +49,10 @@ class LlamaService:
         self.stop()
 
     def start(self, config: Mapping[str, Any] | None = None, **options: Any) -> ModelInfo:
-        """Load the model; returns when it answers.
+        """Load the model, and return what is known of it once its server is ready.
 
-        The same configuration again joins the start that is under way, or returns at once.
-        Another one takes its place: the first server stops.
+        A second call with the same configuration waits for the start that is under way, or
+        returns at once. One with another configuration replaces the model: the first server stops.
 
         Args:
             config: ``model`` (as ``load_model`` takes it) and load options by name; what is not
@@ -84,10 +84,12 @@ class LlamaService:
             raise
 
     def stop(self, drain: float = 0.0) -> None:
-        """Let go of the server, which stops unless somebody else holds it. Idempotent.
+        """Release the server, which stops unless another model of this program uses it.
+
+        Stopping twice is harmless.
 
         Args:
-            drain: seconds to let answers that are under way come to their end.
+            drain: seconds to wait for the answers that are under way, before they are broken off.
         """
         with self._lock:
             model, self._model = self._model, None
@@ -95,24 +97,25 @@ class LlamaService:
             model.close(drain)
 
     def is_running(self) -> bool:
-        """Whether the model is loaded and its server alive; no I/O."""
+        """Return whether the model is loaded and its server alive; no I/O."""
         with contextlib.suppress(ServerStopped):
             return self._running().connection.is_alive
         return False
 
     def get_config(self) -> dict[str, Any]:
-        """What ``start`` was given, without secrets."""
+        """Return what ``start`` was given, without secrets (``api_key``, ``headers``)."""
         with self._lock:
             return {n: v for n, v in self._config.items() if n not in ("api_key", "headers")}
 
     def get_metrics(self) -> dict[str, float]:
-        """llama-server's counters and gauges, and this process's queue.
+        """Return llama-server's counters and gauges (``TextModel.metrics``), and two more.
 
-        ``in_flight`` and ``waiting`` count the requests of this process.
+        ``in_flight`` and ``waiting`` count the requests of this process to the server: those
+        under way, and those in the queue.
 
         Raises:
             ServerStopped: nothing is running.
-            NotSupported: a server of somebody else that was started without ``--metrics``.
+            NotSupported: somebody else's server that was started without ``--metrics``.
         """
         model = self._running()
         queue = model.connection.limiter.queue
@@ -125,13 +128,13 @@ class LlamaService:
         system: str | None = None,
         **options: Any,
     ) -> Iterator[Token]:
-        """Answer one message; closing the iterator frees the server's slot.
+        """Answer one message, and yield the tokens; closing the iterator frees the slot.
 
         Args:
             message: what the user says.
-            history: the turns before it. The service keeps none: nor does llama-server.
-            system: system prompt.
-            options: fields of ``GenerateConfig``.
+            history: the turns before it; neither the service nor llama-server remembers any.
+            system: system prompt; ``None`` for none.
+            options: fields of ``GenerateConfig``; the default is 256 tokens, greedy.
 
         Raises:
             ServerStopped: nothing is running.

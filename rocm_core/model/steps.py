@@ -2,7 +2,7 @@
 
 A request is a procedure for ``run_steps`` (``rocm_core.client.steps``), written once. What it
 holds until its answer has ended (its place in the queue, its slot, its stream) is in an exit
-stack of the caller, who closes it however the answer ends.
+stack of the caller, which closes it however the answer ends.
 """
 
 from __future__ import annotations

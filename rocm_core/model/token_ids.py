@@ -1,4 +1,4 @@
-"""Stream events to tokens, and the stop at a token id, which llama-server does not have. Pure."""
+"""Make tokens of stream events, and stop at token ids, which llama-server cannot. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from rocm_core.types import StreamEvent, Token
 
 
 def stopped_by_id(event: StreamEvent) -> StreamEvent:
-    """The last event of an answer that ended at a stop id; llama-server itself has no such stop."""
+    """Return the last event of an answer that ends here, at the stop id of ``event``."""
     return StreamEvent(raw=event.raw, finish_reason="stop", model=event.raw.get("model"))
 
 
 class StopIds:
-    """Which token ids a stream shows, so that a stop at one can be kept.
+    """Knows which token ids a stream shows, so that generation can stop there.
 
-    Tokens that are parts of a multi-byte character are held back by llama-server and never
-    shown; their own text is what tells them.
+    llama-server holds back tokens that are parts of a multi-byte character, and never shows
+    their ids. Their own text, which is no whole character, gives them away.
     """
 
     def __init__(self) -> None:
@@ -42,10 +42,11 @@ class StopIds:
 
 
 class TokenReader:
-    """Events to tokens.
+    """Makes the tokens of one stream.
 
-    A piece of text may stand for several tokens: bytes of one character, or text that was held
-    back because it looked like the beginning of a stop string. Such a piece has no id.
+    A piece of text may stand for several tokens: bytes of one character, or text that
+    llama-server held back because it looked like the beginning of a stop string. Such a piece has
+    no id.
     """
 
     def __init__(self) -> None:
@@ -53,7 +54,7 @@ class TokenReader:
         self._held = 0
 
     def read(self, event: StreamEvent) -> list[Token]:
-        """The tokens of one event."""
+        """Return the tokens of one event: none or one."""
         ids = event.token_ids
         predicted = event.raw.get("tokens_predicted")
         new = len(ids) if predicted is None else predicted - self._seen

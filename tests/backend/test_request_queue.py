@@ -35,7 +35,7 @@ def limiter(
 
 
 def clean(way: RequestLimiter) -> bool:
-    return (way.queue.in_flight, way.queue.waiting, len(way.mine)) == (0, 0, 0)
+    return (way.queue.in_flight, way.queue.waiting, len(way.tokens)) == (0, 0, 0)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
-"""The asyncio twin of ``transport``: the same request and answer, on an ``asyncio.Protocol``.
+"""The transport of ``sync`` for asyncio, on an ``asyncio.Protocol``.
 
-Hanging up never waits: a generator that is being closed must not give control away halfway,
-or ``asyncio.run`` closes it a second time.
+Closing a connection never awaits: a generator that is being closed must not give control away
+halfway, or ``asyncio.run`` closes it a second time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ class AsyncPlainTransport(httpx.AsyncBaseTransport):
         self._uds = uds
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send, and wait for the head of the answer; httpx's exceptions."""
+        """Send a request, wait for the head of the answer, and return it with its open body.
+
+        Raises:
+            httpx.TransportError: the connection fails, or a limit passes.
+        """
         wire = await self._connect(request)
         try:
             request.extensions.get("connected", lambda made: None)(wire.socket)
@@ -56,22 +60,22 @@ class AsyncPlainTransport(httpx.AsyncBaseTransport):
 
 
 class _BodyStream(httpx.AsyncByteStream):
-    """The body of an answer, as it arrives."""
+    """The body of an answer, read from the socket as it arrives."""
 
     def __init__(self, wire: _Wire, request: httpx.Request) -> None:
         self.reader = ResponseReader()
         self._wire = wire
         self._request = request
-        self._patience = limit(request, "read")
+        self._timeout = limit(request, "read")
         self._first = b""
 
     async def begin(self) -> None:
-        """Wait for the head."""
+        """Wait for the head of the answer."""
         while not self.reader.begun:
-            self._first = self._fed(await self._wire.receive(self._patience))
+            self._first = self._fed(await self._wire.receive(self._timeout))
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        self._patience = limit(self._request, "read")
+        self._timeout = limit(self._request, "read")
         return self
 
     async def __anext__(self) -> bytes:
@@ -79,7 +83,7 @@ class _BodyStream(httpx.AsyncByteStream):
         while not body:
             if self.reader.ended:
                 raise StopAsyncIteration
-            body = self._fed(await self._wire.receive(self._patience))
+            body = self._fed(await self._wire.receive(self._timeout))
         return body
 
     def _fed(self, data: bytes) -> bytes:
@@ -89,12 +93,12 @@ class _BodyStream(httpx.AsyncByteStream):
         return b""
 
     async def aclose(self) -> None:
-        """Hang up, without waiting for anything."""
+        """Close the connection, without awaiting anything."""
         self._wire.hang_up()
 
 
 class _Wire(asyncio.Protocol):
-    """One connection: what has arrived, and at most one reader who waits for it."""
+    """One connection: the bytes that have arrived, and at most one reader that waits for more."""
 
     transport: asyncio.Transport
 
@@ -107,16 +111,16 @@ class _Wire(asyncio.Protocol):
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._since = 0.0
-        self._patience: float | None = None
+        self._timeout: float | None = None
         self._watch: asyncio.TimerHandle | None = None
 
     @property
     def socket(self) -> Any:
-        """The socket as asyncio shows it; it can be shut down from any thread."""
+        """The socket as asyncio shows it; any thread can shut it down."""
         return self.transport.get_extra_info("socket")
 
     def hang_up(self) -> None:
-        """Close now: the other side sees it even if this loop never turns again."""
+        """Close now: the server sees it even if this event loop never runs again."""
         self._unwatch()
         with contextlib.suppress(OSError, TypeError):  # gone already; uvloop's cannot
             self.socket.shutdown(socket.SHUT_RDWR)
@@ -124,7 +128,12 @@ class _Wire(asyncio.Protocol):
             self.transport.abort()
 
     async def receive(self, timeout: float | None) -> bytes:
-        """What has arrived since the last call; empty at the end of the connection."""
+        """Return the bytes that arrived since the last call; empty at the connection's end.
+
+        Raises:
+            httpx.ReadTimeout: nothing arrived for ``timeout`` seconds.
+            httpx.ReadError: the connection broke.
+        """
         if not self._pieces and not self._over:
             await self._arrival(timeout)
         pieces = self._pieces
@@ -143,8 +152,8 @@ class _Wire(asyncio.Protocol):
     async def _arrival(self, timeout: float | None) -> None:
         self._waiter = self._loop.create_future()
         self._since = self._loop.time()
-        if timeout != self._patience:
-            self._patience = timeout
+        if timeout != self._timeout:
+            self._timeout = timeout
             self._unwatch()
         if timeout is not None and self._watch is None:
             self._watch = self._loop.call_later(timeout, self._look, timeout)
@@ -159,7 +168,7 @@ class _Wire(asyncio.Protocol):
             self._watch = None
 
     def _look(self, timeout: float) -> None:
-        # One timer per silence instead of one per read: it is set anew only when it rings.
+        # One timer per silence instead of one per read: it is set anew only when it fires.
         self._watch = None
         if self._waiter is None or self._waiter.done():
             return

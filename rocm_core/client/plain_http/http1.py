@@ -1,4 +1,4 @@
-"""One HTTP/1.1 response from bytes, sans I/O, for connections that carry a single request.
+"""Read one HTTP/1.1 response from bytes, for connections that carry one request. Sans-IO.
 
     bytes of the connection, split anywhere
       → head    status and headers; interim 1xx responses are passed over
@@ -20,7 +20,7 @@ _HEX_DIGITS = b"0123456789abcdefABCDEF"
 
 
 class ResponseReader:
-    """Feed it bytes; it gives back those of the body.
+    """Takes the bytes of a connection and returns those of the body.
 
     Attributes:
         begun: the head is complete, ``status`` and ``headers`` are set.
@@ -39,7 +39,7 @@ class ResponseReader:
         self._left: int | None = None
 
     def feed(self, data: bytes) -> bytes:
-        """Bytes of the connection in, bytes of the body out (possibly none).
+        """Take bytes of the connection, and return those of the body (possibly none).
 
         Raises:
             httpx.RemoteProtocolError: this is not HTTP/1.1.
@@ -58,10 +58,10 @@ class ResponseReader:
         return body
 
     def close(self) -> None:
-        """The connection has ended.
+        """Take the end of the connection.
 
         Raises:
-            httpx.RemoteProtocolError: before the response had.
+            httpx.RemoteProtocolError: the response has not ended yet.
         """
         if not self.begun:
             raise httpx.RemoteProtocolError("the server hung up without an answer")
@@ -126,7 +126,7 @@ class ResponseReader:
         return body[0] if len(body) == 1 else b"".join(body)
 
     def _size_line(self, data: bytes, at: int) -> int:
-        """Read the line at ``at``; how long it is with its end, 0 if it is incomplete."""
+        """Read the line at ``at``, and return its length with its end, 0 if it is incomplete."""
         end = data.find(b"\r\n", at)
         if end < 0:
             self._buffer = data[at:]
@@ -152,7 +152,7 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
 
 
 def request_bytes(request: httpx.Request) -> bytes:
-    """Head and body of a request, to be sent in one piece."""
+    """Return head and body of a request, to be sent in one piece."""
     head = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
     head += [b"%b: %b" % field for field in request.headers.raw]
     return b"\r\n".join([*head, b"", request.content])

@@ -1,9 +1,9 @@
-"""Our transport for httpx, blocking: plain HTTP/1.1 over TCP or a unix socket, one connection
-for each request. ``https`` stays with httpx's own transport.
+"""A blocking httpx transport for plain HTTP/1.1, one connection per request.
 
-Why our own: see ``http1``. It is an ordinary ``httpx.BaseTransport``, so a caller may put
-another one in its place. It heeds httpx's ``timeout`` extension, which the client changes when
-the body begins, and calls the extension ``connected`` with the socket.
+Over TCP or a unix socket; ``https`` stays with httpx's own transport. Why our own: see ``http1``.
+It is an ordinary ``httpx.BaseTransport``, so a caller may put another one in its place. It obeys
+httpx's ``timeout`` extension, which the client changes when the body begins, and calls the
+extension ``connected`` with the socket.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HTTP_PORT = 80
 
 
 def limit(request: httpx.Request, phase: str) -> float | None:
-    """The limit of a phase (``connect``, ``write``, ``read``) in seconds, as it is now."""
+    """Return the present limit of a phase (``connect``, ``write``, ``read``) in seconds."""
     value: float | None = request.extensions.get("timeout", {}).get(phase)
     return value
 
@@ -33,7 +33,11 @@ class PlainTransport(httpx.BaseTransport):
         self._uds = uds
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send, and wait for the head of the answer; httpx's exceptions."""
+        """Send a request, wait for the head of the answer, and return it with its open body.
+
+        Raises:
+            httpx.TransportError: the connection fails, or a limit passes.
+        """
         connection = self._connect(request)
         try:
             request.extensions.get("connected", lambda made: None)(connection)
@@ -82,7 +86,7 @@ def _send(connection: socket.socket, request: httpx.Request) -> None:
 
 
 class _BodyStream(httpx.SyncByteStream):
-    """The body of an answer, as it arrives."""
+    """The body of an answer, read from the socket as it arrives."""
 
     def __init__(self, connection: socket.socket, request: httpx.Request) -> None:
         self.reader = ResponseReader()
@@ -91,7 +95,7 @@ class _BodyStream(httpx.SyncByteStream):
         self._first = b""
 
     def begin(self) -> None:
-        """Wait for the head."""
+        """Wait for the head of the answer."""
         self._connection.settimeout(limit(self._request, "read"))
         while not self.reader.begun:
             self._first = self._receive()
@@ -117,5 +121,5 @@ class _BodyStream(httpx.SyncByteStream):
         return b""
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.close()

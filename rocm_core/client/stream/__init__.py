@@ -1,1 +1,1 @@
-"""From bytes to events: framing (SSE), decoding (one chunk of JSON), coalescing. Sans-IO."""
+"""From bytes to events: framing (SSE), decoding (JSON payloads), coalescing. Sans-IO."""

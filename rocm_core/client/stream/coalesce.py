@@ -1,7 +1,8 @@
-"""Pieces that arrived together, as one: for a consumer that is slower than the server. Pure.
+"""Join the pieces of text that arrived together. Pure.
 
-While a notebook redraws or a socket to a browser blocks, the server goes on writing. What one read
-then brings is handed on as one event: its consumer, and every floor between, pay once for it.
+For a consumer that is slower than the server: while a notebook redraws or a socket to a browser
+blocks, the server goes on writing. What one read of the socket then brings becomes one event, and
+every layer up to the consumer handles one object instead of many.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from rocm_core.types import StreamEvent
 
 
 def coalesced(events: Iterator[StreamEvent]) -> Iterator[StreamEvent]:
-    """``events`` with neighboring pieces of text, or of reasoning, joined.
+    """Yield ``events`` with neighboring pieces of text, or of reasoning, joined.
 
     Token ids and logprobs are joined with them; ``raw`` is that of the last piece. Everything else
     stays an event of its own. Events before a failure come first.

@@ -43,7 +43,7 @@ class StreamDecoder:
         self._coalesce = coalesce
 
     def feed(self, chunk: bytes) -> Iterator[StreamEvent]:
-        """The events that ``chunk`` completes, one by one: those before a failure come first.
+        """Yield the events that ``chunk`` completes; those before a failure come first.
 
         Raises:
             ProtocolError: a payload is not a JSON object of a known shape.
@@ -53,14 +53,14 @@ class StreamDecoder:
         return coalesced(events) if self._coalesce else events
 
     def close(self) -> Iterator[StreamEvent]:
-        """The events that the end of the bytes completes.
+        """Yield the events that the end of the bytes completes.
 
         Raises:
             StreamInterrupted: the bytes ended before the end marker.
         """
         if self.ended:
             return
-        # A last payload that was cut short is an interruption, told below.
+        # A last payload that was cut short is an interruption, raised below.
         with contextlib.suppress(ProtocolError):
             yield from self._events(self._framing.close())
         if not self.ended:
@@ -83,7 +83,7 @@ class StreamDecoder:
 
 
 def parse_object(payload: bytes) -> dict[str, Any]:
-    """A JSON object from bytes; invalid UTF-8 is replaced, as in the event stream grammar.
+    """Decode a JSON object; invalid UTF-8 is replaced, as in the event stream grammar.
 
     orjson costs a quarter of ``json.loads`` per event (``benchmarks/``) but refuses invalid
     UTF-8 and lone surrogates, which servers have sent: those go to the standard library.
@@ -104,7 +104,7 @@ def parse_object(payload: bytes) -> dict[str, Any]:
 
 
 def read_event(raw: dict[str, Any]) -> StreamEvent:
-    """One decoded payload as an event.
+    """Return one decoded payload as an event.
 
     Raises:
         ProtocolError: its shape is not one of a generation stream.
@@ -212,7 +212,7 @@ def _native_usage(raw: dict[str, Any]) -> Usage | None:
 
 
 def read_usage(usage: dict[str, Any]) -> Usage:
-    """The OpenAI ``usage`` object."""
+    """Read the OpenAI ``usage`` object."""
     details = usage.get("prompt_tokens_details") or {}
     return Usage(
         prompt_tokens=usage.get("prompt_tokens", 0),
@@ -227,5 +227,5 @@ _TIMING_FIELDS: dict[str, Callable[[Any], Any]] = {
 
 
 def read_timings(timings: dict[str, Any]) -> Timings:
-    """llama-server's ``timings`` object."""
+    """Read llama-server's ``timings`` object."""
     return Timings(**{k: read(timings.get(k) or 0) for k, read in _TIMING_FIELDS.items()})

@@ -26,7 +26,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class Framing:
-    """Incremental decoder; feed it bytes in any portions. There is no line limit."""
+    """Incremental decoder; takes bytes in any portions. There is no line limit."""
 
     def __init__(self) -> None:
         self._partial: list[bytes] = []
@@ -36,7 +36,7 @@ class Framing:
         self._ndjson = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The payloads that ``chunk`` completes, in order."""
+        """Return the payloads that ``chunk`` completes, in order."""
         if (
             chunk.startswith(b"data: ")
             and chunk.endswith(b"\n\n")
@@ -57,7 +57,7 @@ class Framing:
         return out
 
     def close(self) -> list[bytes]:
-        """The payload that the end of the bytes completes, if any."""
+        """Return the payload that the end of the bytes completes, if any."""
         out: list[bytes] = []
         rest = b"".join(self._partial)
         self._partial = []
