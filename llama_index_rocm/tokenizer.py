@@ -20,9 +20,9 @@ from rocm_core.adapter import RocmOptions
 
 # Characters from which on LlamaIndex is likely to split a text into words, and to count each.
 _LONG = 200
-# Texts in one request; further words are sent when LlamaIndex counts them.
+# Longest request: words beyond it are asked for when they come up.
 _MAX_WORDS = 20_000
-# Entries in the cache: short texts (words, sentences) and a few long ones (nodes, prompts).
+# The cache holds short texts (words, sentences) and a few long ones (nodes, prompts).
 _MAX_SHORT, _MAX_LONG = 200_000, 64
 
 

@@ -1,4 +1,4 @@
-"""Choose the backend that loads a model: one registry, filled by entry points."""
+"""Floor 4: who can load a model here. One registry, filled by entry points."""
 
 from __future__ import annotations
 
