@@ -74,10 +74,10 @@ def select_gpus(
 
     Args:
         gpus: from ``list_gpus``.
-        devices: each an index (``Gpu.hip_index``, whatever mask is set), a UUID, a PCI address,
-            a gfx target, or a name or part of it, which means every GPU with that name; ``None``
-            or empty to choose by default.
-        env: environment variables; default: this process's.
+        devices: each an index as ``list_gpus`` numbers them (``Gpu.hip_index``, whatever mask is
+            set), a UUID, a PCI address, or a name or part of it, which means every GPU of that
+            name; ``None`` or empty to choose by default.
+        env: environment variables; default this process's.
         build: gfx targets that the engine was compiled for; ``None`` if unknown.
 
     Returns:
