@@ -1,4 +1,4 @@
-"""Embeddings from a llama-server of their own, in embedding mode."""
+"""``RocmEmbeddings``: LangChain embeddings on a llama-server in embedding mode."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ _TEXTS_PER_SLOT = 8
 
 
 class RocmEmbeddings(ServedOptions, Embeddings):
-    """Vectors for texts, from a GGUF embedding model or a running server.
+    """Embeds texts with a GGUF embedding model or a running server.
 
         embeddings = RocmEmbeddings(model="path/to/bge-m3-Q8_0.gguf")
         embeddings.embed_query("What is a kernel?")
 
-    Load options are those of ``rocm_core.LoadConfig``; ``ubatch_size`` is the longest text, in
-    tokens (default: the model's context, at most 8192). Texts are sent as they are, never as token
-    ids of some other tokenizer, several per request. The server is a second one beside that of a
-    chat model, and starts at first use.
+    Load options are those of ``rocm_core.LoadConfig``; ``ubatch_size`` is the longest text in
+    tokens (default: the model's context, at most 8192). Texts are sent as text, several per
+    request, never as token ids of another tokenizer. The server is not that of a chat model; it
+    starts at first use.
 
     Raises:
         langchain_rocm.errors.ContextOverflow: a text is longer than the model reads at once;
             split it, or raise ``ubatch_size`` up to the model's context length.
-        langchain_rocm.errors.NotSupported: the server embeds nothing (a chat server does not).
+        langchain_rocm.errors.NotSupported: the server was not started in embedding mode.
     """
 
     pooling: Literal["mean", "cls", "last"] | None = Field(
         default=None,
-        description="How token vectors become one; None for the model's own way.",
+        description="How the tokens' vectors become one; None for the model's own pooling.",
     )
     normalize: bool = Field(
         default=True,
-        description="Vectors of length 1, so that a dot product is the cosine.",
+        description="Whether vectors have length 1, so that a dot product is the cosine.",
     )
     query_prefix: str = Field(
         default="",
-        description="Put before each query, for models that were trained so ('query: ').",
+        description="Text before each query, for models that were trained with one ('query: ').",
     )
     document_prefix: str = Field(
         default="",
-        description="Put before each document ('passage: ').",
+        description="Text before each document ('passage: ').",
     )
     texts_per_request: int | None = Field(
         default=None,
@@ -55,11 +55,15 @@ class RocmEmbeddings(ServedOptions, Embeddings):
     )
 
     def load_config(self) -> LoadConfig:
-        """As the base class, in embedding mode."""
+        """Return the load options, with embedding mode and pooling."""
         return self.changed_config(embeddings=True, pooling=self.pooling)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """One vector per text, in their order."""
+        """Embed documents; return one vector per text, in their order.
+
+        Raises:
+            langchain_rocm.errors: see the class.
+        """
         vectors: list[list[float]] = []
         with model_errors():
             slots = (self.text_model.props or self.text_model.load()).total_slots
@@ -77,7 +81,7 @@ class RocmEmbeddings(ServedOptions, Embeddings):
         return vectors
 
     def embed_query(self, text: str) -> list[float]:
-        """The vector of a query."""
+        """Embed a query; return its vector."""
         with model_errors():
             return self.text_model.embed([self.query_prefix + text], normalize=self.normalize)[0]
 

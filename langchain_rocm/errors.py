@@ -1,12 +1,12 @@
-"""Our errors, in LangChain's own ``ModelError`` family as well.
+"""Our errors, each one also a LangChain ``ModelError``.
 
     rocm_core.errors.ContextOverflow ─┐
                                       ├─▶ langchain_rocm.errors.ContextOverflow
     langchain_core ContextOverflowError ┘
 
-Every class here is both, so code that catches either continues to work, and middleware that
-asks ``is_retryable`` or catches ``ContextOverflowError`` understands us. Messages, attributes
-(``n_ctx``, ``log_tail``, …) and tracebacks are those of the original error.
+Every class here is both, so code may catch either, and middleware that reads ``is_retryable`` or
+catches ``ContextOverflowError`` works. Messages, attributes (``n_ctx``, ``log_tail``, …) and
+tracebacks are those of the original error.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class BackendUnavailable(rocm.BackendUnavailable, langchain.ModelError):
 
 
 class InvalidAnswer(rocm.InvalidAnswer, langchain.ModelError, langchain.OutputParserException):
-    """The answer is not what the request demands; sampled again, it may be."""
+    """The answer is not what the request demands; another attempt may succeed."""
 
     is_retryable = True
     observation = None
@@ -57,7 +57,7 @@ class InvalidAnswer(rocm.InvalidAnswer, langchain.ModelError, langchain.OutputPa
 
 
 class ServerError(rocm.ServerError, langchain.ModelError):
-    """Something happened to the supervised process."""
+    """The supervised llama-server process failed, or was stopped."""
 
 
 class ServerStartError(rocm.ServerStartError, langchain.ModelError):
@@ -65,11 +65,11 @@ class ServerStartError(rocm.ServerStartError, langchain.ModelError):
 
 
 class PortInUse(rocm.PortInUse, langchain.ModelError):
-    """Somebody else holds the TCP port."""
+    """Another process has the TCP port."""
 
 
 class GpuNotUsed(rocm.GpuNotUsed, langchain.ModelError):
-    """A GPU was required, and nothing of the model is on one."""
+    """``require_gpu=True``, and nothing of the model is on a GPU."""
 
 
 class ServerStalled(rocm.ServerStalled, langchain.ModelTimeoutError):
@@ -85,7 +85,7 @@ class ServerStopped(rocm.ServerStopped, langchain.ModelError):
 
 
 class ClientError(rocm.ClientError, langchain.ModelError):
-    """A conversation with a server failed."""
+    """An HTTP request to a server failed."""
 
 
 class ServerUnreachable(rocm.ServerUnreachable, langchain.ModelConnectionError):
@@ -97,11 +97,11 @@ class RequestTimeout(rocm.RequestTimeout, langchain.ModelTimeoutError):
 
 
 class RequestCancelled(rocm.RequestCancelled, langchain.ModelError):
-    """The request was not sent: its ``cancel_scope`` was cancelled before."""
+    """The request was not sent, because its ``cancel_scope`` was cancelled before."""
 
 
 class ProtocolError(rocm.ProtocolError, langchain.ModelAPIError):
-    """The server's bytes make no sense."""
+    """The response is not what the protocol allows."""
 
 
 class StreamInterrupted(rocm.StreamInterrupted, langchain.ModelConnectionError):
@@ -117,7 +117,7 @@ class InvalidRequest(rocm.InvalidRequest, langchain.ModelInvalidRequestError):
 
 
 class ContextOverflow(rocm.ContextOverflow, langchain.ContextOverflowError):
-    """The prompt does not fit the context; ``n_prompt_tokens`` and ``n_ctx`` tell both."""
+    """The prompt (``n_prompt_tokens``) does not fit the context (``n_ctx``)."""
 
 
 class AuthenticationError(rocm.AuthenticationError, langchain.ModelAuthenticationError):
@@ -152,11 +152,11 @@ _TWINS: dict[type, type[rocm.RocmError]] = {
 
 
 def twin_of(error: rocm.RocmError) -> rocm.RocmError:
-    """``error`` as a member of both families: same message, attributes and traceback."""
+    """Return ``error`` as a class of this module: same message, attributes and traceback."""
     if isinstance(error, langchain.ModelError):
         return error
     cls = next(_TWINS[base] for base in type(error).__mro__ if base in _TWINS)
-    # Not through ``__init__``: it would want the parts that the message was made of.
+    # Not through ``__init__``, which takes the parts that the message was made of.
     twin = cls.__new__(cls, *error.args)
     twin.args = error.args
     twin.__dict__.update(error.__dict__)
@@ -165,7 +165,7 @@ def twin_of(error: rocm.RocmError) -> rocm.RocmError:
 
 @contextmanager
 def model_errors() -> Iterator[None]:
-    """Raise our errors as members of both families."""
+    """Turn our errors inside the block into classes of this module."""
     try:
         yield
     except rocm.RocmError as error:

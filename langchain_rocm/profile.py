@@ -1,7 +1,7 @@
-"""``ChatRocm.profile``: what the loaded model can do, asked of the server when it is first read.
+"""``ChatRocm.profile``: what the loaded model can do, read from the server at first access.
 
-LangChain keeps the profile in a field that is filled when a model is constructed. A server must
-not be started by constructing anything, so the field holds a dictionary that fills itself.
+LangChain fills the field ``profile`` when a model is constructed. Constructing must not start a
+server, so the field gets a dictionary that loads the model when somebody reads it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ _EFFORTS = ["low", "medium", "high"]
 
 
 def profile_of(props: ServerProps, name: str) -> ModelProfile:
-    """The profile of the model behind a server's facts."""
+    """Return the profile of a model.
+
+    Args:
+        props: the server's facts.
+        name: the model's name.
+    """
     caps, senses = props.chat_template_caps, props.modalities
     tools = bool(caps.get("supports_tools", True))
     thinks = "think" in props.chat_template or "reasoning" in props.chat_template
@@ -57,9 +62,10 @@ def profile_of(props: ServerProps, name: str) -> ModelProfile:
 
 
 class LazyProfile(dict[str, Any]):
-    """A profile that is filled by the first look into it. Truth and ``repr`` do not look.
+    """A profile that fills itself when it is first read; ``bool()`` and ``repr()`` do not read it.
 
-    A copy knows nothing and nobody to ask: whoever copies a model gives its copy a profile.
+    A pickled or copied profile is empty and cannot fill itself: ``ProfiledModel`` gives each copy
+    of a model a new one.
     """
 
     def __init__(self, load: Callable[[], ModelProfile] | None = None) -> None:
@@ -118,7 +124,7 @@ class LazyProfile(dict[str, Any]):
         return super().values()
 
     def copy(self) -> dict[str, Any]:
-        """A plain dict."""
+        """Return a plain dict."""
         return dict(self.items())
 
     def __eq__(self, other: object) -> bool:
@@ -131,10 +137,10 @@ class LazyProfile(dict[str, Any]):
 
 
 class ProfiledModel(LangChainOptions, BaseChatModel):
-    """A chat model whose profile is that of the model behind its server."""
+    """A chat model whose profile shows what the model on its server can do."""
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        """The facts of a server that runs already; no I/O."""
+        """Return the profile if the server has been used; no I/O."""
         props = self._text_model.props if self._text_model else None
         return profile_of(props, self.loaded_name()) if props else None
 

@@ -1,4 +1,4 @@
-"""Reranking by a llama-server of its own, in reranking mode."""
+"""``RocmRerank``: a LangChain document compressor on a llama-server in reranking mode."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from langchain_rocm.errors import model_errors
 from langchain_rocm.options import ServedOptions
 from rocm_core import LoadConfig
 
-# These give probabilities themselves (llama.cpp ``src/llama-graph.cpp``, pooling ``rank``).
+# Architectures whose scores are probabilities (pooling ``rank`` in llama.cpp's
+# ``src/llama-graph.cpp``).
 _GIVE_PROBABILITIES = ("qwen3",)
 
 
 class RocmRerank(ServedOptions, BaseDocumentCompressor):
-    """The documents that answer a query best, by a GGUF reranking model or a running server.
+    """Keeps the documents that answer a query best, by a GGUF reranking model or a running server.
 
         rerank = RocmRerank(model="path/to/bge-reranker-v2-m3-Q8_0.gguf", top_n=3)
         retriever = ContextualCompressionRetriever(
@@ -39,19 +40,24 @@ class RocmRerank(ServedOptions, BaseDocumentCompressor):
     normalize: bool | None = Field(
         default=None,
         description=(
-            "Scores between 0 and 1 (the logistic function of the model's own), so that "
-            "thresholds mean something. None: unless the model gives probabilities itself."
+            "Whether to map the model's scores to 0..1 with the logistic function, so that one "
+            "threshold fits all models. None: unless the model's scores are probabilities "
+            "already."
         ),
     )
 
     def load_config(self) -> LoadConfig:
-        """As the base class, in reranking mode."""
+        """Return the load options, with reranking mode."""
         return self.changed_config(rerank=True)
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
-        """The best documents, copied, with their scores."""
+        """Return copies of the ``top_n`` best documents, best first, with their scores.
+
+        Raises:
+            langchain_rocm.errors: the request failed.
+        """
         ranks = self.rank(query, [document.page_content for document in documents])
         return [_scored(documents[index], score) for index, score in ranks]
 
@@ -63,7 +69,11 @@ class RocmRerank(ServedOptions, BaseDocumentCompressor):
         return [_scored(documents[index], score) for index, score in ranks]
 
     def rank(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
-        """``(index, score)`` of the best texts, best first."""
+        """Return ``(index, score)`` of the ``top_n`` best texts, best first; empty for no texts.
+
+        Raises:
+            langchain_rocm.errors: the request failed.
+        """
         if not texts:
             return []
         with model_errors():
@@ -90,7 +100,7 @@ class RocmRerank(ServedOptions, BaseDocumentCompressor):
 
 
 def _logistic(score: float) -> float:
-    # The form that does not overflow, for either sign.
+    # Two forms, because each overflows for large numbers of one sign.
     if score >= 0:
         return 1 / (1 + math.exp(-score))
     return math.exp(score) / (1 + math.exp(score))

@@ -1,7 +1,7 @@
-"""Structured output: a schema on the way out, a validated value on the way back.
+"""Structured output: send a schema, parse and validate the answer.
 
-The schema is enforced by llama-server as a grammar, whatever the method. Validated it is all
-the same: a server that cannot compile a schema may answer without one.
+llama-server enforces the schema as a grammar with every method. We validate the answer all the
+same, because a server that cannot compile a schema may answer without one.
 """
 
 from __future__ import annotations
@@ -36,23 +36,32 @@ METHODS = ("json_schema", "function_calling", "json_mode")
 
 
 def json_schema_of(schema: Any, strict: bool | None = None) -> dict[str, Any]:
-    """The JSON schema of a pydantic class, a ``TypedDict``, a function spec or a JSON schema.
+    """Return the JSON schema of a pydantic class, ``TypedDict``, function spec or JSON schema.
+
+    Args:
+        schema: any of these.
+        strict: as in OpenAI's schemas: whether no other properties than those named are allowed;
+            ``None`` leaves the schema as it is.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: ``schema`` is none of these.
     """
     return convert_to_json_schema(named(schema), strict=strict)
 
 
 def named(schema: Any) -> Any:
-    """``schema``, with a name if it is a JSON schema that has none: LangChain wants one."""
+    """Return ``schema``; a JSON schema without a title gets one, because LangChain requires it."""
     if isinstance(schema, Mapping) and not schema.keys() & {"title", "name", "function"}:
         return {"title": "answer", **schema}
     return schema
 
 
 def format_of(schema: Any, strict: bool | None = None) -> dict[str, Any]:
-    """The request field that binds the answer to ``schema``; ``None`` is any object."""
+    """Return the ``response_format`` that enforces ``schema``; ``None`` allows any object.
+
+    Raises:
+        ValueError: as ``json_schema_of``.
+    """
     if schema is None:
         return response_format({"type": "object"})
     plain = json_schema_of(schema, strict)
@@ -63,7 +72,7 @@ def format_of(schema: Any, strict: bool | None = None) -> dict[str, Any]:
 
 
 def fits(text: str, format_: Mapping[str, Any]) -> bool:
-    """Whether ``text`` is of a response format already."""
+    """Return whether ``text`` is JSON that matches a response format."""
     try:
         validate(parse_answer(text), format_["json_schema"]["schema"])
     except InvalidAnswer:
@@ -72,12 +81,12 @@ def fits(text: str, format_: Mapping[str, Any]) -> bool:
 
 
 def validate(value: Any, schema: Mapping[str, Any]) -> Any:
-    """``value``, if it is of ``schema``.
+    """Return ``value`` if it matches ``schema``.
 
     Raises:
-        InvalidAnswer: it is not.
+        InvalidAnswer: it does not.
     """
-    import jsonschema  # late: a quarter of this package's import time
+    import jsonschema  # not at the top: it takes a quarter of this package's import time
 
     try:
         jsonschema.validate(value, schema)
@@ -95,10 +104,10 @@ def _misfit(problem: str, value: Any) -> InvalidAnswer:
 
 
 class StructuredParser(BaseCumulativeTransformOutputParser[Any]):
-    """An answer, or the arguments of its tool call, as a validated value.
+    """Parses an answer, or the arguments of its first tool call, into a validated value.
 
-    A pydantic class gives an instance; any other schema a dict. Streams yield growing dicts and,
-    for a pydantic class, the one instance at the end.
+    The value is an instance for a pydantic class, and a dict for any other schema. A stream yields
+    growing dicts; for a pydantic class only the one instance at the end.
     """
 
     target: Any
@@ -119,16 +128,26 @@ class StructuredParser(BaseCumulativeTransformOutputParser[Any]):
         return isinstance(self.target, type) and is_basemodel_subclass(self.target)
 
     def parse(self, text: str) -> Any:
-        """The value in ``text``.
+        """Parse and validate ``text``.
 
         Raises:
-            langchain_rocm.errors.InvalidAnswer: there is none.
+            langchain_rocm.errors.InvalidAnswer: it is no JSON, or does not match the schema.
         """
         with model_errors():
             return self._validated(parse_answer(text))
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        """The value in a model's answer; ``partial``: what there is of it, or ``None``."""
+        """Parse and validate a model's answer.
+
+        Args:
+            result: generations; the first one counts.
+            partial: whether the answer may be incomplete: then return its dict so far, not
+                validated, or ``None``.
+
+        Raises:
+            langchain_rocm.errors.InvalidAnswer: the answer is no JSON, has no tool call, or does
+                not match the schema; never with ``partial``.
+        """
         generation = result[0]
         message = generation.message if isinstance(generation, ChatGeneration) else None
         if partial:
@@ -194,7 +213,7 @@ class StructuredParser(BaseCumulativeTransformOutputParser[Any]):
             yield value
 
     def _end(self, whole: Any, previous: Any) -> Iterator[Any]:
-        """What LangChain's own parsers leave out: the check of the whole."""
+        """Yield the validated whole if it differs; LangChain's own parsers do not validate it."""
         if whole is not None and (value := self.parse_result([whole])) != previous:
             yield value
 
@@ -217,7 +236,14 @@ def _as_chunk(message: BaseMessage) -> Any:
 def structured(
     llm: Runnable[LanguageModelInput, AIMessage], parser: StructuredParser, include_raw: bool
 ) -> Runnable[LanguageModelInput, Any]:
-    """``llm`` and ``parser`` in a row; with ``include_raw`` errors are values."""
+    """Chain a model and a parser.
+
+    Args:
+        llm: the model, bound to the schema.
+        parser: reads its answers.
+        include_raw: whether to return ``{"raw": …, "parsed": …, "parsing_error": …}`` instead of
+            the parsed value, and not to raise for a parsing error.
+    """
     if not include_raw:
         return llm | parser
     parsed = RunnablePassthrough.assign(

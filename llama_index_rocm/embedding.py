@@ -16,37 +16,37 @@ class RocmEmbedding(RocmComponent, BaseEmbedding):
 
         Settings.embed_model = RocmEmbedding(model="path/to/embedding-model.gguf")
 
-    The server starts at first use; ``close()`` lets go of it. A batch is one request; the
-    asynchronous methods never block the event loop. Errors are those of ``rocm_core.errors``;
-    a text longer than the model's context is refused, not cut.
+    The server starts at first use; ``close()`` releases it. A batch is one request; the
+    asynchronous methods never block the event loop. Errors are those of ``rocm_core.errors``:
+    ``ContextOverflow`` for a text longer than the model's context, which is never cut.
     """
 
     embed_batch_size: int = Field(
         default=32,
         gt=0,
         le=2048,
-        description="Texts of one request.",
+        description="Texts in one request.",
     )
     pooling: str | None = Field(
         default=None,
-        description="mean, cls, last; None for the model's own.",
+        description="How token vectors become one: mean, cls, last; None: as the model says.",
     )
     normalize: bool | None = Field(
         default=None,
-        description="To vectors of length 1; None for the server's default, which is the same.",
+        description="Whether vectors have length 1; None for the server's default, which is yes.",
     )
     query_instruction: str | None = Field(
         default=None,
-        description="Put before every query, if the model was trained with one ('search_query: ').",
+        description="Text before every query, for models trained with one ('search_query: ').",
     )
     text_instruction: str | None = Field(
         default=None,
-        description="Put before every text.",
+        description="Text before every other text.",
     )
 
     @classmethod
     def class_name(cls) -> str:
-        """The name in serialized form."""
+        """Return the class's name in serialized form."""
         return "rocm_embedding"
 
     @model_validator(mode="after")
@@ -56,7 +56,7 @@ class RocmEmbedding(RocmComponent, BaseEmbedding):
         return self
 
     def load_config(self) -> LoadConfig:
-        """The load options, for a server in embedding mode."""
+        """Return the load options, with embedding mode and pooling."""
         return self._in_mode(embeddings=True, pooling=self.pooling)
 
     # -- one -------------------------------------------------------------------------------

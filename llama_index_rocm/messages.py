@@ -1,14 +1,14 @@
-"""LlamaIndex messages in, messages of ``/v1/chat/completions`` out. Pure.
+"""Convert LlamaIndex messages to the ``messages`` of ``/v1/chat/completions``. Pure.
 
     text                 → a string, blocks joined by a line break as ``ChatMessage.content`` does
     text, image, audio   → content parts, in order
     tool call            → ``tool_calls`` of the message
-    thinking             → ``reasoning_content`` beside tool calls, whose turn is not over yet;
-                           else nothing: chat templates drop the reasoning of earlier turns
-    cache point          → nothing: llama-server caches every prefix without being told
+    thinking             → ``reasoning_content`` beside tool calls, whose turn goes on; else
+                           nothing, because chat templates drop the reasoning of earlier turns
+    cache point          → nothing, because llama-server caches every prefix anyway
     anything else        → ``ConfigError`` that says what to do instead
 
-The messages that come in are never changed.
+The caller's messages are never changed.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ _ROLES = {
     MessageRole.TOOL: "tool",
     MessageRole.FUNCTION: "tool",
 }
-# Fields of a message of their own, which LlamaIndex keeps in additional_kwargs.
+# Fields of a request's message that LlamaIndex keeps in additional_kwargs.
 _EXTRA_FIELDS = ("tool_call_id", "name")
 _UNSENT = (ThinkingBlock, CachePoint, ToolCallBlock)
 
 
 def to_request(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
-    """The ``messages`` field of a request.
+    """Convert messages, one to one.
 
     Raises:
-        ConfigError: a block is of a kind that llama-server does not take.
+        ConfigError: llama-server does not take a block's class, or an audio block's format.
     """
     return [_message(message) for message in messages]
 
@@ -97,11 +97,11 @@ def _part(block: ContentBlock) -> dict[str, Any]:
 
 
 def _image_url(block: ImageBlock) -> str:
-    # A web address is left to the server to fetch; everything else travels inside the request.
+    # The server fetches a web address itself; anything else is sent inside the request.
     url = str(block.url or "")
     if block.image is None and url.startswith(("http://", "https://", "data:")):
         return url
-    # The server looks at the bytes; it only insists on some image type.
+    # The server recognizes the format by the bytes, and only requires some image type.
     kind = block.image_mimetype or "image/jpeg"
     return f"data:{kind};base64,{_base64(block.resolve_image())}"
 
@@ -116,7 +116,7 @@ def _audio(block: AudioBlock) -> dict[str, str]:
 
 
 def _base64(data: IOBase) -> str:
-    # Not resolve_…(as_base64=True), which hands an open file's bytes on as they are.
+    # Not resolve_…(as_base64=True), which does not encode the bytes of an open file.
     return base64.b64encode(data.read()).decode("ascii")
 
 

@@ -27,9 +27,10 @@ class RocmRerank(RocmComponent, BaseNodePostprocessor):
             similarity_top_k=10, node_postprocessors=[RocmRerank(model="reranker.gguf", top_n=3)]
         )
 
-    Each node is scored against the query by its text and metadata, as it was embedded; the
-    ``top_n`` best come back, best first, with the model's score (a logit for most models).
-    Errors are those of ``rocm_core.errors``.
+    The model scores each node's text and metadata, as they were embedded, against the query. The
+    ``top_n`` best nodes are returned, best first, with the model's score (a logit for most
+    models). The server starts at first use. Errors are those of ``rocm_core.errors``;
+    ``ConfigError`` if there is no query.
     """
 
     top_n: int = Field(
@@ -40,11 +41,11 @@ class RocmRerank(RocmComponent, BaseNodePostprocessor):
 
     @classmethod
     def class_name(cls) -> str:
-        """The name in serialized form."""
+        """Return the class's name in serialized form."""
         return "rocm_rerank"
 
     def load_config(self) -> LoadConfig:
-        """The load options, for a server in reranking mode."""
+        """Return the load options, with reranking mode."""
         return self._in_mode(rerank=True)
 
     def _postprocess_nodes(
@@ -74,7 +75,7 @@ class RocmRerank(RocmComponent, BaseNodePostprocessor):
     def _observed(
         self, nodes: list[NodeWithScore], query: QueryBundle
     ) -> Iterator[list[NodeWithScore]]:
-        """LlamaIndex's events around the work; the caller fills the list with the result."""
+        """Send LlamaIndex's events before and after; the caller fills the list with the result."""
         name = self.loaded_name()
         dispatcher.event(
             ReRankStartEvent(query=query, nodes=nodes, top_n=self.top_n, model_name=name)
@@ -105,5 +106,5 @@ def _texts(nodes: Sequence[NodeWithScore]) -> list[str]:
 def _picked(
     nodes: Sequence[NodeWithScore], ranks: Sequence[tuple[int, float]]
 ) -> list[NodeWithScore]:
-    # New objects: the retriever's keep the retriever's score.
+    # New objects, so that the retriever's keep the retriever's score.
     return [NodeWithScore(node=nodes[index].node, score=score) for index, score in ranks]

@@ -1,4 +1,4 @@
-"""Events of a stream in, LlamaIndex responses out. Pure; serves sync and async.
+"""Turn the events of a stream into LlamaIndex responses. Pure; serves sync and async.
 
     StreamEvent → Answer.add()   → one response per piece: ``delta`` is the piece, the text so
                                    far is cumulative, ``raw`` is the event's JSON object
@@ -37,10 +37,10 @@ R = TypeVar("R", ChatResponse, CompletionResponse)
 
 
 class Answer(abc.ABC, Generic[R]):
-    """One answer as it grows.
+    """Collects the events of one answer, and makes responses of them.
 
     Args:
-        reader: of the tool calls that the request asks for; it checks them at the end.
+        reader: reads the tool calls, and checks them at the end; ``None`` without tools.
     """
 
     def __init__(self, reader: CallReader | None = None) -> None:
@@ -54,14 +54,14 @@ class Answer(abc.ABC, Generic[R]):
 
     @abc.abstractmethod
     def _response(self, delta: str | None, raw: dict[str, Any]) -> R:
-        """The answer so far."""
+        """Return the response for the answer so far."""
 
     def _ended(self, delta: str | None, raw: dict[str, Any]) -> R:
-        """The answer at its end."""
+        """Return the response for the whole answer."""
         return self._response(delta, raw)
 
     def take(self, event: StreamEvent) -> bool:
-        """Add one event; whether it has a piece of the answer."""
+        """Add one event; return whether it has text, reasoning or tool calls."""
         if self._reader:
             event = self._reader.read(event)
         self._text += event.text
@@ -78,9 +78,9 @@ class Answer(abc.ABC, Generic[R]):
         return bool(event.text or event.reasoning or event.tool_calls)
 
     def add(self, event: StreamEvent) -> R | None:
-        """Add one event; the response to hand on, or ``None`` if it has no piece of the answer.
+        """Add one event; return its response, or ``None`` if it has no piece of the answer.
 
-        What such an event (the role, the end, a ping) says of the request is in ``last()``.
+        The facts of such an event (the role, the end, a ping) are in ``last()``.
         """
         if not self.take(event):
             return None
@@ -92,19 +92,22 @@ class Answer(abc.ABC, Generic[R]):
         return response
 
     def last(self) -> R:
-        """The response that ends a stream: an empty ``delta``, the whole text.
+        """Return the response that ends a stream: an empty ``delta``, the whole text.
 
-        ``raw`` has, where the server told them: ``usage`` (``prompt_tokens``,
+        ``raw`` has, if the server reported them: ``usage`` (``prompt_tokens``,
         ``completion_tokens``, ``total_tokens``), ``finish_reason``, ``timings``
         (milliseconds, tokens per second) and ``model``.
 
         Raises:
-            InvalidAnswer: a tool call that was asked for is missing, or was cut off.
+            InvalidAnswer: a required tool call is missing, or a call was cut off.
         """
         return self._end("")
 
     def whole(self) -> R:
-        """The response of a call that does not stream: ``last()`` with every token's logprobs."""
+        """Return the response of a call that does not stream.
+
+        As ``last()``, with the log probabilities of all tokens, and errors as there.
+        """
         response = self._end(None)
         if self._logprobs:
             response.logprobs = self._logprobs
@@ -117,7 +120,7 @@ class Answer(abc.ABC, Generic[R]):
 
 
 class ChatAnswer(Answer[ChatResponse]):
-    """An answer as chat responses."""
+    """Makes chat responses."""
 
     def __init__(self, reader: CallReader | None = None) -> None:
         super().__init__(reader)
@@ -128,8 +131,8 @@ class ChatAnswer(Answer[ChatResponse]):
             return self._with_blocks(delta, raw, [TextBlock(text=self._text)])
         calls = self._calls.blocks()
         response = self._with_calls(delta, raw, calls)
-        # Where FunctionCallingProgram looks before it reads the blocks. Not in the last response,
-        # which memories keep and count.
+        # FunctionCallingProgram reads these before the blocks. Not in the last response, which
+        # memories keep and count.
         response.message.additional_kwargs["tool_calls"] = calls
         return response
 
@@ -149,8 +152,8 @@ class ChatAnswer(Answer[ChatResponse]):
     ) -> ChatResponse:
         if self._thinking:
             if self._thoughts.content != self._thinking:
-                # A new block, because the earlier responses keep theirs; once the model has
-                # stopped thinking, all that follow share one.
+                # A new block, because earlier responses keep theirs; once the model has stopped
+                # thinking, all later responses share one.
                 self._thoughts = ThinkingBlock(content=self._thinking)
             blocks.insert(0, self._thoughts)
         message = ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks)
@@ -158,7 +161,7 @@ class ChatAnswer(Answer[ChatResponse]):
 
 
 class CompletionAnswer(Answer[CompletionResponse]):
-    """An answer as completion responses."""
+    """Makes completion responses."""
 
     def _response(self, delta: str | None, raw: dict[str, Any]) -> CompletionResponse:
         response = CompletionResponse(text=self._text, delta=delta, raw=raw)
@@ -168,12 +171,12 @@ class CompletionAnswer(Answer[CompletionResponse]):
 
 
 def read_facts(event: StreamEvent) -> dict[str, Any]:
-    """What an event says of its request, by the names that LlamaIndex's handlers look for."""
+    """Return the facts of a request in an event, by the names that LlamaIndex's handlers read."""
     facts: dict[str, Any] = {}
     if event.finish_reason:
         facts["finish_reason"] = event.finish_reason
     if event.usage:
-        # The native dialect counts under other names; what the server says itself wins.
+        # The native dialect has other names for the counts; the server's own ``usage`` wins.
         facts["usage"] = {
             "prompt_tokens": event.usage.prompt_tokens,
             "completion_tokens": event.usage.completion_tokens,
@@ -189,7 +192,11 @@ def read_facts(event: StreamEvent) -> dict[str, Any]:
 
 
 def read_logprobs(entries: Sequence[dict[str, Any]]) -> list[list[LogProb]]:
-    """One list per token: the token that was chosen, then its alternatives, best first."""
+    """Return one list per token: the chosen token, then its alternatives, best first.
+
+    Args:
+        entries: ``StreamEvent.logprobs``, of either dialect.
+    """
     return [_token_logprobs(entry) for entry in entries]
 
 
@@ -200,7 +207,7 @@ def _token_logprobs(entry: dict[str, Any]) -> list[LogProb]:
 
 
 def _logprob(entry: dict[str, Any]) -> LogProb:
-    # With post_sampling_probs the native dialect tells probabilities instead of logarithms.
+    # With post_sampling_probs the native dialect sends probabilities instead of logarithms.
     value = entry.get("logprob")
     if value is None:
         probability = entry.get("prob") or 0.0

@@ -1,11 +1,11 @@
-"""Structured output: a pydantic class as a JSON schema, which llama-server enforces as a grammar.
+"""Structured output: send a pydantic class as a schema, which llama-server enforces as a grammar.
 
     output class ─▶ ``response_format`` ─▶ chat() ─▶ JSON text ─▶ an object of the class
                                           stream_chat() ─▶ partial objects, then the whole one
 
 The grammar lets the model write nothing else, with or without tools in its chat template, so
-nothing here parses prose or falls back on another way. The schema itself is not shown to the
-model: it sees the keys as they are written, and what your prompt says.
+nothing here parses prose or falls back on another method. The model does not see the schema: it
+sees your prompt, and the keys as the grammar makes it write them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ dispatcher = get_dispatcher(__name__)
 class StructuredOutputLLM(FunctionCallingLLM):
     """A chat model that takes ``response_format``.
 
-    ``pydantic_program_mode`` other than ``DEFAULT`` asks for one of LlamaIndex's own ways.
+    With a ``pydantic_program_mode`` other than ``DEFAULT``, LlamaIndex's own methods are used.
     """
 
     def structured_predict(
@@ -47,14 +47,16 @@ class StructuredOutputLLM(FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> Model:
-        """An object of ``output_cls``; the system prompt goes with it.
+        """Answer a prompt with an object of ``output_cls``.
 
         Args:
+            output_cls: a pydantic class.
+            prompt: the prompt; the instance's system prompt is added.
             llm_kwargs: options of the call.
             prompt_args: variables of ``prompt``.
 
         Raises:
-            InvalidAnswer: the JSON was cut off, or breaks a rule that a grammar cannot hold.
+            InvalidAnswer: the JSON was cut off, or breaks a rule that a grammar cannot express.
             RocmError: as ``chat``.
         """
         if not self._by_schema():
@@ -141,15 +143,15 @@ def _begins(
 
 
 # ---------------------------------------------------------------------------
-# Answers to objects
+# From answers to objects
 # ---------------------------------------------------------------------------
 
 
 def read_object(output_cls: type[Model], response: ChatResponse) -> Model:
-    """The object that an answer is.
+    """Parse an answer into an object of ``output_cls``.
 
     Raises:
-        InvalidAnswer: it is none.
+        InvalidAnswer: the answer is no JSON, or does not fit the class.
     """
     text = response.message.content or ""
     thoughts = [b.content or "" for b in response.message.blocks if isinstance(b, ThinkingBlock)]
@@ -163,10 +165,10 @@ def read_object(output_cls: type[Model], response: ChatResponse) -> Model:
 
 
 class Growing(Generic[Model]):
-    """An object as its JSON is being written.
+    """Makes partial objects while the answer's JSON is being written.
 
-    As soon as it passes as one, a partial object is of the class itself, else of LlamaIndex's
-    ``FlexibleModel`` of it: its fields, each with what there is or ``None``.
+    A partial object is of ``output_cls`` as soon as it is valid; before, of LlamaIndex's
+    ``FlexibleModel`` of that class, whose fields may all be ``None``.
     """
 
     def __init__(self, output_cls: type[Model]) -> None:
@@ -176,7 +178,7 @@ class Growing(Generic[Model]):
         self._last: ChatResponse | None = None
 
     def add(self, response: ChatResponse) -> Model | FlexibleModel | None:
-        """The object so far, if there is more of it than before."""
+        """Add a response; return the object so far, or ``None`` if it has not changed."""
         self._last = response
         if not response.delta or not self._object.update(response.message.content or ""):
             return None
@@ -186,7 +188,7 @@ class Growing(Generic[Model]):
             return self._flexible_cls.model_validate(self._object.value)
 
     def whole(self) -> Model:
-        """The object at the end; raises as ``read_object``."""
+        """Return the whole object after the last response; errors as ``read_object``."""
         assert self._last is not None
         return read_object(self._output_cls, self._last)
 

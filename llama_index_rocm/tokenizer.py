@@ -1,13 +1,13 @@
-"""The model's own tokenizer, fast enough for ``Settings.tokenizer``.
+"""Tokenize with the model's own tokenizer, fast enough for ``Settings.tokenizer``.
 
-LlamaIndex counts tokens all the time: to put ten nodes into one prompt it calls the tokenizer
-about 12,000 times, nearly always with single words, most of them seen before. So
+LlamaIndex calls the tokenizer often: about 12,000 times to put ten nodes into one prompt, nearly
+always with single words, most of them seen before. So
 
-    a long text       → one request with the text and its words   ─┐
-    a short text      → one request                                ├─▶ POST /tokenize
-    anything seen     → the answer from the cache                 ─┘   by the server itself
+    a long text         → one request with the text and its words ─┐
+    a short text        → one request                              ├─▶ POST /tokenize
+    a text seen before  → the answer from the cache               ─┘
 
-Every count is the server's own, for any model, here or elsewhere; nothing is estimated.
+Every count is the server's own, for any model on any machine; nothing is estimated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from rocm_core.adapter import RocmOptions
 
-# A text this long is about to be cut into words, each of which will be counted.
+# Characters from which on LlamaIndex is likely to split a text into words, and to count each.
 _LONG = 200
 # Longest request: words beyond it are asked for when they come up.
 _MAX_WORDS = 20_000
@@ -27,7 +27,7 @@ _MAX_SHORT, _MAX_LONG = 200_000, 64
 
 
 class RocmTokenizer:
-    """Text to token ids, as the model's server does it; any thread may call it.
+    """Turns text into token ids with the model's own tokenizer. Thread-safe.
 
         Settings.tokenizer = RocmTokenizer(llm)
 
@@ -36,12 +36,12 @@ class RocmTokenizer:
     is in the cache: inside an event loop, ``await llm.text_model.aload()`` first.
 
     Attributes:
-        calls: how often it was called.
-        requests: how often it had to ask the server.
+        calls: number of calls.
+        requests: number of requests to the server.
     """
 
     def __init__(self, llm: RocmOptions) -> None:
-        """``llm``: whose model, any class of this package; its server is used."""
+        """``llm``: an object of any class of this package; its model's server is used."""
         self.calls = 0
         self.requests = 0
         self._llm = llm
@@ -53,11 +53,11 @@ class RocmTokenizer:
         return f"RocmTokenizer({self._llm.loaded_name()!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # LlamaIndex sends node parsers, tokenizer and all, to worker processes.
+        # LlamaIndex pickles node parsers, with their tokenizer, for worker processes.
         return (RocmTokenizer, (self._llm,))
 
     def __call__(self, text: str) -> list[int]:
-        """Token ids of ``text``; errors as ``TextModel.tokenize``."""
+        """Return the token ids of ``text``; errors as ``TextModel.tokenize``."""
         with self._lock:
             self.calls += 1
             ids = self._cached(text)
@@ -66,7 +66,7 @@ class RocmTokenizer:
             return list(ids)
 
     def encode(self, text: str, *_: Any, **__: Any) -> list[int]:
-        """The same under the name that other tokenizers have."""
+        """Return the token ids of ``text``, under the name that other tokenizers use."""
         return self(text)
 
     def _cached(self, text: str) -> list[int] | None:
@@ -86,14 +86,14 @@ class RocmTokenizer:
 
 
 def _words(text: str) -> list[str]:
-    # The way TokenTextSplitter and SentenceSplitter cut: the space belongs to the next word.
+    # As TokenTextSplitter and SentenceSplitter split: the space belongs to the next word.
     first, *others = text.split(" ")
     words = dict.fromkeys([first, *(f" {word}" for word in others)])
     return [word for word in words if word and len(word) < _LONG]
 
 
 class _Cache:
-    """Token ids by text; the least recently used text goes first."""
+    """Token ids by text; drops the least recently used text beyond ``most``."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -1,12 +1,12 @@
-"""Tools of LlamaIndex as request fields, and the calls that come back. Pure.
+"""Convert LlamaIndex's tools to request fields, and collect the calls of the answer. Pure.
 
     tools, tool_choice, …  → offer()          → keyword arguments of ``chat``
-    ToolCallDelta          → ToolCalls.add()  → a ``ToolCallBlock`` per call, as it grows
+    ToolCallDelta          → ToolCalls.add()  → a ``ToolCallBlock`` per call
     a response             → selections()     → ``ToolSelection`` objects, for agents
 
-While a call is being written, its block has the arguments so far; at the end it has them whole.
-Arguments that are no JSON object stay text, and ``selections`` raises instead of letting a tool
-run with a part of them.
+While a call is being written, its block has the arguments so far; at the end, all of them.
+Arguments that are no JSON object stay text, and ``selections`` raises, so that no tool runs with a
+part of its arguments.
 """
 
 from __future__ import annotations
@@ -32,10 +32,13 @@ from rocm_core.types import ToolCallDelta
 def offer(
     tools: Sequence[BaseTool], choice: Any, *, required: bool, parallel: bool
 ) -> dict[str, Any]:
-    """Keyword arguments of ``chat`` that offer ``tools``; none without tools.
+    """Return the keyword arguments of ``chat`` that offer ``tools``; empty without tools.
 
     Args:
-        choice: as ``rocm_core.requests.tool_request`` takes it; ``None`` leaves it to ``required``.
+        tools: LlamaIndex's.
+        choice: as ``rocm_core.requests.tool_request`` takes it; ``None``: ``required`` decides.
+        required: whether the answer must have a call.
+        parallel: whether the answer may have several calls.
     """
     if not tools:
         return {}
@@ -49,7 +52,7 @@ def offer(
 def conversation(
     history: Sequence[ChatMessage] | None, message: str | ChatMessage | None
 ) -> list[ChatMessage]:
-    """The messages of a call; ``history`` itself stays as it is."""
+    """Return ``history`` and then ``message`` as a new list; text becomes a user message."""
     messages = list(history or ())
     if isinstance(message, str):
         message = ChatMessage(role=MessageRole.USER, content=message)
@@ -62,13 +65,13 @@ def conversation(
 
 
 class ToolCalls:
-    """The calls of one answer, as they grow."""
+    """Collects the tool calls of one answer."""
 
     def __init__(self) -> None:
         self._calls: dict[int, _Call] = {}
 
     def add(self, deltas: Sequence[ToolCallDelta]) -> None:
-        """Add the parts that one event brings."""
+        """Add the parts of calls in one event; every call gets an id of its own."""
         for delta in deltas:
             call = self._calls.get(delta.index)
             if call is None:
@@ -78,11 +81,11 @@ class ToolCalls:
             call.add(delta)
 
     def blocks(self) -> list[ToolCallBlock]:
-        """The calls so far, with what there is of their arguments."""
+        """Return the calls so far, with their arguments so far."""
         return [call.block for call in self._calls.values()]
 
     def whole(self) -> list[ToolCallBlock]:
-        """The calls at the end of the answer."""
+        """Return the calls after the last event; arguments that are no JSON object stay text."""
         return [call.whole() for call in self._calls.values()]
 
 
@@ -94,7 +97,7 @@ class _Call:
         self._partial = PartialObject()
 
     def add(self, delta: ToolCallDelta) -> None:
-        # A new block for each change, because the earlier responses keep theirs.
+        # A new block for each change, because earlier responses keep theirs.
         if delta.name and not self.block.tool_name:
             self.block = self._block(delta.name, self._partial.value)
         if delta.arguments:
@@ -113,7 +116,7 @@ class _Call:
 
 
 def _object(text: str) -> dict[str, Any] | None:
-    """The JSON object that ``text`` is, if it is one; no text is no arguments."""
+    """Parse ``text`` as a JSON object; ``{}`` for blank text, ``None`` for anything else."""
     try:
         value = from_json(text) if text.strip() else {}
     except ValueError:
@@ -122,13 +125,14 @@ def _object(text: str) -> dict[str, Any] | None:
 
 
 def selections(response: ChatResponse, *, some: bool) -> list[ToolSelection]:
-    """The calls of a response.
+    """Return the tool calls of a response.
 
     Args:
-        some: there has to be one.
+        response: a whole one, not a part of a stream.
+        some: whether at least one call is required.
 
     Raises:
-        ValueError: there is none, and one was asked for.
+        ValueError: there is no call, and ``some`` is set.
         InvalidAnswer: the arguments of a call are no JSON object.
     """
     blocks = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
@@ -154,7 +158,7 @@ def _selection(block: ToolCallBlock) -> ToolSelection:
 
 
 def only_first_call(response: ChatResponse) -> ChatResponse:
-    """The response without any call but the first."""
+    """Remove all calls but the first from ``response``, in place; return it."""
     calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
     response.message.blocks = [block for block in response.message.blocks if block not in calls[1:]]
     return response

@@ -1,4 +1,4 @@
-"""Every exception this project raises on purpose, in one tree.
+"""Every exception that this project raises on purpose, in one tree.
 
     RocmError
     ├─ ConfigError                 an option is unknown, contradictory or out of range
@@ -9,16 +9,16 @@
     ├─ InvalidAnswer               the model's answer is not what the request demands
     ├─ ServerError                 the supervised llama-server process
     │  ├─ ServerStartError         it exited before it was ready
-    │  │  └─ PortInUse             somebody else holds the TCP port
+    │  │  └─ PortInUse             another process has the TCP port
     │  ├─ GpuNotUsed               require_gpu, and nothing of the model is on a GPU
-    │  ├─ ServerStalled            it lives, but loading makes no progress
+    │  ├─ ServerStalled            it runs, but loading makes no progress
     │  ├─ ServerDied               it exited while it was in use
     │  └─ ServerStopped            it was stopped (close(), end of program) while in use
-    └─ ClientError                 a conversation with a server over HTTP
+    └─ ClientError                 an HTTP request to a server
        ├─ ServerUnreachable        nothing answers at the address
        ├─ RequestTimeout           connect, first token, idle or total limit passed
        ├─ RequestCancelled         its cancel_scope was cancelled before it was sent
-       ├─ ProtocolError            the server's bytes make no sense
+       ├─ ProtocolError            the response is not what the protocol allows
        │  └─ StreamInterrupted     a stream ended without its end marker
        └─ HTTPStatusError          the server answered with an error
           ├─ InvalidRequest        400: a field is wrong
@@ -30,7 +30,8 @@
           ├─ NotSupported          501: this server or model cannot do that
           └─ GenerationError       an error that the server reports inside a stream, or 500
 
-Catch ``RocmError`` for everything, or the class that fits. Messages say what to do next.
+Catch ``RocmError`` for everything, or the class that fits. Messages say what to do next. Every
+exception can be pickled.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class InvalidAnswer(RocmError, ValueError):
     """The answer is not what the request demands: no tool call, no JSON, not of the schema.
 
     Attributes:
-        text: the answer as it came.
+        text: the answer as the model wrote it.
     """
 
     def __init__(self, message: str, *, text: str = "") -> None:
@@ -92,11 +93,11 @@ class InvalidAnswer(RocmError, ValueError):
 
 
 class ServerError(RocmError):
-    """Something happened to the supervised llama-server process.
+    """The supervised llama-server process failed, or was stopped.
 
     Attributes:
-        returncode: exit code, or minus the signal number, or ``None`` while it lives.
-        command: the command line, secrets masked.
+        returncode: exit code, or minus the signal number; ``None`` while the process runs.
+        command: the command line; it contains no secrets.
         log_tail: the last lines the process printed, oldest first.
     """
 
@@ -128,32 +129,32 @@ class ServerStartError(ServerError):
 
 
 class PortInUse(ServerStartError):
-    """Somebody else holds the TCP port."""
+    """Another process has the TCP port."""
 
 
 class GpuNotUsed(ServerError):
-    """A GPU was required (``require_gpu=True``), and nothing of the model is on one."""
+    """``require_gpu=True``, and the load log shows nothing of the model on a GPU."""
 
 
 class ServerStalled(ServerError, TimeoutError):
-    """The process lives, but loading has made no progress for the stall timeout."""
+    """The process runs, but loading made no progress for ``stall_timeout`` seconds."""
 
 
 class ServerDied(ServerError):
-    """The process exited while it was in use; a half-given answer is never replayed."""
+    """The process exited while it was in use; an answer that has begun is never repeated."""
 
 
 class ServerStopped(ServerError):
-    """The server was stopped by its owner while a request was under way."""
+    """The server's owner stopped it while a request was under way, or the model is closed."""
 
 
 # ---------------------------------------------------------------------------
-# The conversation over HTTP
+# Requests over HTTP
 # ---------------------------------------------------------------------------
 
 
 class ClientError(RocmError):
-    """A conversation with a server failed."""
+    """An HTTP request to a server failed."""
 
 
 class ServerUnreachable(ClientError, ConnectionError):
@@ -161,7 +162,11 @@ class ServerUnreachable(ClientError, ConnectionError):
 
 
 class RequestTimeout(ClientError, TimeoutError):
-    """A limit passed. ``phase`` is ``connect``, ``first_token``, ``idle`` or ``total``."""
+    """A time limit passed.
+
+    Attributes:
+        phase: which one: ``connect``, ``first_token``, ``idle`` or ``total``.
+    """
 
     def __init__(self, message: str, *, phase: str) -> None:
         self.phase = phase
@@ -169,11 +174,11 @@ class RequestTimeout(ClientError, TimeoutError):
 
 
 class RequestCancelled(ClientError):
-    """The request was not sent: its ``cancel_scope`` was cancelled before."""
+    """The request was not sent, because its ``cancel_scope`` was cancelled before."""
 
 
 class ProtocolError(ClientError):
-    """The server's bytes make no sense."""
+    """The response is not what the protocol allows: no JSON, or another shape."""
 
 
 class StreamInterrupted(ProtocolError):
@@ -184,7 +189,7 @@ class HTTPStatusError(ClientError):
     """The server answered with an error.
 
     Attributes:
-        status: HTTP status (or the ``code`` of an error inside a stream), 0 if unknown.
+        status: HTTP status, or the ``code`` of an error inside a stream; 0 if unknown.
         type: llama-server's error type, for example ``exceed_context_size_error``.
         message: the server's own words.
     """
@@ -204,8 +209,9 @@ class ContextOverflow(InvalidRequest):
     """The prompt does not fit the context.
 
     Attributes:
-        n_prompt_tokens: tokens in the request, if the server said so.
-        n_ctx: context length of a slot in tokens, if the server said so.
+        n_prompt_tokens: tokens in the request; ``None`` if the server does not say.
+        n_ctx: tokens that fit: of a slot, or of a batch for embedding and reranking; ``None`` if
+            the server does not say.
     """
 
     def __init__(
@@ -242,4 +248,4 @@ class NotSupported(HTTPStatusError):
 
 
 class GenerationError(HTTPStatusError):
-    """The server failed while it generated: an error inside a stream, or a 500."""
+    """The server failed while it generated: an error inside a stream, or status 500."""

@@ -1,4 +1,4 @@
-"""Plain data that travels between the floors. No I/O, no behavior beyond arithmetic."""
+"""Plain data that rooms pass to each other. No I/O, no behavior beyond arithmetic."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any, Literal
 class Message:
     """One turn of a conversation.
 
-    ``content`` is text, or a list of content parts as ``/v1/chat/completions`` takes them.
+    Attributes:
+        role: ``system``, ``user``, ``assistant`` or ``tool``.
+        content: text, or a list of content parts as ``/v1/chat/completions`` takes them.
     """
 
     role: str
@@ -22,8 +24,10 @@ class Message:
 class Token:
     """A piece of generated text.
 
-    ``id`` is the token's real id where the stream carries one, else ``None`` (a piece that
-    was assembled from several tokens, for example one multi-byte character, has none).
+    Attributes:
+        text: the piece; may be empty.
+        id: the token's real id; ``None`` if the stream carries no ids, or if the server joined
+            several tokens (one multi-byte character, for example).
     """
 
     text: str
@@ -32,7 +36,13 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one request; ``cached_tokens`` of the prompt came from the KV cache."""
+    """Tokens of one request.
+
+    Attributes:
+        prompt_tokens: tokens of the prompt.
+        completion_tokens: tokens of the answer.
+        cached_tokens: tokens of the prompt that were in the KV cache.
+    """
 
     prompt_tokens: int
     completion_tokens: int
@@ -40,17 +50,20 @@ class Usage:
 
     @property
     def total_tokens(self) -> int:
-        """Prompt plus completion."""
+        """Tokens of prompt and answer."""
         return self.prompt_tokens + self.completion_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """llama-server's own ``timings`` of one request, by its names.
+    """llama-server's ``timings`` of one request, by its names (``tools/server/server-task.cpp``).
 
-    Prefill is ``prompt``, decode is ``predicted``; times in milliseconds, speeds in tokens per
-    second. ``cache_n`` tokens of the prompt came from the KV cache; ``draft_n`` were drafted by
-    speculative decoding, of which ``draft_n_accepted`` were kept.
+    Attributes:
+        prompt_n, prompt_ms, prompt_per_second: prefill: tokens, milliseconds, tokens per second.
+        predicted_n, predicted_ms, predicted_per_second: the same of decode.
+        cache_n: tokens of the prompt that were in the KV cache, and are not in ``prompt_n``.
+        draft_n: tokens that speculative decoding drafted.
+        draft_n_accepted: drafted tokens that were kept.
     """
 
     prompt_n: int = 0
@@ -64,13 +77,19 @@ class Timings:
     draft_n_accepted: int = 0
 
     def as_dict(self) -> dict[str, float]:
-        """For metadata fields."""
+        """Return the fields as a dict, for metadata."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """A part of a tool call; ``id`` and ``name`` come with its first part only."""
+    """A part of a tool call.
+
+    Attributes:
+        index: number of the call in the answer, from 0.
+        id, name: of the call; only its first part has them.
+        arguments: the next piece of the arguments' JSON text.
+    """
 
     index: int
     id: str | None
@@ -80,10 +99,21 @@ class ToolCallDelta:
 
 @dataclass(slots=True)
 class StreamEvent:
-    """What one event of any generation stream says, whatever its dialect.
+    """One event of a generation stream, of any dialect.
 
-    A field keeps its empty default unless this event carries it. ``raw`` is the decoded
-    JSON object, for what this class does not name.
+    A field has its empty default unless this event carries it.
+
+    Attributes:
+        text: a piece of the answer.
+        raw: the decoded JSON object, for everything that this class does not name.
+        reasoning: a piece of the model's reasoning.
+        token_ids: ids of the tokens in ``text``.
+        tool_calls: parts of tool calls.
+        logprobs: one object per token, as the server sends them.
+        finish_reason: ``stop``, ``length`` or ``tool_calls``, in the answer's last event.
+        stop_word: the stop string that ended the answer.
+        usage, timings: of the request, once, at the end.
+        model: the server's name of the model, at the end.
     """
 
     text: str = ""
@@ -101,9 +131,17 @@ class StreamEvent:
 
 @dataclass(frozen=True, slots=True)
 class ServerProps:
-    """The facts of ``GET /props`` that the floors above need; read once per server.
+    """Facts of a server, from ``GET /props``; read once per server process.
 
-    ``n_ctx`` is the context length of one slot in tokens.
+    Attributes:
+        n_ctx: context length of one slot in tokens; 0 if unknown.
+        total_slots: requests that the server computes at once; 0 if unknown.
+        model_path, model_alias: file and name of the model.
+        chat_template: the model's Jinja template.
+        chat_template_caps: what the template supports, such as ``supports_tools``.
+        modalities: what the model takes, such as ``vision``; empty if unknown.
+        build_info: llama.cpp's build.
+        raw: the whole JSON object.
     """
 
     n_ctx: int
@@ -119,7 +157,18 @@ class ServerProps:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What is known of a loaded model. ``n_ctx`` is per slot; ``None`` means unknown."""
+    """Facts of a loaded model, from the server and the GGUF header.
+
+    Attributes:
+        name: the model's name in requests.
+        architecture: ``llama``, ``qwen3``, …; ``None`` without a file on this machine.
+        n_ctx: context length of one slot in tokens.
+        n_ctx_train: tokens that the model was trained for; ``None`` if unknown.
+        total_slots: requests that the server computes at once.
+        chat_template_caps: what the chat template supports, such as ``supports_tools``.
+        modalities: what the model takes, such as ``vision``.
+        build_info: llama.cpp's build.
+    """
 
     name: str
     architecture: str | None
@@ -133,10 +182,14 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One named finding of a preflight or of the doctor.
+    """One finding of doctor or preflight.
 
-    ``remedy`` says what to do about a ``"failed"`` or a ``"warning"``; ``"skipped"`` means that
-    an earlier finding made this one pointless, or that it was not asked for.
+    Attributes:
+        name: of the check, such as ``kernel_driver``.
+        status: ``skipped`` means that an earlier failure made the check impossible, or that
+            nobody asked for it.
+        detail: what was found, in words.
+        remedy: what to do about a failure or a warning; else empty.
     """
 
     name: str

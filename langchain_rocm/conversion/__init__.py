@@ -1,1 +1,1 @@
-"""From LangChain's messages and options to a request of ``rocm_core``. Pure."""
+"""Convert LangChain's messages and options to a request of ``rocm_core``. Pure."""

@@ -1,7 +1,8 @@
-"""LangChain's standard content blocks of our messages, registered for the provider ``rocm``.
+"""Read our messages as LangChain's standard content blocks.
 
-``message.content_blocks`` asks here for every message whose ``model_provider`` is ours. Blocks
-of a chunk carry an ``index``, so that adding chunks joins what belongs together and nothing else.
+Importing this module registers it for the provider ``rocm``: ``message.content_blocks`` then calls
+it for every message whose ``model_provider`` is ``rocm``. Blocks of a chunk carry an ``index``, so
+that adding chunks joins the pieces of one block and nothing else.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Block = dict[str, Any]
 
 
 def message_blocks(message: AIMessage) -> list[types.ContentBlock]:
-    """Reasoning, then the content, then the tool calls."""
+    """Return the blocks of a whole answer: reasoning, then content, then tool calls."""
     blocks = _content(message)
     present = {block.get("id") for block in blocks if block["type"] == "tool_call"}
     for call in message.tool_calls:
@@ -28,9 +29,12 @@ def message_blocks(message: AIMessage) -> list[types.ContentBlock]:
 
 
 def chunk_blocks(message: AIMessageChunk) -> list[types.ContentBlock]:
-    """The part of each block that this chunk adds; whole calls once the answer is complete."""
+    """Return the part of each block that this chunk adds.
+
+    The last chunk of an answer gives whole tool calls instead of their parts.
+    """
     if not message.tool_call_chunks:
-        # By far the most frequent: a piece of text, and nothing else.
+        # Nearly every chunk: a piece of text and nothing else.
         if type(message.content) is str and not message.additional_kwargs:
             text = message.content
             return [{"type": "text", "text": text, "index": "lc_text"}] if text else []

@@ -1,11 +1,11 @@
-"""Parts of a message's content, in the forms that llama-server takes.
+"""Convert the parts of a message's content to the forms that llama-server takes.
 
     text                              {"type": "text", "text": …}
     image: URL, base64, file:// path  {"type": "image_url", "image_url": {"url": …}}
       (also as Anthropic writes it: {"type": "image", "source": {…}})
     audio: base64 (wav, mp3)          {"type": "input_audio", "input_audio": {"data", "format"}}
 
-Whether the model can see or hear is said by the server (``modalities`` of ``GET /props``).
+The server says whether the model takes images or audio (``modalities`` of ``GET /props``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,15 @@ _NEEDS = {"image_url": ("vision", "see images"), "input_audio": ("audio", "hear 
 
 
 def request_part(part: str | Mapping[str, Any], message: BaseMessage) -> dict[str, Any]:
-    """One part of the content of ``message``.
+    """Convert one part of the content of ``message``.
+
+    Args:
+        part: text, or a content block in LangChain's, OpenAI's or Anthropic's form.
+        message: the message that has the part. ``file://`` images are read only for a
+            ``HumanMessage``.
+
+    Returns:
+        A part of type ``text``, ``image_url`` or ``input_audio``.
 
     Raises:
         ConfigError: llama-server takes no such part, or a file cannot be read.
@@ -49,7 +57,7 @@ def request_part(part: str | Mapping[str, Any], message: BaseMessage) -> dict[st
 
 
 def _data_part(part: Mapping[str, Any], message: BaseMessage) -> dict[str, Any]:
-    """LangChain's own image and audio blocks."""
+    """Convert LangChain's own image and audio blocks."""
     try:
         converted = convert_to_openai_data_block(dict(part))
     except (KeyError, ValueError) as error:
@@ -62,7 +70,7 @@ def _data_part(part: Mapping[str, Any], message: BaseMessage) -> dict[str, Any]:
 
 
 def _source_url(source: Mapping[str, Any]) -> Any:
-    """The URL of an image in Anthropic's form, which LangChain's agents pass on as it is."""
+    """Return the URL of an image in Anthropic's form, which LangChain's agents do not convert."""
     if source.get("type") == "base64":
         return f"data:{source.get('media_type', 'image/png')};base64,{source.get('data', '')}"
     return source.get("url")
@@ -72,7 +80,7 @@ def _image(image: dict[str, Any], message: BaseMessage) -> dict[str, Any]:
     url = image.get("url")
     if url is None:
         raise ConfigError("an image in a message needs its URL, or its data as base64")
-    # Tools and models must not be able to have files of this machine read.
+    # A tool or a model must not be able to make us read a file of this machine.
     if isinstance(url, str) and url.startswith("file:") and isinstance(message, HumanMessage):
         image = {**image, "url": _data_url(url)}
     return {"type": "image_url", "image_url": image}
@@ -95,7 +103,7 @@ def _audio(audio: dict[str, Any]) -> dict[str, Any]:
 
 
 def unknown_part(part: Mapping[str, Any], message: BaseMessage) -> ConfigError:
-    """The error for a part that cannot be sent."""
+    """Return the error for a part that cannot be sent, with what to do instead."""
     if "pdf" in str(part.get("mime_type")) or part.get("type") == "file":
         return ConfigError(
             "a file in a message cannot be sent: llama.cpp reads no PDF nor other documents. "
@@ -109,14 +117,15 @@ def unknown_part(part: Mapping[str, Any], message: BaseMessage) -> ConfigError:
 
 
 def refuse_blind(messages: Sequence[Mapping[str, Any]], modalities: Mapping[str, bool]) -> None:
-    """Images and audio need a model that can see and hear.
+    """Raise if the messages have images or audio that the model cannot take.
 
     Args:
-        messages: of the request.
-        modalities: of the server; empty if it does not tell, and nothing is refused then.
+        messages: the request's messages.
+        modalities: what the server says that the model takes; empty if it does not say, and then
+            nothing is refused.
 
     Raises:
-        ConfigError: the model cannot.
+        ConfigError: the model takes no images, or no audio.
     """
     for message in messages:
         content = message.get("content")

@@ -1,4 +1,4 @@
-"""LangChain messages to the ``messages`` of ``/v1/chat/completions``.
+"""Convert LangChain messages to the ``messages`` of ``/v1/chat/completions``.
 
     SystemMessage  {"role": "system", "content": …}
     HumanMessage   {"role": "user", "content": … [, "name"]}
@@ -27,8 +27,8 @@ from langchain_rocm.conversion.media import request_part, unknown_part
 from rocm_core.errors import ConfigError
 from rocm_core.requests import object_text
 
-# What an answer's content may hold beside its text: the calls are sent as ``tool_calls``, and
-# reasoning is no part of the content.
+# Blocks of an answer that are not sent as content: calls go into ``tool_calls``, and reasoning
+# into ``reasoning_content``.
 _REASONING = frozenset({"reasoning", "thinking"})
 _CALLS = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use"})
 _NOT_CONTENT = _REASONING | _CALLS
@@ -37,14 +37,15 @@ _NOT_CONTENT = _REASONING | _CALLS
 def request_messages(
     messages: Sequence[BaseMessage], *, reasoning: bool | None = None
 ) -> list[dict[str, Any]]:
-    """The request's messages, one per LangChain message.
+    """Convert messages, one to one.
 
     Args:
-        reasoning: whether answers carry what the model thought; ``None`` for those of the
-            running tool loop, that is since the last human message.
+        messages: LangChain's.
+        reasoning: whether to send the reasoning of earlier answers; ``None``: only of answers
+            since the last human message, which belong to the running tool loop.
 
     Raises:
-        ConfigError: a kind of message or content that llama-server does not take.
+        ConfigError: llama-server does not take a message's class or a part of its content.
     """
     turns = [i for i, message in enumerate(messages) if isinstance(message, HumanMessage)]
     loop = turns[-1] if turns else -1
@@ -85,18 +86,18 @@ def _content(message: BaseMessage) -> str | list[dict[str, Any]]:
         return content
     parts = [request_part(part, message) for part in content]
     if len(parts) == 1 and parts[0]["type"] == "text":
-        # Templates that know strings only get one without llama-server's help.
+        # A plain string also works with templates that cannot take a list of parts.
         return str(parts[0]["text"])
     return parts
 
 
 # ---------------------------------------------------------------------------
-# Answers, sent back
+# Earlier answers
 # ---------------------------------------------------------------------------
 
 
 def reasoning_of(message: AIMessage) -> str:
-    """What the model thought before it answered, wherever the message keeps it."""
+    """Return the reasoning of an answer, from its keyword arguments or its content blocks."""
     kept = message.additional_kwargs.get("reasoning_content")
     if isinstance(kept, str) and kept:
         return kept
@@ -107,7 +108,7 @@ def reasoning_of(message: AIMessage) -> str:
 
 
 def _answer_text(message: AIMessage) -> str:
-    """An answer's own text: chat templates want one string."""
+    """Return an answer's text as one string, because chat templates expect one."""
     if isinstance(message.content, str):
         return message.content
     text = []
@@ -125,7 +126,7 @@ def _answer_text(message: AIMessage) -> str:
 def _tool_calls(message: AIMessage) -> dict[str, Any]:
     calls = [_tool_call(call["id"], call["name"], call["args"]) for call in message.tool_calls]
     # Arguments that are no JSON would make the template, and so the server, fail on every
-    # further turn; the call itself must stay, for the tool message that answers it.
+    # further turn. The call itself must stay, because a tool message refers to it.
     calls += [_tool_call(c["id"], c["name"] or "", c["args"]) for c in message.invalid_tool_calls]
     return {"tool_calls": calls} if calls else {}
 

@@ -36,9 +36,10 @@ class ChatRequest:
         source: LangChain's messages.
         config: how to generate.
         fields: further request fields.
-        tools: what the request says of tools.
-        schema_after: the response format of an answer that calls no tool, where both were
-            asked for: llama-server would apply it to the tool calls as well.
+        tools: the part of the request that concerns tools.
+        schema_after: the response format for an answer without tool calls, if the call has
+            tools and a response format: llama-server would apply it to the tool calls as well.
+            Else ``None``.
         replay_reasoning: see ``ChatRocm``.
     """
 
@@ -50,10 +51,11 @@ class ChatRequest:
     replay_reasoning: bool | None
 
     def messages(self, props: ServerProps) -> list[dict[str, Any]]:
-        """The request's messages, for the server with these facts.
+        """Return the request's messages for the server with these facts.
 
         Raises:
-            ConfigError: the model cannot do what is asked of it.
+            ConfigError: the template has no place for tools, or the model does not take the
+                messages' images or audio.
         """
         caps = props.chat_template_caps
         if self.tools.fields and caps.get("supports_tools") is False:
@@ -80,13 +82,13 @@ class ChatRequest:
 
     @property
     def insisting(self) -> ToolRequest | None:
-        """What to ask if the model does not call a tool although it must."""
+        """The request that forces a call, if the model does not make the one that it must."""
         if not self.tools.required or self.tools.forced:
             return None
         return insisting(self.tools)
 
     def insisting_fields(self, call: ToolRequest) -> dict[str, Any]:
-        """The fields of the second request, which forces ``call``; not the time to think."""
+        """Return the fields of the second request, which forces ``call``, without reasoning."""
         thinking = {**self.fields.get("chat_template_kwargs", {}), "enable_thinking": False}
         return {**self.fields, **call.fields, "chat_template_kwargs": thinking}
 
@@ -94,15 +96,17 @@ class ChatRequest:
 def chat_request(
     messages: Sequence[BaseMessage], config: GenerateConfig, options: Mapping[str, Any]
 ) -> ChatRequest:
-    """The request for ``messages``.
+    """Build the request of one chat call.
 
     Args:
+        messages: LangChain's.
         config: how to generate.
-        options: the rest: ``tools``, ``tool_choice``, ``response_format``, ``reasoning``,
-            ``reasoning_budget``, ``replay_reasoning``; any other is a request field.
+        options: the other options of the call: ``tools``, ``tool_choice``, ``response_format``,
+            ``reasoning``, ``reasoning_budget``, ``replay_reasoning``, ``chat_template_kwargs``;
+            any further one is a request field. ``None`` counts as not given.
 
     Raises:
-        ConfigError: options that exclude each other, or that nobody understands.
+        ConfigError: two options exclude each other, or one is not understood.
     """
     rest = {name: value for name, value in options.items() if value is not None}
     tools = tool_request(
@@ -132,7 +136,7 @@ def _refuse_contradictions(
     tools: ToolRequest,
     format_: Mapping[str, Any] | None,
 ) -> None:
-    """What llama-server would refuse, or do without a word."""
+    """Raise for options that llama-server would refuse, or ignore without saying so."""
     if config.grammar is not None and (tools.fields or format_ is not None):
         raise ConfigError("a grammar excludes tools and response_format: give one of them")
     if tools.fields and fields.get("logprobs"):

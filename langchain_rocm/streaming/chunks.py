@@ -1,14 +1,15 @@
-"""Events of a generation stream to LangChain's chunks. Pure; one small object per token.
+"""Turn the events of a generation stream into LangChain's chunks. Pure; one object per token.
 
     role delta                  → nothing
     text                        → chunk with ``content``
     reasoning                   → chunk with ``additional_kwargs["reasoning_content"]``
     tool call deltas            → chunk with ``tool_call_chunks``
     finish reason, usage, timings, in one event or in several
-                                → noted; ``last()`` makes the last chunk of them, exactly once
+                                → kept; ``last()`` puts them into the last chunk, exactly once
 
-A chunk holds one kind only: LangChain's event bridge tells blocks apart by it. And what
-describes the whole answer is in the last chunk only: adding chunks concatenates strings.
+A chunk has one kind of content only, because LangChain's event bridge starts a new block where the
+kind changes. Facts of the whole answer are in the last chunk only, because adding chunks
+concatenates strings.
 """
 
 from __future__ import annotations
@@ -28,10 +29,15 @@ PROVIDER = "rocm"
 
 
 class Ending:
-    """What the events say about the answer as a whole; it comes scattered over the last ones."""
+    """Collects the facts of the whole answer, which arrive in several of the last events.
+
+    Attributes:
+        first_token_ms: milliseconds from the call to the first event, start, queue and prefill
+            included; ``None`` if not measured.
+    """
 
     def __init__(self, model_name: str) -> None:
-        """``model_name``: used where the stream names no model."""
+        """``model_name``: used until the stream names the model."""
         self.first_token_ms: float | None = None
         self._model = model_name
         self._finish_reason: str | None = None
@@ -39,17 +45,16 @@ class Ending:
         self._timings: Timings | None = None
 
     def note(self, event: StreamEvent) -> None:
-        """Remember what ``event`` says."""
+        """Keep the facts that ``event`` carries."""
         self._model = event.model or self._model
         self._finish_reason = event.finish_reason or self._finish_reason
         self._usage = event.usage or self._usage
         self._timings = event.timings or self._timings
 
     def metadata(self) -> dict[str, Any]:
-        """``model_name``, ``model_provider``, and ``finish_reason`` and ``timings`` if told.
+        """Return ``model_name``, ``model_provider`` and, if known, ``finish_reason``, ``timings``.
 
-        ``timings`` are llama-server's, and ``first_token_ms``, as we saw it from here: from the
-        call to the first event, starting, queueing and prefill included.
+        ``timings`` are llama-server's, and ``first_token_ms`` if measured.
         """
         facts: dict[str, Any] = {"model_name": self._model, "model_provider": PROVIDER}
         if self._finish_reason:
@@ -61,7 +66,10 @@ class Ending:
         return facts
 
     def usage(self) -> UsageMetadata | None:
-        """Tokens in and out; ``cache_read`` of the input came from the KV cache."""
+        """Return the token counts; ``cache_read`` are prompt tokens from the KV cache.
+
+        ``None`` if the server reported none.
+        """
         if self._usage is None:
             return None
         return UsageMetadata(
@@ -73,7 +81,11 @@ class Ending:
 
 
 class ChatChunks:
-    """The chunks of one chat answer."""
+    """Makes the chunks of one chat answer.
+
+    Attributes:
+        ending: facts of the whole answer.
+    """
 
     def __init__(
         self,
@@ -84,10 +96,11 @@ class ChatChunks:
         blocks: bool = False,
     ) -> None:
         """Args:
+        model_name: used until the stream names the model.
         calls: reads the tool calls, if the request has tools.
-        logprobs: whether they were asked for and belong into the chunks.
-        blocks: LangChain will ask each chunk for its content blocks (``output_version``
-            v1): let it know whose they are.
+        logprobs: whether the request asks for log probabilities; they go into the chunks.
+        blocks: whether LangChain reads each chunk's content blocks (``output_version`` v1);
+            then each chunk names the provider.
         """
         self.ending = Ending(model_name)
         self._calls = calls
@@ -96,7 +109,7 @@ class ChatChunks:
         self._rare = logprobs or blocks or calls is not None
 
     def read(self, event: StreamEvent) -> Sequence[ChatGenerationChunk]:
-        """The chunks of one event: most often one."""
+        """Return the chunks of one event, nearly always one."""
         if event.finish_reason or event.usage or event.timings:
             self.ending.note(event)
         if event.reasoning or event.tool_calls or self._rare:
@@ -124,7 +137,7 @@ class ChatChunks:
         return chunks
 
     def last(self) -> ChatGenerationChunk:
-        """The last chunk: empty content, all metadata, marked with ``chunk_position``.
+        """Return the last chunk: empty content, all metadata, ``chunk_position="last"``.
 
         Raises:
             InvalidAnswer: a tool call that the request requires is missing or cut off.
@@ -145,19 +158,23 @@ class ChatChunks:
 
 
 class TextChunks:
-    """The chunks of one raw completion."""
+    """Makes the chunks of one raw completion.
+
+    Attributes:
+        ending: facts of the whole answer.
+    """
 
     def __init__(self, model_name: str) -> None:
         self.ending = Ending(model_name)
 
     def read(self, event: StreamEvent) -> Sequence[GenerationChunk]:
-        """The chunk of one event, if it has text."""
+        """Return the chunk of one event, or nothing if it has no text."""
         if event.finish_reason or event.usage or event.timings:
             self.ending.note(event)
         return (GenerationChunk(text=event.text),) if event.text else ()
 
     def last(self) -> GenerationChunk:
-        """The last chunk: no text; metadata and ``usage`` in ``generation_info``."""
+        """Return the last chunk: no text; metadata and ``usage`` in ``generation_info``."""
         usage = self.ending.usage()
         info = self.ending.metadata() | ({"usage": usage} if usage else {})
         return GenerationChunk(text="", generation_info=info)
@@ -171,10 +188,10 @@ def _tool_call(call: ToolCallDelta) -> ToolCallChunk:
 # The object per token
 # ---------------------------------------------------------------------------
 #
-# Pydantic's constructors take 8 µs for a chunk and its message, more than all else on a token's
-# way. A piece of text has nothing to validate, so its chunk is made as pydantic's own
-# ``model_construct`` and ``__copy__`` make theirs, from the values of an empty one (3 µs).
-# ``tests/langchain/test_chunks.py`` holds it equal to a constructed one.
+# Pydantic's constructors take 8 µs for a chunk and its message, more than everything else that a
+# token costs. A piece of text needs no validation, so we make its chunk as pydantic's own
+# ``model_construct`` and ``__copy__`` do, from the values of an empty one (3 µs).
+# ``tests/langchain/test_chunks.py`` compares it with a constructed one.
 
 _set = object.__setattr__
 _EMPTY_MESSAGE = AIMessageChunk(content="")
@@ -188,7 +205,7 @@ _GENERATION_VALUES = dict(ChatGenerationChunk(message=_EMPTY_MESSAGE).__dict__)
 
 
 def _chunk(text: str, additional_kwargs: dict[str, Any]) -> ChatGenerationChunk:
-    """``ChatGenerationChunk(message=AIMessageChunk(text, additional_kwargs=…))``, quick."""
+    """Make ``ChatGenerationChunk(message=AIMessageChunk(text, additional_kwargs=…))``, fast."""
     fields = _VALUES.copy()
     for name, container in _CONTAINERS:
         fields[name] = container()

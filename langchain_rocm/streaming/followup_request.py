@@ -1,13 +1,15 @@
-"""Requests that llama-server does not grant in one step: the model is asked again.
+"""Send a second request where llama-server cannot do in one what the caller wants.
 
-    tools and a response format   The format would apply to everything the model writes, so it
-                                  could call no tool. It is asked without the format first. An
-                                  answer with calls is passed on as it comes; any other is held
-                                  back, and unless it fits already, asked for again in the format.
-    a call that is required       The model may talk before the call, and some talk for ever.
-                                  What it said is passed on; then the call is forced.
+    tools and a response format   llama-server would apply the format to everything the model
+                                  writes, so that it could not call a tool. The first request has
+                                  no format. An answer with calls is yielded as it arrives; any
+                                  other is held, and if it does not match the format, the second
+                                  request asks for it again, with the format and without tools.
+    a call that is required       The model may write text before the call, and some models never
+                                  stop. The text is yielded; if no call follows, the second
+                                  request forces one by a schema.
 
-The prompt is in the cache by the second step. What both cost is added up.
+The second request finds the prompt in the server's cache. Its usage counts both answers.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ AsyncEvents = AsyncGenerator[StreamEvent, None]
 
 
 def _charged(event: StreamEvent, spent: Usage | None) -> StreamEvent:
-    """``event`` of the second answer, with what the first one cost."""
+    """Add the completion tokens of the first answer to an event of the second; return it."""
     if event.usage and spent:
         total = event.usage.completion_tokens + spent.completion_tokens
         event.usage = replace(event.usage, completion_tokens=total)
@@ -37,7 +39,7 @@ def _charged(event: StreamEvent, spent: Usage | None) -> StreamEvent:
 
 
 class _Draft:
-    """The first answer, held back until it calls a tool."""
+    """Holds the first answer until it calls a tool; reasoning passes at once."""
 
     def __init__(self, fits: Callable[[str], bool]) -> None:
         self._fits = fits
@@ -46,7 +48,7 @@ class _Draft:
         self.usage: Usage | None = None
 
     def read(self, event: StreamEvent) -> list[StreamEvent]:
-        """What may be passed on now."""
+        """Return the events that may be yielded now."""
         self.usage = event.usage or self.usage
         self._calls = self._calls or bool(event.tool_calls)
         if not self._calls and not event.reasoning:
@@ -56,7 +58,7 @@ class _Draft:
         return [*held, event]
 
     def rest(self) -> list[StreamEvent] | None:
-        """What is left to pass on; ``None`` if the model must be asked again."""
+        """Return the events that are left; ``None`` if the second request is needed."""
         if self._calls or self._fits("".join(event.text for event in self._held)):
             return self._held
         return None
@@ -65,12 +67,12 @@ class _Draft:
 def tools_then_format(
     first: Events, second: Callable[[], Events], fits: Callable[[str], bool]
 ) -> Events:
-    """The events of the answer.
+    """Yield the events of an answer that may call tools or match a format.
 
     Args:
-        first: of the request without the format.
-        second: opens the request with the format.
-        fits: whether a text is of the format already.
+        first: events of the request without the format; closed at the end.
+        second: sends the request with the format.
+        fits: whether a text matches the format.
     """
     draft = _Draft(fits)
     with closing(first):
@@ -108,7 +110,7 @@ async def atools_then_format(
 
 
 class _Talk:
-    """The first answer; how it ended is held back until it has called a tool."""
+    """Passes the first answer's text; holds its end, which counts only if it called a tool."""
 
     def __init__(self) -> None:
         self.ending: list[StreamEvent] = []
@@ -116,7 +118,7 @@ class _Talk:
         self.usage: Usage | None = None
 
     def passes(self, event: StreamEvent) -> bool:
-        """Whether ``event`` may be passed on now."""
+        """Return whether ``event`` may be yielded now; else keep it."""
         self.usage = event.usage or self.usage
         self.called = self.called or bool(event.tool_calls)
         if event.finish_reason or event.usage or event.timings:
@@ -126,11 +128,12 @@ class _Talk:
 
 
 def call_or_insist(first: Events, second: Callable[[], Events], call: ToolRequest) -> Events:
-    """The events of the answer.
+    """Yield the events of an answer that must call a tool.
 
     Args:
-        first: of the request that requires a call.
-        second: opens the request of ``call``, which forces one.
+        first: events of the request that requires a call; closed at the end.
+        second: sends the request that forces ``call``.
+        call: the second request's tools, for reading its answer.
     """
     talk = _Talk()
     with closing(first):

@@ -1,7 +1,7 @@
-"""Ctrl-C while several calls run side by side.
+"""Make Ctrl-C end the calls of a ``batch`` at once.
 
-LangChain runs the calls of a ``batch`` in threads, and waits for all of them when the main
-thread is interrupted: until the last answer is complete. Here they are broken off first.
+LangChain runs the calls in threads. When the main thread is interrupted, it waits for all of them,
+that is until the last answer is complete. ``interruptible`` cancels them first.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 
 def interruptible(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """``function(…)``; an interrupt of this thread breaks off every request it has begun."""
+    """Call ``function`` in a helper thread and return its result.
+
+    An exception in this thread (Ctrl-C, for example) cancels every request that the call has sent.
+    """
     with ContextThreadPoolExecutor(max_workers=1) as helper, cancel_scope():
         return helper.submit(function, *args, **kwargs).result()

@@ -1,4 +1,4 @@
-"""Events of a generation stream to the events of LangChain's content-block protocol. Pure.
+"""Turn the events of a generation stream into LangChain's content-block protocol. Pure.
 
     message-start
       → content-block-start, content-block-delta*, content-block-finish   for each block
@@ -22,13 +22,18 @@ Event = dict[str, Any]
 
 
 class ProtocolEvents:
-    """The protocol events of one chat answer."""
+    """Makes the protocol events of one chat answer.
+
+    Attributes:
+        ending: facts of the whole answer.
+    """
 
     def __init__(
         self, model_name: str, message_id: str = "", *, calls: CallReader | None = None
     ) -> None:
         """Args:
-        message_id: of the message to be.
+        model_name: used until the stream names the model.
+        message_id: id of the message that the events describe.
         calls: reads the tool calls, if the request has tools.
         """
         self.ending = Ending(model_name)
@@ -40,11 +45,11 @@ class ProtocolEvents:
         self._logprobs: list[Any] = []
 
     def start(self) -> Event:
-        """The first event."""
+        """Return the first event, ``message-start``."""
         return {"event": "message-start", "role": "ai", "id": self._id, "metadata": self._start}
 
     def read(self, event: StreamEvent) -> Sequence[Event]:
-        """The protocol events of one event: most often one."""
+        """Return the protocol events of one event, nearly always one."""
         if self._calls is not None:
             event = self._calls.read(event)
         if event.finish_reason or event.usage or event.timings:
@@ -53,7 +58,7 @@ class ProtocolEvents:
             self._logprobs += event.logprobs
         block = self._open
         if block and block.kind == "text" and not event.reasoning and not event.tool_calls:
-            # One more piece of the text: nearly all events are that.
+            # Nearly every event: one more piece of text.
             text = event.text
             if not text:
                 return ()
@@ -69,7 +74,7 @@ class ProtocolEvents:
         return events
 
     def last(self) -> list[Event]:
-        """The end of the last block and of the message.
+        """Return the events that end the last block and the message.
 
         Raises:
             InvalidAnswer: a tool call that the request requires is missing or cut off.
@@ -119,7 +124,7 @@ class ProtocolEvents:
 
 
 class _Block:
-    """A block that is being written; ``call`` is the number of a tool call."""
+    """A content block that is not finished; ``call`` is the number of its tool call, if any."""
 
     def __init__(
         self,
@@ -137,11 +142,11 @@ class _Block:
         self._name = name
 
     def delta(self, delta: Event) -> Event:
-        """One more piece."""
+        """Return the event for one more piece."""
         return {"event": "content-block-delta", "index": self.index, "delta": delta}
 
     def whole(self) -> Event:
-        """The finished block."""
+        """Return the finished block; a call whose arguments are no JSON is invalid."""
         text = "".join(self.parts)
         if self.kind != "tool_call":
             return {"type": self.kind, self.kind: text}

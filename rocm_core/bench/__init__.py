@@ -1,4 +1,4 @@
-"""How fast a model runs on this machine, in the terms of ``llama-bench``."""
+"""Measure how fast a model runs on this machine, in the terms of ``llama-bench``."""
 
 from rocm_core.bench.plan import BenchPlan, depths_that_fit
 from rocm_core.bench.result import BenchResult, Row

@@ -1,4 +1,4 @@
-"""What to measure, and the prompts for it. Pure."""
+"""Plan a benchmark: what to measure, and with which prompts. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rocm_core.errors import ConfigError
 
 _USUAL_DEPTHS = (0, 2048, 8192, 32768)
-# Ids below are special in many vocabularies.
+# In many vocabularies, smaller ids are special tokens.
 _FIRST_ID = 100
 
 
@@ -20,10 +20,13 @@ class BenchPlan:
     Attributes:
         prompt: tokens of a prompt whose prefill is timed (``pp512``).
         generate: tokens that are decoded and timed (``tg128``).
-        depths: tokens that are in the context already (``@ d4096``); empty: the usual ones that
-            fit.
+        depths: tokens that are in the context already (``@ d4096``); empty: those of 0, 2048,
+            8192 and 32768 that fit.
         streams: most requests at once; ``None``: as many as the server has slots.
-        repetitions: runs of each measure, after one that does not count.
+        repetitions: runs of each measure, after a first one that is dropped.
+
+    Raises:
+        ConfigError: a number is too small.
     """
 
     prompt: int = 512
@@ -39,15 +42,19 @@ class BenchPlan:
 
     @property
     def longest(self) -> int:
-        """Tokens beside those of the depth; one more is decoded than is timed."""
+        """Tokens that a measure needs beyond its depth; one more is decoded than is timed."""
         return max(self.prompt + 1, self.generate + 2)
 
 
 def depths_that_fit(plan: BenchPlan, context: int) -> tuple[int, ...]:
-    """The depths to measure in a context of so many tokens; 0: unknown.
+    """Return the depths to measure.
+
+    Args:
+        plan: what to measure.
+        context: tokens of one slot; 0 if unknown.
 
     Raises:
-        ConfigError: a depth that was asked for does not fit.
+        ConfigError: a depth of ``plan`` does not fit.
     """
     if not context:
         return plan.depths or (0,)
@@ -62,23 +69,23 @@ def depths_that_fit(plan: BenchPlan, context: int) -> tuple[int, ...]:
 
 
 def stream_counts(most: int) -> tuple[int, ...]:
-    """1, 2, 4, … and ``most`` itself."""
+    """Return the numbers of streams to measure: 1, 2, 4, … and ``most`` itself."""
     powers = [1 << n for n in range(most.bit_length()) if 1 << n < most]
     return (*powers, most)
 
 
 class Prompts:
-    """Token ids that no prompt before had, so that nothing of them is cached.
+    """Makes prompts of random token ids, so that the server has none of them in its cache.
 
-    As llama-bench does, they are random: speed does not depend on the words.
+    llama-bench does the same: speed does not depend on the words.
     """
 
     def __init__(self, vocabulary: int) -> None:
-        """``vocabulary``: how many tokens the model knows."""
-        # Not seeded: a server that ran a bench before would know the prompts of the next.
+        """``vocabulary``: number of tokens that the model knows."""
+        # Not seeded: a server would have the prompts of an earlier run in its cache.
         self._random = random.Random()
         self._ids = range(min(_FIRST_ID, vocabulary // 2), vocabulary)
 
     def take(self, length: int) -> Sequence[int]:
-        """A new prompt."""
+        """Return a new prompt of ``length`` token ids."""
         return self._random.choices(self._ids, k=length)

@@ -1,4 +1,4 @@
-"""A result as a PNG. Needs matplotlib, which is no dependency."""
+"""Draw a result as a PNG. Needs matplotlib, which is not a dependency."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PANELS = (
 
 
 def require_matplotlib() -> Any:
-    """The module.
+    """Import matplotlib and return the module.
 
     Raises:
-        ConfigError: it is not installed.
+        ConfigError: matplotlib is not installed.
     """
     try:
         return importlib.import_module("matplotlib")
@@ -29,7 +29,7 @@ def require_matplotlib() -> Any:
 
 
 def draw(result: BenchResult, path: Path) -> None:
-    """Write the picture; medians with their spread.
+    """Draw prefill, decode and streams, medians with their spread, into the PNG ``path``.
 
     Raises:
         ConfigError: matplotlib is not installed, or the file cannot be written.

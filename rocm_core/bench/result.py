@@ -1,4 +1,4 @@
-"""What was measured. Plain data."""
+"""The result of a benchmark. Plain data."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ class Row:
     """One measure.
 
     Attributes:
-        test: as llama-bench names it: ``pp512``, ``tg128 @ d4096``; ``ttft512``; ``tg128 x 4``
-            for four streams at once, their tokens together.
+        test: llama-bench's name: ``pp512``, ``tg128 @ d4096``; and ours: ``ttft512``,
+            ``tg128 x 4`` for the tokens of four streams together.
         unit: of the samples: tokens per second, or milliseconds.
         samples: one per repetition.
-        kind: ``pp``, ``tg``, ``ttft`` or ``streams``; ``at`` is its depth or number of streams.
+        kind: ``pp`` (prefill), ``tg`` (decode), ``ttft`` (first token) or ``streams``.
+        at: the depth in tokens; for ``streams`` their number.
     """
 
     test: str
@@ -30,24 +31,27 @@ class Row:
 
     @property
     def median(self) -> float:
-        """The middle sample."""
+        """Median of the samples."""
         return median(self.samples)
 
     @property
     def spread(self) -> float:
-        """Standard deviation of the samples; 0 for a single one."""
+        """Standard deviation of the samples; 0 for a single sample."""
         return stdev(self.samples) if len(self.samples) > 1 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class BenchResult:
-    """A whole run.
+    """The result of one run.
 
     Attributes:
-        model, build, context_len, slots: of the server; ``context_len`` in tokens of a slot.
+        model: the model's name.
+        build: llama.cpp's build.
+        context_len: tokens of one slot.
+        slots: slots of the server.
         rows: the measures.
-        gpus: name, ``vram_used`` in bytes and ``power_watts`` under load of each GPU, where
-            somebody tells; empty on a machine without one.
+        gpus: of each GPU its ``name``, and under load ``vram_used`` in bytes and
+            ``power_watts``, ``None`` if unknown; empty without a GPU.
         notes: what could not be measured, and why.
     """
 
@@ -60,6 +64,6 @@ class BenchResult:
     notes: Sequence[str] = field(default=())
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: every field, and the median and spread of each row."""
+        """Return every field, and each row's median and spread, for JSON."""
         rows = [{**asdict(row), "median": row.median, "spread": row.spread} for row in self.rows]
         return {**asdict(self), "rows": rows}

@@ -1,12 +1,12 @@
-"""Ask the server, and take the figures from its own clock.
+"""Run a benchmark: send requests, and take the figures from the server's own clock.
 
-    pp512 @ d4096   4096 tokens are put into the cache, then 512 more are sent: their prefill
-    tg128 @ d4096   4096 tokens are sent, 129 decoded: the 128 after the first
-    ttft512         from the request to the first token of an answer to 512 tokens, seen from here
-    tg128 x 4       four answers at once to prompts of a few tokens: all tokens by the wall clock
+    pp512 @ d4096   sends 4096 tokens, then the same and 512 more: the prefill of the 512
+    tg128 @ d4096   sends 4096 tokens, decodes 129: the 128 after the first
+    ttft512         sends 512 tokens: the time from request to first token, by this process's clock
+    tg128 x 4       sends four short prompts at once: all their tokens, by this process's clock
 
-Every prompt is new and, but for the depth, nothing is taken from the cache. Speeds are those of
-llama-server's ``timings`` (milliseconds of prefill and decode of one request).
+Every prompt is new, so except for the depth nothing comes from the server's cache. Speeds are
+those of llama-server's ``timings`` (milliseconds of prefill and decode of one request).
 """
 
 from __future__ import annotations
@@ -26,21 +26,23 @@ from rocm_core.types import Timings
 
 OnRow = Callable[[str], None]
 _SHORT_PROMPT = 16
-_LEAST_VOCABULARY = 256
+_MIN_VOCABULARY = 256
 
 
 def run_bench(
     model: TextModel, plan: BenchPlan | None = None, on_test: OnRow = lambda test: None
 ) -> BenchResult:
-    """Measure a model; it is loaded if need be.
+    """Measure a model; loads it first if needed.
 
     Args:
-        plan: what to measure.
+        model: the model; nothing else should use its server meanwhile.
+        plan: what to measure; default: ``BenchPlan()``.
         on_test: called with the name of each test before it runs.
 
     Raises:
         ConfigError: the plan does not fit the context, or the server has no ``/completion``.
-        RocmError: any class below it.
+        ProtocolError: the server reports no timings.
+        RocmError: the load or a request failed.
     """
     plan = plan or BenchPlan()
     info = model.load()
@@ -65,7 +67,7 @@ def run_bench(
 
 
 class _Run:
-    """The measures taken so far."""
+    """Runs the measures of one plan, and collects their results."""
 
     def __init__(self, model: TextModel, plan: BenchPlan, on_test: OnRow) -> None:
         self._model = model
@@ -77,7 +79,7 @@ class _Run:
         self.gpus: list[dict[str, Any]] = []
 
     def at_depth(self, depth: int) -> None:
-        """Prefill and decode behind so many tokens."""
+        """Measure prefill and decode after ``depth`` tokens."""
         place = f" @ d{depth}" if depth else ""
         plan = self._plan
         prefill, decode = f"pp{plan.prompt}{place}", f"tg{plan.generate}{place}"
@@ -92,14 +94,14 @@ class _Run:
         self.rows.append(Row(decode, "tok/s", speeds, "tg", depth))
 
     def first_token(self) -> None:
-        """Seen from here: queue, prefill, and the way of the first token."""
+        """Measure the time to the first token: queue, prefill and transport."""
         test = f"ttft{self._plan.prompt}"
         self._on_test(test)
         times = self._repeated(self._first_token)
         self.rows.append(Row(test, "ms", times, "ttft", 0))
 
     def streams(self, count: int) -> None:
-        """So many answers at once."""
+        """Measure ``count`` answers at once."""
         test = f"tg{self._plan.generate} x {count}"
         self._on_test(test)
         with ThreadPoolExecutor(count) as pool:
@@ -150,7 +152,7 @@ class _Run:
         return found
 
     def _look_at_gpus(self) -> None:
-        """While they are still warm: the most that each of them said."""
+        """Keep the highest VRAM and power of each GPU, right after it worked."""
         for number, gpu in enumerate(list_gpus()):
             if number == len(self.gpus):
                 self.gpus.append({"name": gpu.name, "vram_used": None, "power_watts": None})
@@ -168,4 +170,4 @@ def _vocabulary(model: TextModel) -> int:
     for entry in model.connection.client.models():
         if size := (entry.get("meta") or {}).get("n_vocab"):
             return int(size)
-    return _LEAST_VOCABULARY
+    return _MIN_VOCABULARY

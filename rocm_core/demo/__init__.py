@@ -1,4 +1,4 @@
-"""The demo model that ships inside the package: a GGUF file that llama.cpp loads like any other."""
+"""The demo model, bundled as a GGUF file. What it can do: ``MODEL_CARD.md`` beside it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ __all__ = ["demo_model_path"]
 
 def demo_model_path() -> Path:
     """Return the path of the bundled demo model."""
-    from importlib import resources  # slow to import, so not before somebody asks
+    from importlib import resources  # slow to import, so only when the path is needed
 
     return Path(str(resources.files(__name__) / "demo.gguf"))

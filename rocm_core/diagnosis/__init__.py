@@ -1,4 +1,4 @@
-"""What a server's log means: why it failed, what helps, and whether it uses a GPU. Pure."""
+"""What a server's log means: why the server failed, what helps, whether it uses a GPU. Pure."""
 
 from rocm_core.diagnosis.explain import Failure, explain_failure
 

@@ -1,4 +1,8 @@
-"""What a server's log says: why it failed, and whether it uses a GPU. Pure."""
+"""Read a server's log: why the server failed, and whether it uses a GPU. Pure.
+
+log lines, exit code ──known_failures──▶ Failure (cause, remedy, evidence)
+log lines of a load  ──────────────────▶ GpuUse, or the reason why no GPU is used
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,14 @@ from rocm_core.diagnosis.known_failures import (
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A known failure: short name, cause in words, remedy, and the log line that proves it."""
+    """A known failure.
+
+    Attributes:
+        name: the row of ``known_failures`` that matched, such as ``vram_short``.
+        cause: what went wrong, in words.
+        remedy: what the user can do about it.
+        evidence: the log line that matched; empty if the exit code alone decided.
+    """
 
     name: str
     cause: str
@@ -28,7 +39,7 @@ class Failure:
 
 
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
-# Whatever went wrong before such a line did not stop the server.
+# The server recovered from every error that it printed before such a line.
 _OVERCOME = re.compile(
     r"listening on (?:https?|unix)://|: model loaded$|retrying without pipeline parallelism"
 )
@@ -38,7 +49,7 @@ _ERROR_LINE = re.compile(
     r"^[\d.]+ E |\berror\b|\bfailed\b|\bfatal\b|GGML_ASSERT|GGML_ABORT|what\(\)|exception",
     re.IGNORECASE,
 )
-# What follows from an error already told; it explains nothing.
+# Lines that llama.cpp prints because of an earlier error: they explain nothing.
 _CONSEQUENCE = re.compile(
     r"exiting due to|failed to load (?:lora adapter|model),? '|failed to create[_ ]context with|"
     r"llama_model_load_from_file_impl|trying to fit params to free device memory"
@@ -62,14 +73,16 @@ _BY_SIGNAL = {
 
 
 def explain_failure(log: Sequence[str], returncode: int | None = None) -> Failure | None:
-    """The known failure that a log shows, or ``None``.
+    """Return the known failure that a log shows, or ``None``.
 
-    Only lines after the last sign of success count (the model was loaded, an allocation was
-    tried again): a healthy log is noisy. The most specific cause wins, wherever it stands.
+    Searches only the lines after the last sign of success (the model was loaded, an allocation
+    was retried), because a healthy log has error lines too. The most specific row of
+    ``known_failures`` wins, wherever its line is. Terminal colors are ignored.
 
     Args:
         log: lines that the server printed, oldest first.
-        returncode: exit code, or minus the signal number.
+        returncode: exit code, or minus the signal number; used only if no line matches
+            (SIGKILL, SIGILL). ``None``: unknown, or the process still runs.
     """
     lines = [_COLORS.sub("", line) for line in log]
     if found := _first_known(_after_last_success(lines)):
@@ -99,7 +112,7 @@ def _failure(known: KnownFailure, found: re.Match[str], line: str) -> Failure:
 
 
 def _memory_held(found: Failure, lines: list[str]) -> Failure | None:
-    """A GPU that was mostly full before the model came: somebody else holds its memory."""
+    """Return ``vram_held`` if less than half of a GPU's memory was free before the load."""
     if found.name not in _ON_GPU:
         return None
     for line in lines:
@@ -116,7 +129,11 @@ def _memory_held(found: Failure, lines: list[str]) -> Failure | None:
 
 
 def error_lines(log: Sequence[str], limit: int = 3) -> list[str]:
-    """The last lines of a log that tell of an error, oldest first; else its last line."""
+    """Return the last ``limit`` distinct error lines of a log, oldest first.
+
+    Leaves out lines that only follow from an earlier error. Falls back on the last line of the
+    log; empty for an empty log. Terminal colors are removed.
+    """
     said = [_COLORS.sub("", line).strip() for line in log if line.strip()]
     errors = [line for line in said if _ERROR_LINE.search(line)]
     causes = [line for line in errors if not _CONSEQUENCE.search(line)]
@@ -124,7 +141,11 @@ def error_lines(log: Sequence[str], limit: int = 3) -> list[str]:
 
 
 def describe_exit(returncode: int | None) -> str:
-    """An exit code in words."""
+    """Return an exit code as a verb phrase: ``exited with code 1``, ``was ended by SIGKILL``.
+
+    Args:
+        returncode: exit code, or minus the signal number; ``None`` while the process runs.
+    """
     if returncode is None:
         return "is still running"
     if returncode >= 0:
@@ -145,10 +166,11 @@ class GpuUse:
     """What a load log says about the GPU.
 
     Attributes:
-        used: layers or buffers are on a GPU; ``None`` where the log does not tell.
-        layers: how many layers went to a GPU, and of how many; ``None`` if it does not tell.
-        devices: the GPUs that were found, in llama.cpp's names (``ROCm0``, ``Vulkan0``).
-        evidence: the line that decides.
+        used: whether layers or buffers are on a GPU; ``None`` if the log does not say.
+        layers: ``(offloaded, total)`` layers, the output layer included; ``None`` if the log
+            does not say.
+        devices: the GPUs that llama.cpp found, by its names (``ROCm0``, ``Vulkan0``).
+        evidence: the log line that decides ``used``; empty if none does.
     """
 
     used: bool | None
@@ -166,14 +188,14 @@ _NONE = re.compile(
     r"no usable GPU found|not compiled with GPU offload|failed to initialize (?:ROCm|CUDA|HIP):",
     re.IGNORECASE,
 )
-# What can keep a GPU away from a server that starts nevertheless.
+# Failures after which a server still starts, but without a GPU.
 _KEEPS_GPU_AWAY = (*LOADER, *ACCESS, *KERNELS, *WITHOUT_GPU)
 
 
 def gpu_use(log: Iterable[str]) -> GpuUse:
-    """Whether a load put anything on a GPU.
+    """Read from a load log whether the load put anything on a GPU.
 
-    Lines: ``load_tensors: offloaded N/M layers to GPU`` and the buffer sizes (llama.cpp
+    Source lines: ``load_tensors: offloaded N/M layers to GPU`` and the buffer sizes (llama.cpp
     ``llama-model.cpp``), ``device_info`` (``common.cpp``), ``ggml_cuda_init`` (``ggml-cuda.cu``),
     the warning for ``-ngl`` (``common/arg.cpp``). Newer builds (b11434) print all but the last
     two only with ``--log-verbosity 4``.
@@ -198,10 +220,11 @@ def gpu_use(log: Iterable[str]) -> GpuUse:
 
 
 def gpu_problem(log: Sequence[str], *, strict: bool) -> str | None:
-    """Why a server that was asked for a GPU does not use one, in words, or ``None``.
+    """Return why a server uses no GPU, in words and with a remedy where known; else ``None``.
 
     Args:
-        strict: a log that does not tell is a problem too.
+        log: lines of the load, oldest first.
+        strict: whether a log that does not say counts as "no GPU".
     """
     use = gpu_use(log)
     if use.used or (use.used is None and not strict):

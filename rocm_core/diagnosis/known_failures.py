@@ -1,8 +1,8 @@
 """Known failures of llama.cpp and ROCm, as data: log line → cause → remedy.
 
-Sources are public threads as ``repository#number`` (``ggml-org/llama.cpp`` unless it is named),
-or the program that prints the line. The order matters: the most specific cause comes first.
-A pattern may name what it found (``what``, ``gfx``); cause and remedy repeat it.
+Sources are public threads as ``repository#number`` (``ggml-org/llama.cpp`` unless another
+repository is named), or the source file or document that has the line. ``explain_failure`` takes
+the first row that matches any line, so rows with the more specific cause come first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class KnownFailure:
-    """One row: a short name, what its log line looks like, what it means, what to do."""
+    """One row of the table.
+
+    Attributes:
+        name: short name, unique in the table.
+        pattern: searched in each log line, ignoring case; may have the groups ``what`` (a file,
+            an argument, …) and ``gfx`` (a GPU target).
+        cause: what the line means; ``{what}`` and ``{gfx}`` stand for the groups' text.
+        remedy: what the user can do.
+        source: where the line was reported or is printed.
+    """
 
     name: str
     pattern: re.Pattern[str]
@@ -26,7 +35,7 @@ def _row(name: str, pattern: str, cause: str, remedy: str, source: str) -> Known
     return KnownFailure(name, re.compile(pattern, re.IGNORECASE), cause, remedy, source)
 
 
-# llama.cpp's HIP code is its CUDA code: older builds say CUDA where newer ones say ROCm.
+# llama.cpp compiles its CUDA code for HIP: older builds print CUDA where newer ones print ROCm.
 _GPU_ERROR = r"(?:ROCm|CUDA|HIP) error\b.*"
 _ROCM_LIBRARY = (
     r"lib(?:amd|hip|hsa|roc|MIOpen|rccl|rocm)[\w.+-]*\.so[\w.]*|libamdhip64\.so[\w.]*"
@@ -318,7 +327,7 @@ MODEL: tuple[KnownFailure, ...] = (
     ),
 )
 
-# The server goes on without the GPU after these: any other cause is the better explanation.
+# The server runs on without a GPU after these lines, so any other cause explains its end better.
 WITHOUT_GPU: tuple[KnownFailure, ...] = (
     _row(
         "backend_not_loaded",

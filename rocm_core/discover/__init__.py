@@ -1,7 +1,10 @@
-"""Which models are on this machine.
+"""Find the models on this machine, and resolve what ``model="…"`` means.
 
-places.py    where they lie: directories and other programs' caches → candidates
-models.py    candidates → facts, projectors paired, problems told
+    places    directories and other programs' caches → candidates (by name)
+    models    candidates → FoundModel (header facts, projector, problem)
+    refs      a path, name, repository or URL → ModelRef
+
+Nothing here downloads, and of a model file only the header is read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Candidates with the facts of their headers; projectors beside the models they belong to."""
+"""Read the headers of candidates, and pair each projector with its model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rocm_core.discover.places import Candidate, candidates
 from rocm_core.errors import ModelNotFound, RocmError
 from rocm_core.gguf import GGUFInfo, read_model
 
-# The most usual precision of a projector first.
+# Precisions of projectors, the preferred one first.
 _PRECISIONS = ("F16", "BF16", "F32", "Q8_0")
 
 
@@ -21,13 +21,15 @@ class FoundModel:
     """A model on this machine.
 
     Attributes:
-        name: what ``load_model`` takes; ``path`` (the first part) does as well.
+        name: what ``load_model`` takes; it takes ``path`` as well.
+        path: the first file.
         kind: ``model``, ``projector``, ``adapter``, another ``general.type``, or ``unreadable``.
+        source: ``directory``, ``llama.cpp``, ``huggingface``, ``lmstudio`` or ``ollama``.
         parts: all files, in order.
-        size: bytes of all files that are there.
+        size: bytes of all files that exist.
         info: facts of the header, all parts together; ``None`` if it cannot be read.
-        mmproj: the projector that gives this model eyes or ears.
-        problem: why it cannot be loaded, and what to do; ``None`` if it can.
+        mmproj: the projector with which this model takes images or audio; ``None`` without one.
+        problem: why llama.cpp cannot load it, and what to do; ``None`` if it can.
     """
 
     name: str
@@ -46,14 +48,17 @@ def discover_models(
     env: Mapping[str, str] = os.environ,
     caches: bool = True,
 ) -> list[FoundModel]:
-    """Every model in ``directories`` (with all below them), in ``ROCM_MODEL_DIR``, and in the
-    caches of llama.cpp, the Hugging Face hub, LM Studio and Ollama.
+    """List every model in ``directories``, in ``ROCM_MODEL_DIR``, and in other programs' caches.
 
-    Parts of a split model are one entry, and a projector that belongs to a model is told
-    there. Files that cannot be loaded are listed with the problem. Only headers are read.
+    Looks below each directory, and in the caches of llama.cpp, the Hugging Face hub, LM Studio
+    and Ollama. The parts of a split model are one entry; a projector that belongs to a model is
+    that entry's ``mmproj``. Files that llama.cpp cannot load are listed with their problem.
+    Reads headers only.
 
     Args:
-        caches: look into the caches of other programs too.
+        directories: where to look first.
+        env: environment variables that name directories and caches.
+        caches: whether to look into the caches of other programs.
 
     Raises:
         ModelNotFound: one of ``directories`` does not exist.
@@ -66,8 +71,10 @@ def discover_models(
 
 
 def find_by_name(name: str, env: Mapping[str, str] = os.environ) -> Path | None:
-    """The first file of the model that ``discover_models`` lists under ``name``, without
-    reading any header; case matters only if two names differ by it alone."""
+    """Return the first file of the model that ``discover_models`` lists under ``name``.
+
+    Reads no header. Case matters only if two names differ by it alone. ``None``: no such model.
+    """
     listed = list(candidates((), env, caches=True))
     for same in (str.__eq__, lambda a, b: a.casefold() == b.casefold()):
         for candidate in listed:
@@ -126,7 +133,7 @@ def _projector(model: FoundModel, projectors: Iterable[FoundModel]) -> Path | No
 
 
 def _matches(model: FoundModel, projector: FoundModel) -> bool:
-    """It projects into the model's width, or does not say where."""
+    """Return whether a projector's output is as wide as the model's embedding, or unknown."""
     width = projector.info and projector.info.metadata.get("clip.vision.projection_dim")
     mine = model.info and model.info.embedding_length
     return width is None or mine is None or width == mine

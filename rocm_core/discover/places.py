@@ -1,4 +1,4 @@
-"""Where model files lie, by name only: no file is opened but Ollama's small manifests.
+"""List model files by name. Opens no file but Ollama's small manifests.
 
 directories        the given ones, ROCM_MODEL_DIR
 llama.cpp          LLAMA_CACHE, or ~/.cache/llama.cpp     (common/common.cpp)
@@ -20,7 +20,7 @@ from rocm_core.gguf import part_paths
 from rocm_core.gguf.facts import PART
 
 _OLLAMA_HOST, _OLLAMA_USER = "registry.ollama.ai", "library"
-# The second is where Ollama's Linux service keeps them.
+# Where Ollama's Linux service keeps its models.
 _OLLAMA_SYSTEM = Path("/usr/share/ollama/.ollama/models")
 _OLLAMA_LAYER = "application/vnd.ollama.image."
 
@@ -33,8 +33,8 @@ class Candidate:
         name: what ``resolve_ref`` takes.
         paths: the parts in order; some may not exist.
         source: ``directory``, ``llama.cpp``, ``huggingface``, ``lmstudio`` or ``ollama``.
-        projector: its projector, where the place itself says so.
-        problem: why the place cannot be read.
+        projector: the model's projector, if the place names it (Ollama's manifests do).
+        problem: why the directory cannot be read; ``None`` if it can.
     """
 
     name: str
@@ -47,7 +47,13 @@ class Candidate:
 def candidates(
     directories: Iterable[str | os.PathLike[str]], env: Mapping[str, str], *, caches: bool
 ) -> Iterator[Candidate]:
-    """Every candidate once, in the order of the table above."""
+    """Yield every candidate, in the order of the table above; a file with two names only once.
+
+    Args:
+        directories: searched with everything below them.
+        env: environment variables that name directories and caches.
+        caches: whether to look into the caches of other programs.
+    """
     seen: set[Path] = set()
     for candidate in _all(directories, env, caches):
         real = candidate.paths[0].resolve()
@@ -128,7 +134,7 @@ def _ollama(models: Path) -> Iterator[Candidate]:
     try:
         manifests = sorted(path for path in top.glob("*/*/*/*") if path.is_file())
     except OSError:
-        return  # another user's service: nothing of it is ours to read
+        return  # the service runs as another user, and its files are not readable for us
     for manifest in manifests:
         layers = _layers(manifest, models / "blobs")
         if "model" in layers:

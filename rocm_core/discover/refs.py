@@ -1,6 +1,6 @@
-"""What a model reference means: a file, a download, a name, ``"demo"``, or a running server.
+"""Resolve a model reference: a file, a download, a name, ``"demo"``, or a running server.
 
-Reads the file system, starts nothing.
+Reads the file system; starts and downloads nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class ModelRef:
     """A resolved reference.
 
     Attributes:
-        kind: ``file`` (``value`` is a path), ``hf`` (``org/repo[:quant]``) or ``url``.
+        kind: ``file``, ``hf`` (llama-server downloads it) or ``url`` (a running server).
+        value: an absolute path, ``org/repo[:quant]``, or the URL.
         name: short name for people and for the API's ``model`` field.
     """
 
@@ -37,14 +38,18 @@ class ModelRef:
 
 
 def resolve_ref(ref: str | os.PathLike[str], env: Mapping[str, str] = os.environ) -> ModelRef:
-    """What ``ref`` means.
+    """Resolve a model reference.
 
-    In this order: an ``http(s)://`` URL of a running server; ``"demo"``; an existing file or
-    directory; a name in ``ROCM_MODEL_DIR``; a name that ``discover_models`` lists;
+    Tries, in this order: an ``http(s)://`` URL of a running server; ``"demo"``; an existing file
+    or directory; a name in ``ROCM_MODEL_DIR``; a name that ``discover_models`` lists;
     ``org/repo[:quant]`` for llama-server to download.
 
+    Args:
+        ref: the reference.
+        env: environment variables that name directories and caches.
+
     Raises:
-        ModelNotFound: nothing by that name, or a directory without exactly one model.
+        ModelNotFound: nothing has that name, or a directory holds no or several models.
     """
     text = os.fspath(ref)
     if text.startswith(("http://", "https://")):
@@ -72,7 +77,7 @@ def _named(name: str, env: Mapping[str, str]) -> ModelRef | None:
 
 
 def _without_password(url: str) -> str:
-    """A URL for people."""
+    """Return a URL without user name and password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
@@ -82,7 +87,10 @@ def _file(path: Path) -> ModelRef:
 
 
 def models_in(directory: Path) -> list[Path]:
-    """The loadable GGUF files of a directory: first shards only, no projectors."""
+    """Return the GGUF files of a directory that can be loaded, sorted by name.
+
+    Of a split model only the first part; no projectors; nothing from below the directory.
+    """
     files = sorted(p for p in directory.glob("*") if p.name.lower().endswith(".gguf"))
     return [p for p in files if not p.name.lower().startswith("mmproj") and _first_shard(p)]
 

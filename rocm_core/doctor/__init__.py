@@ -1,11 +1,12 @@
-"""``llama-rocm doctor``: what works here, what does not, and what to do about it.
+"""Check what works on this machine, or at a server's URL, and say what to do if it does not.
 
     machine   driver → /dev/kfd → GPUs → which are chosen, what masks them     (recorded trees too)
-    engine    llama-server → its GPU backend → code for the chosen GPUs; the embedded engine
-    run       model directories, runtime directory, a real load and one token from the demo model
+    engines   llama-server → its GPU backend → code for the chosen GPUs; the embedded engine
+    runs      model directories, runtime directory, a real load and one token from the demo model
+    endpoint  preflight: a server's URL, or a model before its first request
 
-Each part returns findings (``rocm_core.types.Check``). A finding never raises; every failed one
-carries its remedy.
+Each part returns findings (``rocm_core.types.Check``). No check raises for what it finds; every
+failed one has a remedy.
 """
 
 from __future__ import annotations
@@ -30,14 +31,18 @@ def run_doctor(
     allow_cpu: bool = False,
     server_path: str | Path | None = None,
 ) -> list[Check]:
-    """Every finding, in the order in which they depend on each other.
+    """Check this machine, its engines, and a real load with one token.
 
     Args:
-        root: where ``/sys``, ``/proc`` and ``/dev`` lie. Another one than ``/`` is a recorded
-            machine: only its machine part is looked at, without this process's environment.
-        env: environment variables; default this process's for ``/``, none for a recorded one.
-        allow_cpu: a GPU that is missing or cannot be used is a warning, not a failure.
-        server_path: the ``llama-server`` to look at, instead of the one that would be found.
+        root: directory that holds ``/sys``, ``/proc`` and ``/dev``. Any other than ``/`` is a
+            recorded machine: only the machine part runs, without this process's environment.
+        env: environment variables; default: this process's for ``/``, none for a recorded
+            machine.
+        allow_cpu: whether a missing or unusable GPU is only a warning.
+        server_path: the ``llama-server`` to check, instead of the one that would be found.
+
+    Returns:
+        All findings; each one comes after those that it depends on.
     """
     recorded = Path(root) != Path("/")
     variables = env if env is not None else ({} if recorded else os.environ)
@@ -56,7 +61,7 @@ def run_doctor(
 
 
 def worst(checks: Sequence[Check]) -> str:
-    """``failed``, ``warning`` or ``ok``: the worst status among the findings."""
+    """Return the worst status among the findings: ``failed``, ``warning`` or ``ok``."""
     for status in ("failed", "warning"):
         if any(check.status == status for check in checks):
             return status

@@ -1,10 +1,11 @@
-"""Before the first request: is everything there that it needs? One named finding per question.
+"""Preflight: check that a server or a model has everything that a first request needs.
 
-    preflight_url(url)     reachable → authenticated → loaded → model → context → chat_template
-                           → dry_run
-    preflight_local(...)   backend → engine → model_file, and the server's own facts if it runs
+    preflight_url(url)           reachable → authenticated → loaded → model → context
+                                 → chat_template → dry_run
+    preflight_connection(model)  the same for a URL; on this machine backend → engine → model_file,
+                                 then the same if the server runs
 
-Checks that an earlier finding has made pointless are ``"skipped"``; nothing raises for a server
+A check that cannot succeed after an earlier failure is ``"skipped"``. Nothing raises for a server
 that is not as it should be. No finding shows a key.
 """
 
@@ -36,7 +37,7 @@ __all__ = ["preflight_connection", "preflight_url"]
 
 _TIMEOUT = Timeouts(connect=5.0, first_token=15.0, total=15.0)
 # Loading a model on demand, or waiting for a slot, comes before its one token.
-_DRY_RUN_PATIENCE = Timeouts(connect=5.0, first_token=300.0, total=300.0)
+_DRY_RUN_TIMEOUTS = Timeouts(connect=5.0, first_token=300.0, total=300.0)
 _ONE_TOKEN = GenerateConfig(max_tokens=1, temperature=0.0)
 _ABSENT = (404, 405, 501)
 
@@ -48,26 +49,33 @@ def preflight_url(
     model: str | None = None,
     dry_run: bool = False,
 ) -> list[Check]:
-    """Whether a running server can be used.
+    """Check whether a running server can be used.
+
+    Sends up to four requests of at most 15 s each; with ``dry_run`` one more, of at most 300 s.
 
     Args:
         url: ``http(s)://host:port[/prefix]``.
-        api_key: its key.
+        api_key: the server's key.
         headers: further headers of every request.
         model: the model wanted there: id, alias or file name.
-        dry_run: also let it generate one token.
+        dry_run: whether to also generate one token, which makes a router load the model.
 
     Raises:
-        ConfigError: the URL or a header is none.
+        ConfigError: the URL or a header is malformed.
     """
     with Client(url, api_key=api_key, headers=headers, timeouts=_TIMEOUT) as client:
         return list(_server_checks(client, model, dry_run))
 
 
 def preflight_connection(connection: Connection, dry_run: bool = False) -> list[Check]:
-    """Whether a model can be used, wherever it runs.
+    """Check whether a model can be used, wherever it runs.
 
-    A server of our own is started for a dry run only; otherwise it is asked if it runs already.
+    Starts a server on this machine only for a dry run; without one, a server that does not run
+    is not asked.
+
+    Args:
+        connection: the model's.
+        dry_run: whether to also start the server and generate one token.
     """
     if connection.ref.kind == "url":
         return list(_server_checks(connection.client, connection.config.model_name, dry_run))
@@ -131,7 +139,7 @@ def _tried(name: str, act: Callable[[], str], remedy: str) -> Check:
 
 @dataclass
 class _Facts:
-    """What the checks so far have found out."""
+    """What earlier checks learned, for later ones."""
 
     models: list[dict[str, Any]] | None = None
     props: ServerProps | None = None
@@ -184,7 +192,7 @@ def _remedy(error: RocmError) -> str:
 
 @contextmanager
 def _absent() -> Iterator[None]:
-    """No such endpoint is an answer."""
+    """Ignore that the server lacks an endpoint (404, 405, 501)."""
     try:
         yield
     except HTTPStatusError as error:
@@ -193,7 +201,7 @@ def _absent() -> Iterator[None]:
 
 
 def _reachable(client: Client, facts: _Facts) -> Check:
-    # Any answer in HTTP is one: who is no llama-server has no /health, or says something else.
+    # Any HTTP response shows that the address is reachable: other servers have no /health.
     with suppress(HTTPStatusError, ProtocolError):
         client.health()
     return Check("reachable", "ok", client.address)
@@ -250,7 +258,7 @@ def _model(client: Client, facts: _Facts) -> Check:
 def _context(client: Client, facts: _Facts) -> Check:
     if facts.router and facts.props is not None:
         client.model, client.routed = facts.model, True
-        # Asking for its facts would load it: that is the dry run's business.
+        # GET /props of a model would make the router load it, which only a dry run may do.
         status = next(
             (m.get("status") for m in facts.models or () if m.get("id") == facts.model), None
         )
@@ -283,7 +291,7 @@ def _dry_run(client: Client, facts: _Facts) -> Check:
     call: StreamCall = calls.chat([{"role": "user", "content": "Hi"}], _ONE_TOKEN, facts.model)
     if facts.models is None:
         call = calls.completion("Hi", _ONE_TOKEN)
-    with closing(client.stream(call, _DRY_RUN_PATIENCE)) as events:
+    with closing(client.stream(call, _DRY_RUN_TIMEOUTS)) as events:
         last = list(events)[-1:]
     usage = last[0].usage if last else None
     told = f", {usage.prompt_tokens} prompt tokens" if usage else ""

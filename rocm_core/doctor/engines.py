@@ -1,4 +1,4 @@
-"""The engine part: what there is to run llama.cpp with, and whether it can use the GPUs."""
+"""Check the engines: which are installed, and whether they can use the GPUs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class Engines:
     """The engines that are installed, or why one is not.
 
     Attributes:
-        named: somebody said which program to run, so it has to be there.
+        binary, embedded: the engine, or the error that says why there is none.
+        named: whether an argument or the environment names the program, so that it must exist.
     """
 
     binary: Engine | EngineNotFound
@@ -38,21 +39,23 @@ class Engines:
 
     @property
     def found(self) -> list[Engine]:
-        """Those that are there, the program first."""
+        """The installed engines, the program first."""
         return [e for e in (self.binary, self.embedded) if isinstance(e, Engine)]
 
     @property
     def gfx_targets(self) -> frozenset[str] | None:
-        """GPU targets of the program, where it tells."""
+        """GPU targets of the program (``gfx1100``, …); ``None`` if unknown."""
         return build_targets(self.binary) if isinstance(self.binary, Engine) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """About the engines themselves, and about their use of the GPU.
+    """Findings about the engines.
 
     Attributes:
-        seeing_gpu: the kinds of engine that see a GPU to compute on.
+        engines: whether each engine runs.
+        gpu: whether the program has a GPU backend, and code for the chosen GPUs.
+        seeing_gpu: the kinds of engine (``binary``, ``embedded``) that see a GPU.
     """
 
     engines: list[Check]
@@ -61,16 +64,24 @@ class Findings:
 
 
 def find_engines(env: Mapping[str, str], server_path: str | os.PathLike[str] | None) -> Engines:
-    """Look for both engines."""
+    """Look for both engines; runs nothing.
+
+    Args:
+        env: environment variables that may name the program.
+        server_path: the program to use, instead of the one that would be found.
+    """
     named = bool(server_path or env.get(PATH_VARIABLE))
     return Engines(_found("binary", env, server_path), _found("embedded", env, None), named)
 
 
 def engine_checks(engines: Engines, selection: Selection, env: Mapping[str, str]) -> Findings:
-    """Ask the engines what they can do.
+    """Run each engine to learn its version, GPU backends and devices, and judge them.
 
     Args:
-        selection: the GPUs that would be used; their masks are set when devices are listed.
+        engines: from ``find_engines``.
+        selection: the GPUs that a server would use; the engines list their devices under the
+            same masks.
+        env: environment variables of the engines' processes.
     """
     masked = {**env, **_masks(selection)}
     binary, able = _engine("llama_server", engines.binary, masked)

@@ -1,4 +1,4 @@
-"""The machine part: driver, device files, GPUs, the choice among them, masks. Reads files only."""
+"""Check the machine: driver, device files, GPUs, the choice among them, masks. Reads files only."""
 
 from __future__ import annotations
 
@@ -33,10 +33,12 @@ _NO_GPU = "use a machine with an AMD GPU; on the CPU everything else works (--al
 def machine_checks(
     root: str | os.PathLike[str], env: Mapping[str, str], build: Collection[str] | None
 ) -> tuple[list[Check], Selection]:
-    """The findings, and the GPUs that would be used.
+    """Return the findings about the machine, and the GPUs that a server would use.
 
     Args:
-        build: gfx targets that the engine was compiled for, ``None`` if unknown.
+        root: directory that holds ``/sys``, ``/proc`` and ``/dev``.
+        env: environment variables, for ROCm's masks and overrides.
+        build: gfx targets that the engine was compiled for; ``None`` if unknown.
     """
     base = Path(root)
     gpus = list_gpus(root)

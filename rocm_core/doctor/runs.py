@@ -1,4 +1,4 @@
-"""The run part: directories, and a real load with one token from the demo model."""
+"""Try what a server needs: directories, and a real load with one token from the demo model."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ _ONE_TOKEN = GenerateConfig(max_tokens=1)
 def run_checks(
     engines: Sequence[Engine], seeing_gpu: Collection[str], env: Mapping[str, str]
 ) -> list[Check]:
-    """Findings of what was tried.
+    """Check the directories, and load the demo model on each engine.
 
     Args:
-        seeing_gpu: kinds of engine that see a GPU; the others answer on the CPU.
+        engines: the installed ones.
+        seeing_gpu: kinds of engine that see a GPU; the others load on the CPU.
+        env: environment variables, for ``ROCM_MODEL_DIR``.
     """
     answers = [_answer(engine, engine.kind in seeing_gpu) for engine in engines]
     return [_models(env), _runtime_directory(), *answers]

@@ -1,8 +1,8 @@
-"""What a model file says about itself. Reads headers only, never the tensors' data.
+"""Read the facts in a GGUF file's header; never the tensors' data.
 
-reader.py         bytes → keys and tensor list      (bounded time and memory)
-quantization.py   the tables of ggml's types and llama.cpp's file types
-facts.py          keys and tensors → ``GGUFInfo``, one file or all parts of a split model
+reader         bytes → keys and tensor list      (bounded time and memory)
+facts          keys and tensors → GGUFInfo, of one file or of all parts of a split model
+quantization   tables of ggml's tensor types and llama.cpp's file types
 """
 
 from __future__ import annotations

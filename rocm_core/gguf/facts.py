@@ -1,4 +1,4 @@
-"""Keys and tensors of a header to facts: of one file, or of all parts of a split model.
+"""Turn the keys and tensors of a header into facts: of one file, or of all parts of a model.
 
 Keys: ggml ``docs/gguf.md`` and llama.cpp ``gguf-py/gguf/constants.py``.
 """
@@ -28,27 +28,33 @@ _POOLINGS = {0: "none", 1: "mean", 2: "cls", 3: "last", 4: "rank"}
 
 @dataclass(frozen=True, slots=True)
 class GGUFInfo:
-    """Facts of one file; ``None`` where the header does not say.
+    """Facts of a model file, or of all parts of one; ``None`` where the header does not say.
 
     Where the layers differ, ``heads``, ``kv_heads`` and ``feed_forward_length`` are the largest
-    layer's; ``per_layer`` has them all.
+    layer's; ``per_layer`` returns every layer's number.
 
     Attributes:
-        metadata: every key with a scalar or string value; arrays of up to 1,024 numbers are
-            tuples, longer ones, those of strings and those of the tokenizer are left out.
+        version: of the GGUF format.
+        context_length: tokens that the model was trained for.
+        metadata: every key with a scalar or string value, and numeric arrays of up to 1,024
+            items as tuples. Left out: longer arrays, arrays of strings, the tokenizer's arrays.
+        tensors: the tensor list.
         quantization: llama.cpp's name of the file type, such as ``Q4_K_M``.
         parameters: number of weights.
         layers: blocks, without the output layer that llama-server counts in ``-ngl``.
-        key_length: of one head; ``value_length`` likewise.
-        sliding_window: tokens that a sliding-window layer looks back.
-        experts: experts per layer; ``experts_used`` for each token.
+        heads, kv_heads: attention heads of a layer, for queries and for keys and values.
+        key_length, value_length: elements of one head's key and value.
+        embedding_length, feed_forward_length: elements of a token's vector, outside and inside
+            the feed-forward part.
+        sliding_window: tokens that a layer with a sliding window sees.
+        experts, experts_used: experts of a layer, and how many of them each token uses.
         pooling: ``none``, ``mean``, ``cls``, ``last`` or ``rank``.
         vocabulary: number of tokens.
-        special_tokens: name (``bos``, ``eos``, ``eot``, ...) to token id.
+        special_tokens: token ids by name (``bos``, ``eos``, ``eot``, …).
         part, parts: number of this file, from 1, in a model that is split into ``parts`` files.
         kind: ``model``, ``adapter``, ``projector`` (mmproj) or another ``general.type``.
         file_size, weights_size: bytes of the file, and of the tensor data in it.
-        missing: bytes that the file lacks, as after a broken download; else 0.
+        missing: bytes that the file is too short, as after an interrupted download; else 0.
     """
 
     path: Path
@@ -84,11 +90,15 @@ class GGUFInfo:
     missing: int
 
     def of_architecture(self, key: str) -> Any:
-        """The value of ``<architecture>.<key>``, or ``None``."""
+        """Return the value of ``<architecture>.<key>``; ``None`` if the header lacks it."""
         return self.metadata.get(f"{self.architecture}.{key}")
 
     def per_layer(self, key: str, default: int) -> tuple[int, ...]:
-        """The number ``<architecture>.<key>`` of each layer, be it one for all or a list."""
+        """Return the number ``<architecture>.<key>`` for each layer.
+
+        A single number in the header counts for every layer. ``default`` stands in for a missing
+        key, for layers that a list leaves out, and for values that are no integers.
+        """
         value = self.of_architecture(key)
         layers = min(self.layers or 0, _MAX_LAYERS)
         if isinstance(value, tuple):
@@ -98,11 +108,11 @@ class GGUFInfo:
 
 
 def check_gguf(path: str | os.PathLike[str]) -> None:
-    """Fail early, with words, on what is no model file at all.
+    """Raise unless ``path`` is a readable file that begins with GGUF's magic; reads 4 bytes.
 
     Raises:
-        ModelNotFound: no such file, or not readable.
-        InvalidGGUF: it does not begin like a GGUF file.
+        ModelNotFound: the file does not exist or cannot be read.
+        InvalidGGUF: it begins with something else.
     """
     try:
         with open(path, "rb") as file:
@@ -120,8 +130,9 @@ def read_gguf(path: str | os.PathLike[str]) -> GGUFInfo:
     """Read the header of one file.
 
     Raises:
-        ModelNotFound: no such file, or not readable.
-        InvalidGGUF: the header is damaged, cut short, or of an unknown version.
+        ModelNotFound: the file does not exist or cannot be read.
+        InvalidGGUF: it is no GGUF file, or its header is damaged, cut short, or of an unknown
+            version.
     """
     check_gguf(path)
     with open(path, "rb") as file:
@@ -137,8 +148,11 @@ def read_gguf(path: str | os.PathLike[str]) -> GGUFInfo:
 
 
 def part_paths(path: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """The files of the model that ``path`` belongs to, in order: by llama.cpp's naming
-    ``<name>-00001-of-00003.gguf``; the file itself when it is not named so."""
+    """Return the files of the model that ``path`` belongs to, in order.
+
+    Goes by llama.cpp's names for parts, ``<name>-00001-of-00003.gguf``, and does not check
+    whether the files exist. A file with any other name is the whole model.
+    """
     path = Path(path)
     part = PART.search(path.name)
     if part is None:
@@ -152,11 +166,17 @@ def part_paths(path: str | os.PathLike[str]) -> tuple[Path, ...]:
 
 
 def read_model(path: str | os.PathLike[str]) -> GGUFInfo:
-    """Read a model with all its parts, as one: sizes, parameters and tensors are the sums.
+    """Read the headers of all parts of a model as one.
+
+    Sizes and parameters are sums, the tensors those of all parts; every other fact is the first
+    part's.
+
+    Args:
+        path: any part, or the only file.
 
     Raises:
-        ModelNotFound: a part does not exist, or is not readable.
-        InvalidGGUF: the header of a part is damaged.
+        ModelNotFound: a part does not exist or cannot be read.
+        InvalidGGUF: a part is no GGUF file, or its header is damaged.
     """
     first, *others = (read_gguf(part) for part in part_paths(path))
     return replace(
@@ -170,7 +190,7 @@ def read_model(path: str | os.PathLike[str]) -> GGUFInfo:
 
 
 def info_of(path: Path, header: Header, file_size: int) -> GGUFInfo:
-    """The facts in ``header`` of a file of ``file_size`` bytes."""
+    """Return the facts in the ``header`` of a file of ``file_size`` bytes."""
     keys = header.metadata
     architecture = _text(keys, "general.architecture")
     numbers = {name: _number(keys, f"{architecture}.{key}") for name, key in _NUMBERS.items()}
@@ -248,7 +268,7 @@ def _file_type(keys: Mapping[str, Any]) -> str | None:
 
 
 def _kind(keys: Mapping[str, Any], architecture: str | None) -> str:
-    # Projectors of before general.type are known by their architecture (tools/mtmd/clip.cpp).
+    # Projectors made before general.type existed have this architecture (tools/mtmd/clip.cpp).
     if architecture == "clip":
         return "projector"
     kind = _text(keys, "general.type") or "model"

@@ -2,7 +2,7 @@
 
 Sources: ``enum llama_ftype`` in llama.cpp ``include/llama.h`` (key ``general.file_type``), and
 ``enum ggml_type`` in ``ggml/include/ggml.h`` with block sizes from ``ggml/src/ggml.c``. Numbers
-that were taken out of llama.cpp keep their names: old files carry them.
+that llama.cpp has removed stay in the tables, because old files have them.
 """
 
 from __future__ import annotations
@@ -98,16 +98,24 @@ _BLOCKS = {name: (elements, size) for name, elements, size in TENSOR_TYPES.value
 
 
 def tensor_bytes(kind: int, shape: Sequence[int]) -> int | None:
-    """Bytes of a tensor's data; ``None`` for a type that is not in the table."""
+    """Return the bytes of a tensor's data, whole blocks counted.
+
+    Args:
+        kind: ggml's type number.
+        shape: elements per dimension.
+
+    Returns:
+        ``None`` for a type that is not in ``TENSOR_TYPES``.
+    """
     known = TENSOR_TYPES.get(kind)
     return None if known is None else -(-prod(shape) // known[1]) * known[2]
 
 
 def row_bytes(name: str, elements: int) -> int:
-    """Bytes of a row of ``elements`` values of the ggml type ``name``.
+    """Return the bytes of a row of ``elements`` values of the ggml type ``name`` (``q8_0``, …).
 
     Raises:
-        KeyError: there is no such type.
+        KeyError: no type has that name.
     """
     per_block, size = _BLOCKS[name]
     return -(-elements // per_block) * size

@@ -1,8 +1,8 @@
-"""Bytes of a GGUF header to keys and a tensor list.
+"""Parse the bytes of a GGUF header into keys and a tensor list.
 
-Layout: ggml ``docs/gguf.md``. Versions 2 and 3 (version 1 had 32-bit counts and is long gone),
-either byte order. Whatever the bytes are, time and memory are bounded: counts and lengths are
-checked against the limits below, all several times those of any real header.
+Layout: ggml ``docs/gguf.md``. Reads versions 2 and 3 (version 1 had 32-bit counts and is out of
+use) in either byte order. Time and memory are bounded whatever the bytes are: every count and
+length is checked against the limits below, each several times that of any real header.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ _MAX_HEADER = 48 << 20
 _MAX_PAIRS, _MAX_TENSORS = 1 << 13, 1 << 15
 _MAX_TEXT, _MAX_NAME = 4 << 20, 1 << 10
 _MAX_DIMENSIONS = 4
-# Longer arrays are vocabularies, not facts per layer.
+# Longer arrays are vocabularies, not one number per layer.
 _MAX_KEPT_ARRAY, _MAX_KEPT_ITEMS = 1 << 10, 1 << 15
-_LARGEST_COUNT = (1 << 63) - 1
+_MAX_ELEMENTS = (1 << 63) - 1
 
 
 class TensorInfo(NamedTuple):
     """One entry of the tensor list.
 
     Attributes:
-        shape: elements per dimension, the contiguous one first (ggml's order).
-        type: ggml's type number.
-        offset: from the start of the data section, in bytes.
-        nbytes: size of the data; ``None`` for a type that is not in our table.
+        shape: elements per dimension, the contiguous dimension first (ggml's order).
+        type: ggml's type number (``TENSOR_TYPES``).
+        offset: bytes from the start of the data section.
+        nbytes: bytes of the data; ``None`` for a type that is not in ``TENSOR_TYPES``.
     """
 
     name: str
@@ -63,12 +63,14 @@ class TensorInfo(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A whole header.
+    """A parsed header.
 
     Attributes:
-        metadata: keys with scalar or string values, and short numeric arrays as tuples.
-        lengths: number of items of every array, also of those left out.
-        data_start: where the tensor data begins, in bytes from the start of the file.
+        version: of the format: 2 or 3.
+        metadata: keys with scalar or string values; numeric arrays of up to 1,024 items as
+            tuples, but none of the tokenizer's.
+        lengths: number of items of every array, also of those that ``metadata`` leaves out.
+        data_start: bytes from the start of the file to the tensor data.
     """
 
     version: int
@@ -80,10 +82,10 @@ class Header:
 
 
 def parse_header(view: bytes | mmap.mmap) -> Header:
-    """Read a header that starts at the first byte of ``view`` (its magic is not looked at).
+    """Parse a header that starts at the first byte of ``view``; its magic is not checked.
 
     Raises:
-        ValueError, struct.error: it is damaged, cut short, or of an unknown version.
+        ValueError, struct.error: the header is damaged, cut short, or of an unknown version.
     """
     return _Reader(view).header()
 
@@ -97,7 +99,7 @@ class _Reader:
         self._end = min(len(view), _MAX_HEADER)
         self._text = 0
         self._items = 0
-        # The version is small, so a swapped one shows the byte order of the writer.
+        # Versions are small numbers, so a large one was written in the other byte order.
         self._order = "<" if struct.unpack_from("<I", view, 4)[0] < 1 << 16 else ">"
         self._scalars = {code: struct.Struct(self._order + code) for code in _SCALARS.values()}
 
@@ -194,7 +196,7 @@ class _Reader:
         if dimensions > _MAX_DIMENSIONS:
             raise ValueError(f"the tensor {name!r} has {dimensions} dimensions")
         shape = tuple(self._scalar("Q") for _ in range(dimensions))
-        if prod(shape) > _LARGEST_COUNT:
+        if prod(shape) > _MAX_ELEMENTS:
             raise ValueError(f"the tensor {name!r} has the shape {shape}")
         kind, offset = self._scalar("I"), self._scalar("Q")
         return TensorInfo(name, shape, kind, offset, tensor_bytes(kind, shape))

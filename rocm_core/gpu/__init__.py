@@ -1,9 +1,10 @@
-"""Floor 2: what the machine has, from the kernel's files, and which GPUs to use.
+"""List the machine's AMD GPUs from the kernel's files, and choose which ones to use.
 
     /sys/class/kfd  ┐
     /sys/class/drm  ┴▶ list_gpus ──▶ Gpu … ──▶ select_gpus ──▶ Selection (GPUs, environment)
 
-Nothing here starts a process or loads a library. ``root`` is injected by tests.
+Nothing here starts a process or loads a library. ``root`` stands for ``/``: tests and
+``llama-rocm doctor --root`` pass the directory of a recorded machine.
 """
 
 from rocm_core.gpu.kfd import kfd_problem

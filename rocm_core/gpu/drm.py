@@ -1,7 +1,7 @@
-"""The display driver's view: ``/sys/class/drm/renderD*/device`` (kernel docs, ``gpu/amdgpu``).
+"""Read the display driver's files, ``/sys/class/drm/renderD*/device``.
 
-A render node is found by its number, never a ``cardN``: the numbers of the cards follow the
-order in which drivers happened to start.
+Source: kernel docs, ``gpu/amdgpu``. Devices are found by the number of their render node, never
+by ``cardN``: cards are numbered in the order in which drivers started.
 """
 
 from __future__ import annotations
@@ -17,15 +17,19 @@ _UNKNOWN_VENDOR = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class DrmDevice:
-    """What amdgpu tells of a device; every field is ``None`` where the kernel is silent.
+    """The facts that amdgpu shows of a device; ``None`` where the kernel shows nothing.
 
     Attributes:
         revision: PCI revision; it tells an RX 7800 XT from an RX 7700 XT.
-        product_name: of cards with an identity ROM (Instinct).
+        pci: PCI address, ``0000:03:00.0``.
+        product_name: only cards with an identity ROM (Instinct) have one.
         unique_id: 16 hex digits, as in a UUID.
         vram_vendor: maker of the memory chips.
-        has_board_info: the file is there; newer kernels hide it on APUs.
-        power_watts, temperature_c: of the package, at the edge of the die.
+        has_board_info: whether the file ``board_info`` exists; newer kernels hide it on APUs.
+        vram_total, vram_used: bytes of the device's own memory, and those in use by anybody.
+        gtt_total, gtt_used: bytes of system memory that the device may map, and does.
+        busy_percent, power_watts, temperature_c: load, package power, temperature at the edge
+            of the die; ``None`` while the device sleeps.
     """
 
     device_id: int | None = None
@@ -45,7 +49,12 @@ class DrmDevice:
 
 
 def drm_device(root: str | os.PathLike[str], render_minor: int | None) -> DrmDevice:
-    """The device behind ``renderD<render_minor>``; all ``None`` without one."""
+    """Read the device behind ``renderD<render_minor>``; all fields ``None`` without one.
+
+    Args:
+        root: directory that holds ``/sys``.
+        render_minor: 128 for ``renderD128``.
+    """
     folder = Path(root) / f"sys/class/drm/renderD{render_minor}/device"
     if render_minor is None or not folder.is_dir():
         return DrmDevice()
@@ -70,7 +79,7 @@ def drm_device(root: str | os.PathLike[str], render_minor: int | None) -> DrmDev
 
 
 def render_node_problem(root: str | os.PathLike[str], render_minor: int | None) -> str | None:
-    """Why ROCm cannot open the GPU's render node, or ``None``."""
+    """Return why ROCm cannot open the GPU's render node, with the remedy; ``None`` if it can."""
     if render_minor is None:
         return "the kernel gives it no render node"
     name = f"/dev/dri/renderD{render_minor}"
@@ -91,7 +100,7 @@ def _slot_name(uevent: str | None) -> str | None:
 
 
 def _activity(folder: Path) -> tuple[int | None, float | None, float | None]:
-    # Reading a sensor of a sleeping card wakes it up, which takes long and costs battery.
+    # Reading a sensor wakes a sleeping card, which takes long and drains a battery.
     if read_text(folder / "power/runtime_status") == "suspended":
         return None, None, None
     busy = read_int(folder / "gpu_busy_percent")

@@ -1,4 +1,4 @@
-"""Reading the kernel's small text files: any trouble is ``None``, never an exception.
+"""Read the kernel's small text files; return ``None`` for any failure, never raise.
 
 Files of sysfs come and go with the kernel's version, the device, and the container; a container
 or a cgroup may also forbid reading them (``EPERM``).
@@ -14,9 +14,9 @@ _MAX_BYTES = 1 << 17
 
 
 def read_text(path: str | os.PathLike[str]) -> str | None:
-    """The stripped content, or ``None`` where there is none to be had."""
+    """Return the stripped content; ``None`` if the file is missing, unreadable or empty."""
     try:
-        # Without the layers of open(): a listing reads two dozen files per GPU.
+        # os.open, because a listing reads two dozen files per GPU, and open() has more layers.
         descriptor = os.open(path, os.O_RDONLY)
         try:
             content = os.read(descriptor, _MAX_BYTES)
@@ -29,7 +29,7 @@ def read_text(path: str | os.PathLike[str]) -> str | None:
 
 
 def read_int(path: str | os.PathLike[str]) -> int | None:
-    """A decimal or ``0x…`` number, or ``None``."""
+    """Return the content as a number, decimal or ``0x…``; ``None`` if it is none."""
     text = read_text(path)
     try:
         return None if text is None else int(text, 0)
@@ -38,7 +38,10 @@ def read_int(path: str | os.PathLike[str]) -> int | None:
 
 
 def numbered(folder: Path, prefix: str = "") -> list[tuple[int, Path]]:
-    """Entries named ``<prefix><number>``, by number (``10`` after ``9``)."""
+    """Return ``(number, path)`` of the entries named ``<prefix><number>``, sorted by number.
+
+    Empty if the folder is missing or unreadable.
+    """
     found: list[tuple[int, Path]] = []
     try:
         with os.scandir(folder) as entries:

@@ -1,8 +1,8 @@
-"""The compute driver's view: ``/sys/class/kfd/kfd/topology`` (kernel ``amdkfd/kfd_topology.c``).
+"""Read the compute driver's topology, ``/sys/class/kfd/kfd/topology``.
 
-A node is a CPU or a GPU (or one compute partition of a GPU). ROCm's own reader is libhsakmt's
-``topology.c``; the rules here for which nodes exist are the same, because they give a GPU its
-index in ``ROCR_VISIBLE_DEVICES``.
+Source: kernel ``amdkfd/kfd_topology.c``. A node is a CPU or a GPU (or one compute partition of a
+GPU). ROCm reads the same files in libhsakmt's ``topology.c``; this module counts nodes by the
+same rules, because the count is a GPU's index in ``ROCR_VISIBLE_DEVICES``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FRAME_BUFFER_HEAPS = (1, 2)  # HSA_HEAPTYPE_FRAME_BUFFER_PUBLIC, _PRIVATE
 
 
 def kfd_problem(root: str | os.PathLike[str] = "/") -> str | None:
-    """Why ROCm cannot compute here, or ``None``.
+    """Return why ROCm cannot compute on this machine, with the remedy; ``None`` if it can.
 
     ``/dev/kfd`` is the compute device of the ``amdgpu`` kernel driver; users reach it through
     the groups ``render`` and ``video``.
@@ -38,11 +38,13 @@ class KfdNode:
     """A GPU node of the topology.
 
     Attributes:
-        number: of the node; CPUs come first, so the first GPU is rarely 0.
+        number: node number; CPUs come first, so the first GPU is rarely 0.
         gpu_id: KFD's own id of the GPU, which names files under ``/sys/class/kfd/kfd/proc``.
-        gfx: ``gfx1100``; ``None`` for a device that neither the kernel nor our table names.
-        pci: ``0000:03:00.0``, with the partition number still in the function digit.
-        render_minor: 128 for ``renderD128``; ``None`` without one.
+        gfx: ``gfx1100``; ``None`` if neither the kernel nor ``GFX_OF_DEVICE`` names it.
+        device_id: PCI device id.
+        pci: ``0000:03:00.0``; the function digit is the number of the compute partition.
+        render_minor: 128 for ``renderD128``; ``None`` without a render node.
+        unique_id: 64-bit serial number; ``None`` where the kernel shows none (most APUs).
         memory: bytes of the frame buffer; on an APU the size of the GTT, not of the carve-out.
         memory_used: bytes in use by compute processes alone.
     """
@@ -60,21 +62,24 @@ class KfdNode:
 
 
 def gpu_nodes(root: str | os.PathLike[str] = "/") -> list[KfdNode]:
-    """Every readable GPU node, in node order.
+    """Return every readable GPU node, in node order.
 
-    Nodes that a cgroup masks (reading them gives ``EPERM``) are left out, as libhsakmt does.
+    Leaves out nodes that a cgroup masks (reading them gives ``EPERM``), as libhsakmt does.
+
+    Args:
+        root: directory that holds ``/sys``.
     """
     found: list[KfdNode] = []
     for number, folder in numbered(Path(root) / "sys/class/kfd/kfd/topology/nodes"):
         values = _properties(read_text(folder / "properties"))
-        # An old APU is CPU and GPU in one node: what counts is that it has SIMDs.
+        # An old APU is CPU and GPU in one node, so a GPU is told by its SIMDs.
         if values.get("simd_count") and values.get("vendor_id", _AMD) == _AMD:
             found.append(_node(number, folder, values))
     return found
 
 
 def gfx_name(version: int) -> str:
-    """``gfx_target_version`` in words: 90010 is ``gfx90a``, 110501 is ``gfx1151``.
+    """Return the name of a ``gfx_target_version``: 90010 is ``gfx90a``, 110501 is ``gfx1151``.
 
     The number is major·10000 + minor·100 + stepping, the last two printed as hex digits.
     """
@@ -101,7 +106,7 @@ def _node(number: int, folder: Path, values: Mapping[str, int]) -> KfdNode:
     return KfdNode(
         number=number,
         gpu_id=read_int(folder / "gpu_id") or None,
-        # Kernels before 5.16 do not tell; libhsakmt then looks at the device id, too.
+        # Kernels before 5.16 do not show it; libhsakmt then goes by the device id, too.
         gfx=gfx_name(version) if version else GFX_OF_DEVICE.get(device or 0),
         device_id=device,
         compute_units=values["simd_count"] // per_cu if per_cu else None,

@@ -1,4 +1,4 @@
-"""The GPUs of this machine: KFD nodes joined with their DRM devices through the render node."""
+"""List the GPUs of this machine: each KFD node joined with its DRM device by the render node."""
 
 from __future__ import annotations
 
@@ -22,26 +22,28 @@ class Gpu:
 
     Attributes:
         node: KFD node number.
-        hip_index: its index for ``ROCR_VISIBLE_DEVICES`` and, without any mask, for HIP; ``None``
-            when ROCm cannot open it.
+        hip_index: index for ``ROCR_VISIBLE_DEVICES`` and, without any mask, for HIP; ``None`` if
+            ROCm cannot open the GPU.
+        name: marketing name, ``AMD Radeon RX 7900 XTX``.
         gfx: target of its machine code, ``gfx1100``.
         uuid: ``GPU-`` and 16 hex digits, as ``ROCR_VISIBLE_DEVICES`` takes it. APUs and some
             cards have none; partitions of one card share theirs.
         pci: PCI address, ``0000:03:00.0``; partitions of one card share it.
         partition: number of the compute partition (``CPX``, ``DPX``, … modes), else ``None``.
-        kfd_id: names it under ``/sys/class/kfd/kfd/proc``.
-        integrated: it is part of an APU and shares the system's memory.
-        integrated_reason: how we know, in words.
-        vram_total, vram_used: bytes of its own memory (of an APU: of the carve-out), in use by
-            anybody. Of a partition: its share, in use by compute processes.
-        gtt_total, gtt_used: bytes of system memory that it may map.
-        memory_total, memory_free: bytes that ROCm can allocate from: the VRAM, but the GTT on an
-            APU whose carve-out is the smaller (kernel ``amdgpu_ttm.c``, ``apu_prefer_gtt``).
-        busy_percent: share of the last moments with work on it; ``None`` while it sleeps, as
-            are the next two.
-        power_watts: of the package, averaged by the firmware.
-        temperature_c: at the edge of the die.
-        problem: why ROCm cannot use it, with the remedy; ``None`` if it can.
+        kfd_id: KFD's id, which names files under ``/sys/class/kfd/kfd/proc``.
+        integrated: whether the GPU is part of an APU and shares the system's memory.
+        integrated_reason: the evidence for ``integrated``, in words.
+        vram_total, vram_used: bytes of the GPU's own memory (an APU's carve-out), and those in
+            use by anybody. For a partition: its share, and those in use by compute processes.
+        gtt_total, gtt_used: bytes of system memory that the GPU may map, and does.
+        memory_total, memory_free: bytes of the pool that ROCm allocates from: the VRAM, or the
+            GTT on an APU whose carve-out is smaller (kernel ``amdgpu_ttm.c``,
+            ``apu_prefer_gtt``).
+        busy_percent: share of recent time with work on the GPU; like the next two ``None`` while
+            it sleeps.
+        power_watts: power of the package, averaged by the firmware.
+        temperature_c: temperature at the edge of the die.
+        problem: why ROCm cannot use the GPU, with the remedy; ``None`` if it can.
     """
 
     node: int
@@ -70,7 +72,7 @@ class Gpu:
 
     @property
     def label(self) -> str:
-        """For messages: ``GPU 0: AMD Radeon RX 7900 XTX (gfx1100, 24.0 GiB, 0000:03:00.0)``."""
+        """Index, name and facts: ``GPU 0: AMD Radeon RX 7600 (gfx1102, 8.0 GiB, 0000:03:00.0)``."""
         number = "-" if self.hip_index is None else str(self.hip_index)
         size = f"{self.memory_total / _GIB:.1f} GiB" if self.memory_total else None
         part = None if self.partition is None else f"partition {self.partition}"
@@ -79,13 +81,14 @@ class Gpu:
 
 
 def list_gpus(root: str | os.PathLike[str] = "/") -> list[Gpu]:
-    """Every AMD GPU that the kernel's compute driver shows, in ROCm's order.
+    """Return every AMD GPU that the kernel's compute driver shows, in ROCm's order.
 
-    Reads ``/sys`` and ``/proc`` only: no ROCm library, no subprocess. Never raises; empty
-    where there is no GPU or no ``amdgpu`` driver.
+    Reads files of ``/sys`` and ``/proc``; loads no ROCm library and starts no process. Never
+    raises: empty without a GPU or without the ``amdgpu`` driver.
 
     Args:
-        root: where ``/sys``, ``/proc`` and ``/dev`` lie; another one for recorded machines.
+        root: directory that holds ``/sys``, ``/proc`` and ``/dev``; another than ``/`` for a
+            recorded machine.
     """
     nodes = gpu_nodes(root)
     names = MarketingNames(root) if nodes else None
@@ -100,7 +103,7 @@ def list_gpus(root: str | os.PathLike[str] = "/") -> list[Gpu]:
             node,
             drm_device(root, node.render_minor),
             names=names,
-            # libhsakmt drops nodes whose render node it cannot open, and counts on.
+            # libhsakmt leaves out nodes whose render node it cannot open, and numbers the rest.
             index=None if problem else usable,
             partitioned=shared[_card(node)] > 1,
             problem=problem,
@@ -200,7 +203,7 @@ def _memory(node: KfdNode, drm: DrmDevice, partitioned: bool, integrated: bool |
 def _allocatable(
     memory: _Memory, integrated: bool | None, available: int | None
 ) -> tuple[int | None, int | None]:
-    """Total and free bytes of the pool that ROCm allocates from."""
+    """Return total and free bytes of the pool that ROCm allocates from."""
     vram, vram_used, gtt, gtt_used = memory
     if integrated and gtt and gtt > (vram or 0):
         free = None if gtt_used is None else max(0, gtt - gtt_used)
@@ -209,12 +212,12 @@ def _allocatable(
         return gtt, free
     if vram is None or vram_used is None:
         return vram, None
-    # The two files are read one after the other, so the difference can be below zero.
+    # We read the two files one after the other, so the difference can be negative.
     return vram, max(0, vram - vram_used)
 
 
 def _available(root: str | os.PathLike[str]) -> int | None:
-    """``MemAvailable`` of ``/proc/meminfo``, in bytes."""
+    """Return ``MemAvailable`` of ``/proc/meminfo``, in bytes."""
     for line in (read_text(Path(root) / "proc/meminfo") or "").splitlines():
         name, _, value = line.partition(":")
         if name == "MemAvailable" and (kib := value.removesuffix("kB").strip()).isdigit():

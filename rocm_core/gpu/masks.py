@@ -1,4 +1,4 @@
-"""What the environment variables of ROCm hide: the runtimes' own rules, applied to facts.
+"""Apply ROCm's environment variables that hide GPUs, by the runtimes' own rules.
 
     every GPU ──ROCR_VISIBLE_DEVICES──▶ renumbered ──HIP_VISIBLE_DEVICES──▶ what HIP shows
 
@@ -25,11 +25,12 @@ Rule = Callable[[str, Sequence[Gpu]], Gpu | None]
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """The GPUs that the user's variables leave visible, in the order HIP would show them.
+    """The GPUs that the user's variables leave visible.
 
     Attributes:
-        variables: ``NAME=value`` of each one in force.
-        warnings: entries that hide more than their author meant.
+        gpus: in the order in which HIP shows them.
+        variables: ``NAME=value`` of each variable that hides GPUs.
+        warnings: for each list with a wrong entry, that it ends there.
     """
 
     gpus: tuple[Gpu, ...]
@@ -38,7 +39,12 @@ class Mask:
 
 
 def read_mask(gpus: Sequence[Gpu], env: Mapping[str, str]) -> Mask | None:
-    """The mask in force over the usable ``gpus`` (in ROCm's order); ``None`` without one."""
+    """Return what the variables in ``env`` leave visible; ``None`` if none of them is set.
+
+    Args:
+        gpus: those that ROCm can use, in its order.
+        env: environment variables.
+    """
     visible, variables, warnings = list(gpus), [], list[str]()
     steps: list[tuple[str, Rule]] = [(ROCR, _by_rocr)] if ROCR in env else []
     hip = next((name for name in (HIP, CUDA) if env.get(name)), None)

@@ -1,4 +1,8 @@
-"""Facts about AMD's chips, as data: device ids, gfx targets, names, what stands in for what."""
+"""Facts about AMD's chips, as data: device ids, gfx targets, names, and which code runs on which.
+
+A new GPU goes into ``_APU_GFX`` or ``_CARD_GFX`` and, as far as they apply, into ``_GENERIC``,
+``_OVERRIDES`` and ``_NAMES``.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,8 @@ from pathlib import Path
 
 from rocm_core.gpu.files import read_text
 
-# Device id → gfx target, for kernels that do not tell (before 5.16); later chips need a newer
-# kernel anyway. Facts of libhsakmt, topology.c (gfxip_lookup_table).
+# Device id → gfx target, for kernels before 5.16, which do not show it; later chips need a newer
+# kernel. Source: libhsakmt, topology.c (gfxip_lookup_table).
 _DEVICES: dict[str, tuple[int, ...]] = {
     "gfx803": (0x7300, 0x730F, 0x67C0, 0x67C4, 0x67C7, 0x67CF, 0x67DF, 0x67E0, 0x67EF, 0x67FF),
     "gfx900": (0x6860, 0x6861, 0x6862, 0x6863, 0x6864, 0x6867, 0x6868, 0x686C, 0x687F),
@@ -46,19 +50,18 @@ _MI300A = 0x74A0
 
 
 def chip_is_integrated(gfx: str | None, device_id: int | None) -> bool | None:
-    """Whether the chip is an APU's, where its kind alone decides; else ``None``."""
+    """Return whether the chip is an APU's; ``None`` if the target does not decide it."""
     if device_id == _MI300A or gfx in _APU_GFX:
         return True
     return False if gfx in _CARD_GFX else None
 
 
 def apu_is_wanted(gfx: str | None, device_id: int | None) -> bool:
-    """Whether an APU is fast enough to be chosen for its own sake: Strix Halo, MI300A."""
+    """Return whether an APU is preferred over other APUs: Strix Halo (gfx1151) and MI300A are."""
     return device_id == _MI300A or gfx == "gfx1151"
 
 
-# What a build for one target may run on: generic targets (LLVM AMDGPUUsage, "Generic
-# Processors") cover a family.
+# Generic target → the targets that its code runs on (LLVM AMDGPUUsage, "Generic Processors").
 _GENERIC: dict[str, tuple[str, ...]] = {
     "gfx9-generic": ("gfx900", "gfx902", "gfx904", "gfx906", "gfx909", "gfx90c"),
     "gfx9-4-generic": ("gfx942", "gfx950"),
@@ -73,7 +76,10 @@ _GENERIC: dict[str, tuple[str, ...]] = {
 
 
 def build_covers(build: Collection[str], gfx: str | None) -> bool:
-    """Whether an engine compiled for the targets of ``build`` has code for ``gfx``."""
+    """Return whether an engine compiled for the targets ``build`` has code for ``gfx``.
+
+    Generic targets cover their family; features (``gfx90a:xnack+``) are ignored.
+    """
     targets = {target.partition(":")[0] for target in build}
     return gfx in targets or any(gfx in _GENERIC.get(target, ()) for target in targets)
 
@@ -91,17 +97,18 @@ _OVERRIDES: dict[str, tuple[str, str]] = {
 
 
 def known_override(gfx: str | None, build: Collection[str] | None = None) -> str | None:
-    """The ``HSA_OVERRIDE_GFX_VERSION`` that is known to work for ``gfx``, or ``None``.
+    """Return the ``HSA_OVERRIDE_GFX_VERSION`` that is known to work for ``gfx``, or ``None``.
 
     Args:
-        build: targets of the engine, which must cover the stand-in; ``None`` for any.
+        gfx: the GPU's own target.
+        build: targets of the engine, which must cover the replacement; ``None``: unknown, any.
     """
     version, stand_in = _OVERRIDES.get(gfx or "", (None, None))
     return version if build is None or build_covers(build, stand_in) else None
 
 
 # (device id, revision, compute units, name), for machines without libdrm's list and for
-# containers that show no revision. Facts of libdrm, data/amdgpu.ids.
+# containers that show no revision. Source: libdrm, data/amdgpu.ids.
 _NAMES: tuple[tuple[int, int | None, int | None, str], ...] = (
     (0x150E, None, 16, "AMD Radeon 890M Graphics"),
     (0x1586, 0xC1, 40, "AMD Radeon 8060S Graphics"),
@@ -145,7 +152,7 @@ _ID_LISTS = ("usr/share/libdrm/amdgpu.ids", "opt/amdgpu/share/libdrm/amdgpu.ids"
 
 
 class MarketingNames:
-    """Names of devices: libdrm's list on this machine (HIP shows the same), else our table."""
+    """Marketing names: from libdrm's list on this machine, as HIP shows them, else our table."""
 
     def __init__(self, root: str | os.PathLike[str] = "/") -> None:
         texts = (read_text(Path(root) / path) for path in _ID_LISTS)
@@ -154,7 +161,13 @@ class MarketingNames:
     def find(
         self, device_id: int | None, revision: int | None, compute_units: int | None
     ) -> str | None:
-        """The name on the box, or ``None``."""
+        """Return the marketing name of a PCI device, or ``None``.
+
+        Args:
+            device_id: PCI device id.
+            revision: PCI revision; without one, libdrm's list is not used.
+            compute_units: decides in our table between names that share a device id.
+        """
         if device_id is None:
             return None
         if revision is not None:

@@ -1,7 +1,8 @@
-"""``HSA_OVERRIDE_GFX_VERSION``: makes ROCm take a GPU for another one (libhsakmt ``topology.c``).
+"""Check ``HSA_OVERRIDE_GFX_VERSION``, which makes ROCm treat a GPU as another one.
 
-A crutch for GPUs that a build lacks code for. Left behind in a profile it makes a supported GPU
-slow or wrong, or crash with page faults if it names another family.
+Source: libhsakmt ``topology.c``. It is meant for GPUs that a build lacks code for. Left in a shell
+profile it makes a supported GPU slow or wrong, or crash with page faults if it names another
+family.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ _FORMAT = re.compile(r"(\d{1,2})\.(\d{1,3})\.(\d{1,3})")
 def override_warnings(
     gpus: Sequence[Gpu], env: Mapping[str, str], build: Collection[str] | None = None
 ) -> list[str]:
-    """What is wrong with the overrides in ``env`` for ``gpus``."""
+    """Return what is wrong with the overrides in ``env`` for ``gpus``, each with its remedy.
+
+    Args:
+        gpus: the chosen GPUs.
+        env: environment variables; ``HSA_OVERRIDE_GFX_VERSION_<node>`` applies to one GPU.
+        build: targets of the engine; ``None`` if unknown.
+    """
     found: list[str] = []
     for name, value in env.items():
         if not re.fullmatch(rf"{OVERRIDE}(_\d+)?", name):

@@ -1,4 +1,4 @@
-"""The GPU memory of one process, as the kernel accounts it."""
+"""Read from the kernel how much GPU memory one process holds."""
 
 from __future__ import annotations
 
@@ -27,12 +27,17 @@ class ProcessMemory:
 def process_memory(
     pid: int, gpus: Sequence[Gpu], root: str | os.PathLike[str] = "/"
 ) -> list[ProcessMemory]:
-    """The memory of process ``pid`` on each of ``gpus``.
+    """Return the memory of process ``pid`` on each of ``gpus``, in their order; never raises.
 
     Sources: ``/proc/<pid>/fdinfo`` (``drm-…`` keys of its open render nodes) and
-    ``/sys/class/kfd/kfd/proc/<pid>/vram_<id>``; the larger one where both tell, since each
-    leaves out some of the buffers. Partitions of a card share an address, so only the latter
-    counts for them.
+    ``/sys/class/kfd/kfd/proc/<pid>/vram_<id>``. If both exist, the larger number counts, since
+    each leaves out some buffers. Partitions of a card share an address, so for them only the
+    second counts.
+
+    Args:
+        pid: process id; another user's process shows nothing.
+        gpus: from ``list_gpus``.
+        root: directory that holds ``/proc`` and ``/sys``.
     """
     clients = _drm_clients(Path(root) / f"proc/{pid}/fdinfo")
     folder = Path(root) / f"sys/class/kfd/kfd/proc/{pid}"
@@ -47,7 +52,7 @@ def process_memory(
 
 
 def _drm_clients(folder: Path) -> list[Mapping[str, str]]:
-    """The ``drm-`` keys of each client; file descriptors that share one count once."""
+    """Return the ``drm-`` keys of each DRM client; descriptors of one client count once."""
     clients: dict[tuple[str, str], Mapping[str, str]] = {}
     for number, path in numbered(folder):
         text = read_text(path) or ""

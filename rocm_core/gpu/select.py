@@ -1,12 +1,12 @@
-"""Which GPUs to use, and how to tell the child process.
+"""Choose the GPUs to use, and the environment variables that restrict a child process to them.
 
-    devices=[…] given   those, which must be inside a mask that the user set
-    a mask is set       exactly what it shows
-    neither             every usable card that the build supports; without one, an APU
+    devices=[…] given   those GPUs; each must be visible under a mask that the user set
+    a mask is set       exactly the GPUs that it shows
+    neither             every usable card that the build supports; without a card, an APU
 
-The choice goes into the child's environment only: ``ROCR_VISIBLE_DEVICES`` hides the other GPUs
-before ROCm looks at them (a GPU that a build cannot handle may crash it at that moment), and
-``HIP_VISIBLE_DEVICES`` counts through what is left, so that no inherited mask hides more.
+Only the child's environment is changed: ``ROCR_VISIBLE_DEVICES`` hides the other GPUs before ROCm
+opens them (a GPU that a build has no code for may crash it at that moment), and
+``HIP_VISIBLE_DEVICES`` lists all that are left, so that no inherited mask hides more.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from rocm_core.gpu.overrides import OVERRIDE, override_warnings
 _MAX_DEVICES = 16
 _MIB = 1024**2
 
-# For a process that is to run on the CPU: ROCm and CUDA builds see no GPU.
+# Variables for a process that must use no GPU: with them ROCm and CUDA builds see none.
 HIDE_GPUS: Mapping[str, str | None] = {ROCR: "", HIP: "-1", CUDA: "-1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Selection(Sequence[Gpu]):
-    """The chosen GPUs (it is a sequence of them) and what follows from the choice.
+    """The chosen GPUs, as a sequence, and what a child process needs to use them.
 
     Attributes:
         gpus: in the order in which the child will number them.
-        reason: why these, in words.
-        skipped: the others, each with the reason.
-        warnings: what the user should know, remedy included.
-        environment: variables for the child; ``None`` removes one.
+        reason: why these were chosen, in words.
+        skipped: the other GPUs, each with the reason.
+        warnings: problems that do not prevent the choice, with their remedies.
+        environment: variables to set for the child; ``None`` removes one.
         split_mode: ``"layer"`` for several GPUs, else ``None`` (llama.cpp ``--split-mode``).
         tensor_split: free MiB of each of several GPUs (``--tensor-split``); empty where the free
             memory of one is unknown, so that llama.cpp decides.
@@ -81,9 +81,12 @@ def select_gpus(
         env: environment variables; default this process's.
         build: gfx targets that the engine was compiled for; ``None`` if unknown.
 
+    Returns:
+        The choice; empty if no GPU can be used.
+
     Raises:
-        ConfigError: ``devices`` names a GPU that is not there, is hidden by a mask, or that ROCm
-            cannot use; the message names those that are there.
+        ConfigError: ``devices`` names a GPU that does not exist, that a mask hides, or that ROCm
+            cannot use; the message lists the GPUs that exist.
     """
     env = os.environ if env is None else env
     usable = [gpu for gpu in gpus if gpu.hip_index is not None]
@@ -210,7 +213,11 @@ def _environment(
 
 
 def _token(gpu: Gpu, usable: Sequence[Gpu]) -> str:
-    """A UUID survives a change of the order; partitions and most APUs have none of their own."""
+    """Return a GPU's entry for ``ROCR_VISIBLE_DEVICES``.
+
+    The UUID, which stays right if the order changes; partitions and most APUs have no UUID of
+    their own and get their index.
+    """
     owners = [other for other in usable if other.uuid == gpu.uuid]
     return gpu.uuid if gpu.uuid and len(owners) == 1 else str(gpu.hip_index)
 

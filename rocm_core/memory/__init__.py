@@ -1,8 +1,11 @@
-"""Will a model fit? Pure arithmetic on GGUF facts: no file, no process, no GPU is touched.
+"""Estimate the memory that a load needs, and find the largest load that fits. Pure arithmetic.
 
-compute.py    the largest working set of one batch (compute buffers)
-estimate.py   weights, KV cache and compute buffers of every device
-fit.py        the largest context, the most layers or the most slots that fit
+    cache       keys and values (KV cache), or the state of recurrent layers
+    compute     the largest working set of one batch (compute buffers)
+    estimate    weights, KV cache and compute buffers of every device
+    fit         the largest context, the most layers or the most slots that fit
+
+Input are the facts of a GGUF header; no file is opened, no process started, no GPU touched.
 """
 
 from __future__ import annotations

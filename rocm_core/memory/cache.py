@@ -1,4 +1,4 @@
-"""The KV cache: which layers keep keys and values, of what width, for how many tokens.
+"""Compute the size of the KV cache: which layers have one, how wide, for how many tokens.
 
 Source: llama.cpp ``src/llama-kv-cache.cpp``, ``llama-kv-cache-iswa.cpp`` and
 ``llama-hparams.cpp``.
@@ -15,7 +15,7 @@ from rocm_core.gguf.quantization import row_bytes
 # llama-server's `-np auto`: 4 slots that share one KV cache (tools/server/server.cpp).
 AUTO_SLOTS = 4
 _CELLS_STEP = 256
-# Every n-th layer sees the whole context, where the file does not say it
+# Architecture → n, where every n-th layer sees the whole context and the file does not say so
 # (load_swa_pattern in llama.cpp src/models/*.cpp).
 _PATTERNS = {"cohere2": 4, "exaone4": 4, "gemma2": 2, "gemma3": 6, "gpt-oss": 2, "llama4": 4}
 _NO_CACHE = frozenset(
@@ -39,13 +39,13 @@ _NO_CACHE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Room for tokens.
+    """The cells of the KV cache, each for one token.
 
     Attributes:
         slots: sequences at once.
-        context: tokens of one sequence, as llama.cpp rounds it.
-        streams: separate caches; 1 where the slots share one.
-        window: cells that a layer with a sliding window keeps; 0 without such layers.
+        context: cells of one cache, as llama.cpp rounds them up.
+        streams: separate caches; 1 if the slots share one.
+        window: cells of a layer with a sliding window; 0 without such layers.
     """
 
     slots: int
@@ -55,12 +55,19 @@ class Cells:
 
 
 def padded(count: int, step: int = _CELLS_STEP) -> int:
-    """``count``, rounded up to a multiple of ``step``."""
+    """Round ``count`` up to a multiple of ``step``."""
     return -(-count // step) * step
 
 
 def cells_of(info: GGUFInfo, config: LoadConfig, ubatch: int) -> Cells:
-    """The cells that llama-server opens for ``config``."""
+    """Return the cells that llama-server allocates for ``config``.
+
+    Args:
+        info: facts of the model.
+        config: ``context_len`` and ``parallel``; unset, the model's context and 4 slots that
+            share one cache.
+        ubatch: tokens of the physical batch; a sliding window needs room for one more.
+    """
     shared = config.parallel is None
     slots = config.parallel or AUTO_SLOTS
     context = padded(config.context_len or info.context_length or _CELLS_STEP)
@@ -72,7 +79,7 @@ def cells_of(info: GGUFInfo, config: LoadConfig, ubatch: int) -> Cells:
 
 
 def sliding(info: GGUFInfo) -> tuple[bool, ...]:
-    """For each layer: it has a sliding window."""
+    """Return for each layer whether it has a sliding window."""
     layers = info.layers or 0
     if not info.sliding_window:
         return (False,) * layers
@@ -84,7 +91,13 @@ def sliding(info: GGUFInfo) -> tuple[bool, ...]:
 
 
 def cache_bytes(info: GGUFInfo, config: LoadConfig, cells: Cells) -> tuple[int, ...]:
-    """Bytes of each layer's keys and values, or of its recurrent state."""
+    """Return the bytes of each layer's keys and values, or of its recurrent state.
+
+    Args:
+        info: facts of the model.
+        config: ``cache_type_k`` and ``cache_type_v``; unset, ``f16``.
+        cells: from ``cells_of``.
+    """
     if info.architecture in _NO_CACHE or info.of_architecture("attention.causal") is False:
         return (0,) * (info.layers or 0)
     heads = info.per_layer("attention.head_count_kv", info.kv_heads or 0)

@@ -1,4 +1,4 @@
-"""Weights, KV cache and compute buffers of every device that a load would use."""
+"""Estimate weights, KV cache and compute buffers on every device that a load uses."""
 
 from __future__ import annotations
 
@@ -18,18 +18,23 @@ from rocm_core.memory.compute import Batch, compute_bytes, input_bytes, mask_byt
 HOST = "CPU"
 # llama-server's defaults: -b and -ub (common/common.h).
 _BATCH, _UBATCH = 2048, 512
-# With several GPUs, batches overlap and each has inputs of its own (GGML_SCHED_MAX_COPIES).
+# With several GPUs, batches overlap, and each batch has its own inputs (GGML_SCHED_MAX_COPIES).
 _PIPELINE_COPIES = 4
 _BLOCK = re.compile(r"^blk\.(\d+)\.")
 _FLOAT = 4
-# ggml types whose matrices x86 CPUs with AVX2 rearrange into a second copy (seen in the log as
-# CPU_REPACK; ggml/src/ggml-cpu/repack.cpp). Not where a GPU's host memory is at hand.
+# ggml types whose matrices llama.cpp copies in another order for x86 CPUs with AVX2 (CPU_REPACK
+# in the log; ggml/src/ggml-cpu/repack.cpp). It does not if a GPU's pinned host memory is used.
 _REPACKED = frozenset({2, 12, 20, 39})  # q4_0, q4_K, iq4_nl, mxfp4
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A GPU to fill; ``free`` is its free memory in bytes."""
+    """A GPU to load onto.
+
+    Attributes:
+        name: for the result, such as ``ROCm0``.
+        free: free memory in bytes.
+    """
 
     name: str
     free: int
@@ -37,11 +42,14 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class DeviceMemory:
-    """Bytes on one device (``CPU`` is the host's memory).
+    """Bytes that a load needs on one device.
 
     Attributes:
-        free: free memory before the load; ``None`` if it was not given.
-        layers: blocks on this device, with the output layer as one.
+        name: the device's name; ``CPU`` is the host.
+        layers: layers on this device; the output layer counts as one.
+        weights, kv_cache, compute: bytes of each.
+        output: bytes of the logits that the host keeps.
+        free: free bytes before the load; ``None`` if not given.
     """
 
     name: str
@@ -54,20 +62,21 @@ class DeviceMemory:
 
     @property
     def total(self) -> int:
-        """Sum in bytes."""
+        """Bytes in all."""
         return self.weights + self.kv_cache + self.compute + self.output
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """What a load takes.
+    """The memory that a load needs.
 
     Attributes:
         devices: the GPUs in the given order, then the host.
-        context_len: tokens of one slot.
-        parallel: slots; they share one cache if ``shared``.
+        context_len: tokens of one slot, as llama.cpp rounds them up.
+        parallel: slots.
+        shared: whether the slots share one KV cache.
         gpu_layers: layers on GPUs, the output layer included.
-        layers: all that could be there.
+        layers: layers in all, the output layer included.
     """
 
     devices: tuple[DeviceMemory, ...]
@@ -83,7 +92,10 @@ class MemoryEstimate:
         return sum(device.total for device in self.devices)
 
     def fits(self, margin: int = 0) -> bool:
-        """Every device with known free memory keeps ``margin`` bytes of it."""
+        """Return whether every device keeps ``margin`` bytes free.
+
+        Devices without layers, or with unknown free memory, do not count.
+        """
         return all(d.free is None or d.total + margin <= d.free for d in self.devices if d.layers)
 
 
@@ -95,23 +107,24 @@ def estimate_memory(
     split: Sequence[float] | None = None,
     host_free: int | None = None,
 ) -> MemoryEstimate:
-    """What loading ``info`` with ``config`` takes, in bytes, by device.
+    """Estimate the bytes that a load needs on each device.
 
-    Checked against the buffer lines of CPU loads (llama.cpp b11434). What GPUs add follows
+    CPU loads were checked against the buffer lines of llama.cpp b11434. GPU loads follow
     llama.cpp's code (layer split, tied output weights on both sides, copies of inputs between
-    devices) and could not be checked against a GPU here. Not in it: a driver's own context
-    (some 100 MB per GPU), projectors, draft models and LoRA adapters. Builds of before 2026-08
-    also keep the logits of a whole batch (vocabulary times ``-ub`` times 4 bytes).
+    devices) and have not been checked against a GPU. Not counted: the driver's own context
+    (about 100 MB per GPU), projectors, draft models and LoRA adapters. Builds from before
+    2026-08 also keep the logits of a whole batch (vocabulary times ``-ub`` times 4 bytes).
 
     Args:
         info: facts of the whole model (``read_model``).
-        config: options of the load; default ``LoadConfig()``.
-        devices: GPUs; none for a load on the CPU.
-        split: share of each GPU (``--tensor-split``); default: by free memory, as llama.cpp.
-        host_free: free memory of the host in bytes.
+        config: options of the load; default: ``LoadConfig()``.
+        devices: GPUs; empty for a load on the CPU.
+        split: share of each GPU (``--tensor-split``); default: by free memory, as llama.cpp does.
+        host_free: free memory of the host in bytes; ``None`` if unknown.
 
     Raises:
-        ConfigError: a cache type is unknown, or the file lacks the facts to reckon with.
+        ConfigError: a cache type is unknown, ``split`` does not fit ``devices``, or the file is
+            no model or lacks the number of layers or the embedding length.
     """
     config = config or LoadConfig()
     _check(info, config)
@@ -188,8 +201,8 @@ def _cast(info: GGUFInfo, config: LoadConfig, cells: Cells) -> int:
 
 
 def _rotation(length: int | None, kind: str | None, most: int) -> int:
-    # Quantized keys and values are rotated by a matrix of 64 by 64, keys by a larger one where
-    # a multiple of two divides the head.
+    # llama.cpp rotates quantized keys and values with a matrix of 64 by 64; keys with the largest
+    # power of two that divides the head, up to 4,096.
     if not length or length % 64 or kind in (None, "f32", "f16", "bf16"):
         return 0
     size = 64
@@ -201,7 +214,7 @@ def _rotation(length: int | None, kind: str | None, most: int) -> int:
 def _places(
     layers: int, on_gpu: int, devices: Sequence[Device], split: Sequence[float] | None
 ) -> tuple[int, ...]:
-    """The device of each block and of the output layer; the host is ``len(devices)``."""
+    """Return the device index of each block and of the output layer; the host is the last."""
     host = len(devices)
     if not on_gpu:
         return (host,) * layers
@@ -225,14 +238,14 @@ def _weights(info: GGUFInfo, places: Sequence[int], host: int) -> list[int]:
         size = tensor.nbytes or 0
         block = _BLOCK.match(tensor.name)
         if block:
-            # Blocks beyond the count are heads for multi-token prediction: with the output.
+            # Blocks beyond the count predict further tokens; they load with the output layer.
             sizes[places[min(int(block[1]), len(places) - 1)]] += size
         elif tensor.name.startswith("output"):
             sizes[places[-1]] += size
         else:
             sizes[host] += size
             if tensor.name == "token_embd.weight" and output not in named and places[-1] != host:
-                sizes[places[-1]] += size  # tied: the GPU has a copy of its own
+                sizes[places[-1]] += size  # tied: the GPU has its own copy
     return sizes
 
 
@@ -245,7 +258,8 @@ def _compute(info: GGUFInfo, batch: Batch, places: Sequence[int], host: int) -> 
     sizes = [0] * (host + 1)
     peak = compute_bytes(info, batch)
     used = {place for place in places if place != host}
-    # Large batches borrow the GPUs for the host's layers, weights copied one by one.
+    # llama.cpp computes the host's layers of a large batch on the GPUs, copying one tensor at a
+    # time.
     borrowed = max(
         (tensor.nbytes or 0 for tensor in info.tensors if tensor.name[:4] == "blk."), default=0
     )

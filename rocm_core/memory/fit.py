@@ -1,4 +1,4 @@
-"""The largest context, the most layers or the most slots that fit the free memory."""
+"""Find the largest context, the most layers or the most slots that fit the free memory."""
 
 from __future__ import annotations
 
@@ -23,15 +23,19 @@ def fit_model(
     goal: Goal,
     margin: int,
 ) -> tuple[LoadConfig, MemoryEstimate]:
-    """The largest ``config`` that leaves ``margin`` bytes free on every device.
-
-    ``context`` raises ``context_len`` (up to ``config.context_len``, or the model's own),
-    ``layers`` raises ``gpu_layers``, ``slots`` raises ``parallel``; all else stays. Where even
-    the smallest does not fit, the smallest is returned, and ``estimate.fits(margin)`` is false.
+    """Find the largest ``config`` that leaves ``margin`` bytes free on every device.
 
     Args:
+        info: facts of the whole model (``read_model``).
+        config: the other options; with goal ``context``, its ``context_len`` is the upper limit.
         devices: GPUs with their free memory.
+        goal: ``context`` raises ``context_len`` in steps of 256, up to the limit or the model's
+            own; ``layers`` raises ``gpu_layers``; ``slots`` raises ``parallel``, up to 256.
         margin: bytes of each device to leave free.
+
+    Returns:
+        The config and its estimate. If not even the smallest fits, the smallest, and
+        ``estimate.fits(margin)`` is false.
 
     Raises:
         ConfigError: as ``estimate_memory``.
@@ -46,7 +50,8 @@ def fit_model(
 
     least, most = _range(info, config, goal)
     if goal == "layers":
-        # All layers can take less than all but one: none has to be borrowed for then.
+        # All layers can need less than all but one: then no GPU computes for the host. So every
+        # count is tried, from the largest.
         return reckoned(next((count for count in range(most, 0, -1) if fits(count)), 0))
     return reckoned(_largest(least, most, fits))
 
@@ -69,7 +74,7 @@ def _changed(config: LoadConfig, goal: Goal, count: int) -> LoadConfig:
 
 
 def _largest(least: int, most: int, fits: Callable[[int], bool]) -> int:
-    """By bisection: memory only grows with contexts and slots."""
+    """Return the largest count that fits, by bisection: memory grows with contexts and slots."""
     while least < most:
         middle = (least + most + 1) // 2
         if fits(middle):

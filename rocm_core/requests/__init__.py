@@ -1,5 +1,6 @@
-"""What one request asks of the model beyond text: tools, a response format, reasoning. Pure.
-The adapters import from here; the modules below are private to ``rocm_core``.
+"""Build request fields for tools, response formats and reasoning, and read the answers. Pure.
+
+Adapters import these names; the modules are private to ``rocm_core``.
 """
 
 from rocm_core.requests.reasoning import reasoning_fields, unthinking

@@ -1,4 +1,4 @@
-"""Reasoning options as request fields of ``/v1/chat/completions``. Pure.
+"""Turn reasoning options into request fields of ``/v1/chat/completions``. Pure.
 
 Fields: ``chat_template_kwargs.enable_thinking``, ``reasoning_effort`` and
 ``reasoning_budget_tokens`` (llama.cpp ``tools/server/server-common.cpp``).
@@ -15,13 +15,13 @@ def reasoning_fields(
     budget: int | None = None,
     template_kwargs: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What a request says of reasoning; what is unset is left to the server and the template.
+    """Return the request fields for reasoning; empty if nothing is set.
 
     Args:
         reasoning: on, off, or an effort that the template knows (``"low"``, ``"high"``, …;
-            ``"none"`` is off).
-        budget: most tokens to think; 0 for none, -1 for no limit.
-        template_kwargs: further variables of the chat template; they win.
+            ``"none"`` is off); ``None`` leaves it to the server and the template.
+        budget: most tokens of reasoning; 0 for none, -1 for no limit.
+        template_kwargs: further variables of the chat template, which override ``reasoning``.
     """
     fields: dict[str, Any] = {}
     kwargs = dict(template_kwargs or {})
@@ -39,10 +39,10 @@ def reasoning_fields(
 
 
 def unthinking(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Request fields with reasoning off, unless they say something of it themselves.
+    """Return request fields with reasoning off, unless ``fields`` already set it.
 
-    For an answer that is held to one shape, such as the call of a named tool: there is nothing to
-    choose, and a small model may think until its tokens are used up.
+    For an answer whose shape a schema fixes, such as the call of a named tool: reasoning has
+    nothing to decide there, and a small model may think until its tokens are used up.
     """
     if {"reasoning_effort", "reasoning_budget_tokens"} & fields.keys():
         return dict(fields)

@@ -1,8 +1,8 @@
-"""JSON schemas on the way to llama-server, and JSON on the way back. Pure.
+"""Write JSON schemas in the form that llama-server enforces, and parse the answers. Pure.
 
-llama-server enforces a schema as a grammar, but only in the forms that it reads: ``json_schema``
-inside ``json_schema``, or ``schema`` beside ``json_object``. Other spellings are ignored, or
-constrain nothing (``tools/server/server-common.cpp``); here they become the form that works.
+llama-server enforces a schema as a grammar, but only in two forms: ``json_schema`` inside
+``json_schema``, or ``schema`` beside ``json_object``. It ignores other spellings, or lets them
+constrain nothing (``tools/server/server-common.cpp``); this module rewrites them.
 """
 
 from __future__ import annotations
@@ -17,17 +17,25 @@ _ANY_OBJECT = {"type": "object"}
 
 
 def response_format(schema: Mapping[str, Any], name: str = "answer") -> dict[str, Any]:
-    """The request field that binds an answer to ``schema``."""
+    """Return the value of the request field ``response_format`` that enforces ``schema``.
+
+    Args:
+        schema: a JSON schema.
+        name: the schema's name in the request.
+    """
     return {"type": "json_schema", "json_schema": {"name": name, "schema": dict(schema)}}
 
 
 def normalized_format(given: Any) -> dict[str, Any] | None:
-    """A ``response_format`` of any spelling as one that llama-server enforces.
+    """Return a ``response_format`` of any spelling in the form that llama-server enforces.
 
-    ``None`` for plain text. JSON without a schema is any object.
+    JSON without a schema becomes the schema of any object; ``strict`` is kept.
+
+    Returns:
+        ``None`` for ``None`` and for plain text (``{"type": "text"}``).
 
     Raises:
-        ConfigError: it is no response format.
+        ConfigError: ``given`` is no mapping, or has another type.
     """
     if given is None:
         return None
@@ -49,20 +57,22 @@ def normalized_format(given: Any) -> dict[str, Any] | None:
 
 
 def schema_of(format_: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema in a normalized format."""
+    """Return the schema in a format from ``normalized_format``."""
     schema: Mapping[str, Any] = format_["json_schema"]["schema"]
     return schema
 
 
 def parse_answer(text: str, reasoning: str = "") -> Any:
-    """The JSON value of an answer.
+    """Parse an answer as JSON.
 
     Args:
-        reasoning: looked at if there is no text: with an open think block the whole answer
-            arrives as reasoning.
+        text: the answer's text.
+        reasoning: the answer's reasoning, parsed after its last ``</think>`` if ``text`` is
+            blank: if the prompt ends in an open think block, llama-server reports the whole
+            answer as reasoning.
 
     Raises:
-        InvalidAnswer: it is no JSON.
+        InvalidAnswer: the answer is no JSON.
     """
     answer = text.strip() or reasoning.rpartition("</think>")[2].strip()
     try:

@@ -1,14 +1,14 @@
-"""Tools as llama-server takes them, and what its tool calls need beyond the wire. Pure.
+"""Write tools and tool choices as llama-server enforces them, and check the calls. Pure.
 
-    tool_request(tools, choice) ─▶ request fields, and what the answer must hold
+    tool_request(tools, choice) ─▶ request fields, and what the answer must contain
     CallReader                  ─▶ events with whole calls, or an error that says what is missing
-    object_text                 ─▶ arguments of the past that no server chokes on
+    object_text                 ─▶ arguments of an earlier call that a template can parse
 
-llama-server reads ``tool_choice`` as a string, so the object that names one tool would become
-``auto`` (``tools/server/server-common.cpp``); and its ``required`` allows text before the call,
-as long as the model likes. One named tool is therefore forced by a schema: the answer is the
-arguments, and ``CallReader`` makes a call of it. ``insisting`` does so for several tools, when
-``required`` was not enough.
+llama-server reads ``tool_choice`` as a string, so it takes the object that names one tool for
+``auto`` (``tools/server/server-common.cpp``); and its ``required`` allows text of any length
+before the call. So a schema forces one named tool: the answer is the call's arguments, and
+``CallReader`` makes a call of it. ``insisting`` does the same for several tools, if ``required``
+was not enough.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": Fal
 
 @dataclass(frozen=True, slots=True)
 class ToolRequest:
-    """What a request says of tools.
+    """The part of a request that concerns tools, and what the answer must contain.
 
     Attributes:
-        fields: request fields of ``/v1/chat/completions``.
-        required: the answer must hold a call.
-        forced: the one tool whose arguments the answer's text is, if one was named.
-        any_forced: the answer's text is one call, ``{"name": …, "arguments": {…}}``.
+        fields: request fields of ``/v1/chat/completions``; empty without tools.
+        required: whether the answer must contain a call.
+        forced: name of the tool whose arguments the answer's text is; ``None``: no such tool.
+        any_forced: whether the answer's text is one call, ``{"name": …, "arguments": {…}}``.
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -45,15 +45,18 @@ class ToolRequest:
 
 
 def tool_request(tools: Sequence[Mapping[str, Any]], choice: Any = None) -> ToolRequest:
-    """The request for ``tools`` in OpenAI's form.
+    """Return the request for ``tools``.
 
     Args:
-        choice: ``None``, ``False`` or ``"auto"``: as the model likes. ``"none"``: no call.
-            ``"any"``, ``"required"`` or ``True``: at least one. A tool's name, or an object
-            that holds it (OpenAI's and Anthropic's forms): a call of this tool, nothing else.
+        tools: in OpenAI's form, ``{"type": "function", "function": {"name": …, …}}``.
+        choice: ``None``, ``False`` or ``"auto"``: the model decides. ``"none"``: no call.
+            ``"any"``, ``"required"`` or ``True``: at least one call. A tool's name, or an object
+            that contains it (OpenAI's and Anthropic's forms): a call of this tool and nothing
+            else.
 
     Raises:
-        ConfigError: the choice names no tool of these, or there is none to choose from.
+        ConfigError: a tool has no name, the choice is not understood or names none of the
+            tools, or a call is required and there are no tools.
     """
     named = _choice(choice)
     if named in ("auto", "none"):
@@ -72,7 +75,13 @@ def tool_request(tools: Sequence[Mapping[str, Any]], choice: Any = None) -> Tool
 
 
 def insisting(request: ToolRequest) -> ToolRequest:
-    """The request for when a call was required and the model just talked: forced by a schema."""
+    """Return the request that forces a call of any tool by a schema.
+
+    For the second attempt, after a model wrote text although ``request`` required a call.
+
+    Args:
+        request: with at least one tool in its fields.
+    """
     tools = request.fields["tools"]
     if len(tools) == 1:
         return _forced(tools[0])
@@ -122,10 +131,10 @@ def _choice(choice: Any) -> str:
 
 
 def tool_name(tool: Mapping[str, Any]) -> str:
-    """The name of a tool in OpenAI's form.
+    """Return the name of a tool in OpenAI's form.
 
     Raises:
-        ConfigError: it has none.
+        ConfigError: the tool has no function with a name.
     """
     function = tool.get("function")
     if not isinstance(function, Mapping) or not function.get("name"):
@@ -134,9 +143,10 @@ def tool_name(tool: Mapping[str, Any]) -> str:
 
 
 def object_text(arguments: Any) -> str:
-    """The arguments of a past call as JSON text of an object; ``{}`` for what is none.
+    """Return the arguments of an earlier call as JSON text of an object.
 
-    llama-server answers every further turn with a 500 otherwise.
+    ``{}`` stands for anything else: with arguments that are no JSON object, llama-server answers
+    every further turn of the conversation with status 500.
     """
     if isinstance(arguments, Mapping):
         return json.dumps(arguments, ensure_ascii=False)
@@ -151,7 +161,11 @@ def _is_object(text: str) -> bool:
 
 
 class CallReader:
-    """The events of an answer that may or must hold tool calls."""
+    """Reads the events of one answer that may or must contain tool calls.
+
+    Gives every call an id, turns a forced answer's text into the call that it is, and checks at
+    the end that no call is missing or cut off.
+    """
 
     def __init__(self, request: ToolRequest) -> None:
         self._request = request
@@ -161,7 +175,7 @@ class CallReader:
         self._finish_reason: str | None = None
 
     def read(self, event: StreamEvent) -> StreamEvent:
-        """``event``, with an id for every call and a forced answer as the call that it is."""
+        """Change ``event`` in place and return it: ids for calls, forced text as a call."""
         if event.tool_calls:
             event.tool_calls = tuple(self._noted(call) for call in event.tool_calls)
         elif event.text:
@@ -190,7 +204,7 @@ class CallReader:
             call = json.loads(self._text)
             delta = ToolCallDelta(0, None, call["name"], object_text(call["arguments"]))
         except (ValueError, TypeError, KeyError):
-            return ()  # verify() will say that the call is missing
+            return ()  # verify() raises for the missing call
         return (self._noted(delta),)
 
     def _noted(self, call: ToolCallDelta) -> ToolCallDelta:
@@ -201,10 +215,10 @@ class CallReader:
         return call
 
     def verify(self) -> None:
-        """To be called at the end.
+        """Check the answer after its last event.
 
         Raises:
-            InvalidAnswer: a call that was required is missing, or was cut off.
+            InvalidAnswer: a required call is missing, or the token limit cut a call off.
         """
         cut = self._finish_reason == "length"
         if any(cut and not _is_object(text) for text in self._arguments.values()):
@@ -222,5 +236,5 @@ class CallReader:
 
 
 def new_call_id() -> str:
-    """For a call that the server gave none."""
+    """Return a random id for a call that the server sent without one."""
     return f"call_{uuid.uuid4().hex[:24]}"
