@@ -143,8 +143,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
         assert registry.directory.parent == directory
         yield registry
         for server in list_servers(registry):
-            if server.facts["keeper_pid"]:
-                os.kill(server.facts["keeper_pid"], signal.SIGCONT)
+            if server.facts["daemon_pid"]:
+                os.kill(server.facts["daemon_pid"], signal.SIGCONT)
             stop_server(server, registry)
         assert list(registry.directory.iterdir()) == []
 

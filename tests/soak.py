@@ -161,10 +161,10 @@ class Soak:
 
     def hurt_shared(self, kind: str) -> None:
         for listed in list_servers():
-            self.pids |= {p for p in (listed.facts["pid"], listed.facts["keeper_pid"]) if p}
-            if kind == "keeper" and listed.facts["keeper_pid"]:
-                os.kill(listed.facts["keeper_pid"], signal.SIGKILL)
-                self.fault("SIGKILL of a keeper")
+            self.pids |= {p for p in (listed.facts["pid"], listed.facts["daemon_pid"]) if p}
+            if kind == "daemon" and listed.facts["daemon_pid"]:
+                os.kill(listed.facts["daemon_pid"], signal.SIGKILL)
+                self.fault("SIGKILL of a daemon")
             if kind == "entry":
                 path = Path(listed.facts["log"]).with_suffix(".json")
                 with contextlib.suppress(OSError):
@@ -205,7 +205,7 @@ def run(engine: str, seconds: float, seed: int) -> Soak:
     while time.monotonic() < end:
         soak.over.wait(soak.chance.uniform(0.3, 1.5))
         name = soak.chance.choice(["private", "shared"])
-        kind = soak.chance.choice(["SIGKILL", "SIGSTOP", "SIGSTOP", "keeper", "entry", "guest"])
+        kind = soak.chance.choice(["SIGKILL", "SIGSTOP", "SIGSTOP", "daemon", "entry", "guest"])
         server = models[name].connection.server  # type: ignore[attr-defined]
         if kind in ("SIGKILL", "SIGSTOP"):
             soak.signal_server(server, kind)
@@ -216,7 +216,7 @@ def run(engine: str, seconds: float, seed: int) -> Soak:
                 soak.fault("SIGKILL of a program that shares")
         else:
             soak.hurt_shared(kind)
-        kills += kind in ("SIGKILL", "keeper")
+        kills += kind in ("SIGKILL", "daemon")
         if kills == 3:  # before the crash limit: what its error message advises
             kills = 0
             models["shared"].close()

@@ -20,7 +20,7 @@ from rocm_core.gpu import HIDE_GPUS, Selection, list_gpus, select_gpus
 log = logging.getLogger("rocm_core.server")
 
 
-def place(config: LoadConfig, *, splits: bool) -> LoadConfig:
+def place_on_gpus(config: LoadConfig, *, splits: bool) -> LoadConfig:
     """``config`` with the choice of GPUs in its ``environment`` and split.
 
     With backend ``"auto"`` and no AMD GPU nothing changes: the engine may know other GPUs.
@@ -51,7 +51,7 @@ def place(config: LoadConfig, *, splits: bool) -> LoadConfig:
 
 
 def choose_gpus(config: LoadConfig) -> Selection:
-    """The GPUs for ``config``, now; raises ``ConfigError`` as ``place``."""
+    """The GPUs for ``config``, now; raises ``ConfigError`` as ``place_on_gpus``."""
     merged = {**os.environ, **dict(config.environment)}
     env = {name: value for name, value in merged.items() if value is not None}
     engine = _program(config)

@@ -12,52 +12,57 @@ from collections.abc import Callable
 
 from rocm_core.gpu import list_gpus
 
-# Other programs come and go meanwhile: this much more than before is as good as before.
+# Other programs take memory meanwhile: up to this much more than before counts as free again.
 _TOLERANCE_BYTES = 256 * 2**20
+# Seconds.
 _POLL = 0.25
 _TIMEOUT = 5.0
 
 VramUsed = Callable[[], int | None]
+"""Returns the bytes of VRAM in use; ``None`` where there is no memory to wait for."""
 
 
 def vram_used(root: str | os.PathLike[str] = "/") -> int | None:
-    """Bytes of VRAM in use on all cards with memory of their own.
+    """Return the bytes of VRAM in use on all cards with memory of their own.
 
     ``None`` without such a card: an APU computes in unified memory, which needs no waiting.
+
+    Args:
+        root: directory that holds ``/sys``, for tests.
     """
     gpus = list_gpus(root)
     used = [g.vram_used for g in gpus if g.integrated is False and g.vram_used is not None]
     return sum(used) if used else None
 
 
-class VramMark:
-    """How much was in use before the first start, and the way back to it."""
+class VramBaseline:
+    """The VRAM in use before the first start, and the wait until no more is used than then."""
 
     def __init__(self, read: VramUsed, timeout: float = _TIMEOUT) -> None:
         """Args:
-        read: bytes in use now; ``None`` where there is nothing to wait for.
-        timeout: seconds that ``await_return`` takes at most.
+        read: reads the bytes in use.
+        timeout: seconds that ``await_release`` takes at most.
         """
         self._read = read
-        self._patience = timeout
+        self._timeout = timeout
         self._before: int | None = None
 
-    def set(self) -> None:
-        """This is how much is in use without the process."""
+    def record(self) -> None:
+        """Take the bytes in use now as those in use without the server."""
         self._before = self._read()
 
-    def await_return(self, pause: Callable[[float], object]) -> bool:
-        """Wait until no more is used than at the mark.
+    def await_release(self, pause: Callable[[float], object]) -> bool:
+        """Wait until no more is in use than at ``record``; returns at once without one.
 
         Args:
-            pause: waits for so many seconds; may raise to call the waiting off.
+            pause: waits for so many seconds; an exception that it raises ends the wait.
 
         Returns:
-            Whether the memory came back.
+            Whether the memory is free again; ``False`` after the timeout.
         """
         if self._before is None:
             return True
-        end = time.monotonic() + self._patience
+        end = time.monotonic() + self._timeout
         while True:
             used = self._read()
             if used is None or used <= self._before + _TOLERANCE_BYTES:

@@ -47,7 +47,7 @@ class Server(SupervisedServer):
             ref,
             config,
             timeouts,
-            handles=SharedServerLease if config.keep_alive else OwnedServer,
+            handle_factory=SharedServerLease if config.keep_alive else OwnedServer,
             crashes=crashes,
             vram_used=vram_used,
         )

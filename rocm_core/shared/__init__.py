@@ -3,5 +3,7 @@
     lease (a client) ──protocol──▶ daemon (owns the server) ──▶ supervisor
         └──▶ registry (entry, lock, socket, log of each server) ◀── admin (list, stop)
 
-The daemon is a process of its own; requests go straight to llama-server, never through it.
+The daemon is a process of its own. Requests go straight to llama-server, never through the daemon.
+Only ``rocm_core.server.runner`` decides whether a server is shared; nothing here knows of models
+or adapters.
 """

@@ -1,4 +1,9 @@
-"""The shared servers from outside: list them, find one by name, stop it. For people's commands."""
+"""List the shared servers, find one by name, stop it: what the commands ``ps``, ``stop`` and
+``logs`` do.
+
+They work for servers of every protocol version (see ``protocol``): a fact that another version's
+daemon does not send is ``None``.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +18,15 @@ from rocm_core.shared.process_identity import ProcessId
 from rocm_core.shared.protocol import Channel, Line
 from rocm_core.shared.registry import Entry, Registry
 
-_ANSWER = 5.0
-# A keeper breaks off streams, and gives its server five seconds before SIGKILL.
-_END = 10.0
-_LAST_THREADS = 1.0
+_REPLY_TIMEOUT = 5.0
+# A daemon aborts its streams and gives its server five seconds before SIGKILL.
+_EXIT_TIMEOUT = 10.0
+_LOCK_TIMEOUT = 1.0
 _POLL = 0.02
+_FACTS = (
+    *("pid", "daemon_pid", "protocol", "address", "slots_busy", "slots_total", "n_ctx"),
+    *("clients", "idle", "keep_alive", "keep_alive_left"),
+)
 
 
 @dataclass(frozen=True)
@@ -25,12 +34,13 @@ class SharedServerInfo:
     """A shared server.
 
     Attributes:
-        entry: what the registry says; ``None`` while the server starts.
-        facts: what its keeper says: ``key``, ``model``, ``ref``, ``state``, ``pid``,
-            ``keeper_pid``, ``address``, ``slots_busy``, ``slots_total``, ``n_ctx`` (tokens per
-            slot), ``vram`` (bytes), ``attached`` (programs), ``idle``, ``keep_alive``,
-            ``keep_alive_left`` (seconds), ``log`` (path). ``None`` where unknown; ``state`` is
-            ``"unresponsive"`` if the keeper does not answer.
+        key: the server's key in the registry.
+        entry: the registry entry; ``None`` while the server starts.
+        facts: what its daemon says: ``key``, ``model``, ``ref``, ``state``, ``pid``,
+            ``daemon_pid``, ``protocol`` (version), ``address``, ``slots_busy``, ``slots_total``,
+            ``n_ctx`` (tokens per slot), ``vram`` (bytes), ``clients`` (programs that hold a
+            lease), ``idle``, ``keep_alive``, ``keep_alive_left`` (seconds), ``log`` (path).
+            ``None`` where unknown; ``state`` is ``"unresponsive"`` if the daemon does not answer.
     """
 
     key: str
@@ -38,28 +48,32 @@ class SharedServerInfo:
     facts: Line
 
     @property
-    def keeper(self) -> ProcessId | None:
-        """The process that owns it."""
+    def daemon(self) -> ProcessId | None:
+        """The process that owns the server; ``None`` if it is unknown or gone."""
         if self.entry is not None:
-            return self.entry.keeper
-        pid = self.facts["keeper_pid"]
+            return self.entry.daemon
+        pid = self.facts["daemon_pid"]
         return ProcessId.of(pid) if pid else None
 
     @property
     def log(self) -> Path:
-        """Where its log is."""
+        """Path of the server's log."""
         return Path(self.facts["log"])
 
 
 def list_servers(registry: Registry | None = None) -> list[SharedServerInfo]:
-    """Every shared server of this user; what dead keepers left behind is deleted."""
+    """Return every shared server of this user; deletes the files of dead daemons.
+
+    Args:
+        registry: default: the user's own (``Registry.open``, whose errors it raises).
+    """
     registry = registry or Registry.open()
     registry.sweep()
-    return [_listing(registry, key) for key in registry.known()]
+    return [_info(registry, key) for key in registry.known()]
 
 
 def find_servers(name: str, registry: Registry | None = None) -> list[SharedServerInfo]:
-    """Those whose model's name, path, key or pid is ``name``.
+    """Return the shared servers whose model's name, path, key or pid is ``name``.
 
     Raises:
         ModelNotFound: there is none.
@@ -73,90 +87,88 @@ def find_servers(name: str, registry: Registry | None = None) -> list[SharedServ
 
 
 def stop_server(server: SharedServerInfo, registry: Registry | None = None) -> None:
-    """End it, whoever uses it; returns when it is gone.
+    """Stop a shared server even if programs use it; returns when its daemon is gone.
 
-    Its keeper is asked to. One that does not answer is killed, and the kernel ends its server;
-    but only if pid and start time are those of the registry entry.
+    The daemon is asked to stop. One that does not react within 10 s is killed, and the kernel then
+    ends its server; but only if pid and start time are those of the registry entry.
 
     Raises:
-        ServerStalled: it is still there.
+        ServerStalled: the daemon still runs.
     """
     registry = registry or Registry.open()
-    keeper = server.keeper
+    daemon = server.daemon
     try:
-        channel = Channel.connect(registry.path(server.key, "sock"), _ANSWER)
+        channel = Channel.connect(registry.path(server.key, "sock"), _REPLY_TIMEOUT)
     except OSError:
         channel = None
     if channel is not None:
         try:
             channel.send(op="stop")
-            channel.receive(_END)
+            channel.receive(_EXIT_TIMEOUT)
         except TimeoutError:
-            if keeper is not None:
-                keeper.kill()
+            if daemon is not None:
+                daemon.kill()
         finally:
             channel.close()
-    _await_end(server, keeper)
-    # The threads of a killed keeper may hold its lock a moment longer than it lives.
-    end = time.monotonic() + _LAST_THREADS
+    _await_exit(server, daemon)
+    # The threads of a killed daemon may hold its lock a moment longer than it lives.
+    end = time.monotonic() + _LOCK_TIMEOUT
     registry.sweep()
     while server.key in registry.known() and time.monotonic() < end:
         time.sleep(_POLL)
         registry.sweep()
 
 
-def _await_end(server: SharedServerInfo, keeper: ProcessId | None) -> None:
-    # Its lock proves nothing: others who use the model may have made a new keeper already.
-    end = time.monotonic() + _END
-    while keeper is not None and keeper.alive:
+def _await_exit(server: SharedServerInfo, daemon: ProcessId | None) -> None:
+    # A locked lock proves nothing: another program may have started a new daemon already.
+    end = time.monotonic() + _EXIT_TIMEOUT
+    while daemon is not None and daemon.alive:
         if time.monotonic() > end:
             raise ServerStalled(
-                f"the keeper of {server.facts['model']} (pid {keeper.pid}) does not end; "
+                f"the daemon of {server.facts['model']} (pid {daemon.pid}) does not end; "
                 "it may be suspended"
             )
         time.sleep(_POLL)
 
 
-def _listing(registry: Registry, key: str) -> SharedServerInfo:
-    entry = registry.read(key)
-    facts = _asked(registry, key) or _silent(registry, key, entry)
-    return SharedServerInfo(key, entry, facts | {"vram": vram_of(facts["pid"])})
-
-
 def vram_of(pid: int | None, root: str = "/") -> int | None:
-    """Bytes of GPU memory that a process holds on all GPUs; ``None`` where nobody says."""
+    """Return the bytes of GPU memory that a process holds on all GPUs; ``None`` if unknown."""
     held = process_memory(pid, list_gpus(root), root) if pid else []
     known = [memory.vram for memory in held if memory.vram is not None]
     return sum(known) if known else None
 
 
-def _asked(registry: Registry, key: str) -> Line | None:
+def _info(registry: Registry, key: str) -> SharedServerInfo:
+    entry = registry.read(key)
+    facts = _from_entry(registry, key, entry) | (_from_daemon(registry, key) or {})
+    return SharedServerInfo(key, entry, facts | {"vram": vram_of(facts["pid"])})
+
+
+def _from_daemon(registry: Registry, key: str) -> Line | None:
     try:
-        channel = Channel.connect(registry.path(key, "sock"), _ANSWER)
+        channel = Channel.connect(registry.path(key, "sock"), _REPLY_TIMEOUT)
     except OSError:
         return None
     try:
         channel.send(op="status")
-        return channel.receive(_ANSWER)
+        reply = channel.receive(_REPLY_TIMEOUT)
     except OSError:  # a timeout among them
         return None
     finally:
         channel.close()
+    return reply if reply is not None and "state" in reply else None
 
 
-def _silent(registry: Registry, key: str, entry: Entry | None) -> Line:
-    facts: dict[str, Any] = dict.fromkeys(
-        ("pid", "keeper_pid", "address", "slots_busy", "slots_total", "n_ctx", "attached")
-    )
-    facts |= dict.fromkeys(("idle", "keep_alive", "keep_alive_left"))
+def _from_entry(registry: Registry, key: str, entry: Entry | None) -> Line:
+    facts: dict[str, Any] = dict.fromkeys(_FACTS)
     facts |= {"key": key, "model": "?", "ref": "", "state": "unresponsive"}
     facts["log"] = str(registry.path(key, "log"))
     if entry is not None:
         facts |= {"model": entry.model, "ref": entry.ref}
-        facts |= {"pid": entry.server.pid, "keeper_pid": entry.keeper.pid}
+        facts |= {"pid": entry.server.pid, "daemon_pid": entry.daemon.pid}
     return facts
 
 
 def _names(server: SharedServerInfo) -> set[str]:
     facts = server.facts
-    return {str(facts[name]) for name in ("model", "ref", "key", "pid", "keeper_pid")}
+    return {str(facts[name]) for name in ("model", "ref", "key", "pid", "daemon_pid")}

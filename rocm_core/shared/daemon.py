@@ -1,13 +1,13 @@
-"""The keeper of one shared server: ``python -m rocm_core.shared.daemon``.
+"""The daemon of one shared server: ``python -m rocm_core.shared.daemon``.
 
-A process of its own, child of nobody, which owns a llama-server through the very same
-``Server`` and outlives the programs that use it. It inherits its socket and its lock from the
-program that started it, and gets its job (JSON) on stdin. It ends, and its server with it, when
-no request was under way for the keep-alive time, or when it is told to.
+A process of its own, child of nobody, which supervises a llama-server and outlives the programs
+that use it. It inherits its socket and its lock from the program that started it, and reads its job
+(JSON) from stdin. It stops its server and exits when no request was under way for the keep-alive
+time, or when it is told to.
 
-What is idle is asked of those who are attached: a notebook that is merely open does not keep a
-server. One that has not used the server lets go when it is asked, so that no request can fall
-into the end.
+Clients report their own idle time: an open but unused notebook does not keep the server alive. A
+client that has been idle for the keep-alive time releases its lease when it is asked, so that it
+cannot send a request to a server that is about to stop.
 """
 
 from __future__ import annotations
@@ -31,25 +31,33 @@ from rocm_core.discover.refs import ModelRef
 from rocm_core.errors import ClientError, RocmError, ServerDied, ServerStartError
 from rocm_core.shared import rotating_log
 from rocm_core.shared.process_identity import ProcessId
-from rocm_core.shared.protocol import Channel, Line, error_to_line
+from rocm_core.shared.protocol import VERSION, Channel, Line, error_to_line, version_mismatch
 from rocm_core.shared.registry import Entry, Registry
 from rocm_core.supervisor.events import LoadProgress, LogLine, ServerEvent, State, StateChanged
 from rocm_core.supervisor.server import SupervisedServer
 
 log = logging.getLogger("rocm_core.server")
 
-_FIRST_LINE = 10.0
-_ANSWERS = 2.0
-_BUSY_CHECK = 1.0
-# A crashed server that nobody is attached to: its history is kept for the next one who asks.
-_LINGER = 60.0
+# Seconds, as every time in this file.
+_FIRST_CLIENT_TIMEOUT = 10.0
+_IDLE_REPLY_TIMEOUT = 2.0
+_STATUS_REPLY_TIMEOUT = 0.5
+_BUSY_POLL = 1.0
+# How long the daemon of a crashed server without clients keeps the crash history for the next one.
+_CRASH_HISTORY_KEPT = 60.0
 _SLOT_TIMEOUTS = Timeouts(connect=2.0, first_token=2.0)
 
 
 class SharedServerDaemon:
-    """One server, everyone attached to it, and the decision when it ends."""
+    """The owner of one shared server: its clients, and the decision when it stops."""
 
     def __init__(self, registry: Registry, key: str, ref: ModelRef, config: LoadConfig) -> None:
+        """Args:
+        registry: where the server's entry goes.
+        key: the server's key in the registry.
+        ref: the model.
+        config: how to run the server; ``keep_alive`` holds until the first client states its own.
+        """
         self.server = SupervisedServer(ref, config)
         self._registry = registry
         self._key = key
@@ -57,23 +65,23 @@ class SharedServerDaemon:
         self._keep_alive = float(config.keep_alive)
         self._change = threading.Condition()
         self._sessions: set[Session] = set()
-        self._used = time.monotonic()
-        self._expected = True  # nobody has come yet
-        self._listed = False
-        self._closing = False
+        self._last_used = time.monotonic()
+        self._had_client = False
+        self._registered = False
+        self._stopping = False
 
     def run(self, listener: socket.socket) -> None:
-        """Serve until it is time to end."""
+        """Serve clients until the server is idle or ``stop`` is called; then stop the server."""
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
         try:
-            self._await_end()
+            self._await_stop()
         finally:
             self._shut_down()
 
     def stop(self) -> None:
-        """End soon; callable from anywhere."""
+        """Make ``run`` stop the server and return. Callable from any thread; returns at once."""
         with self._change:
-            self._closing = True
+            self._stopping = True
             self._change.notify_all()
 
     def _accept(self, listener: socket.socket) -> None:
@@ -87,46 +95,56 @@ class SharedServerDaemon:
         with contextlib.suppress(OSError):
             self._registry.path(self._key, "sock").unlink()
         for session in list(self._sessions):
-            session.channel.farewell(**{"is": "stopped"})
+            session.channel.send_last(**{"is": "stopped"})
         self.server.stop()
         self._registry.remove(self._key)
 
-    # -- those who are attached -------------------------------------------------------------
+    # -- clients ----------------------------------------------------------------------------
 
-    def attach(self, session: Session, keep_alive: float) -> bool:
-        """Let it in; the last one's keep-alive holds. ``False`` if this is the end."""
+    def acquire(self, session: Session, keep_alive: float) -> bool:
+        """Give a client a lease; its ``keep_alive`` replaces that of the clients before it.
+
+        Returns:
+            Whether it has the lease; ``False`` if the daemon is stopping.
+        """
         with self._change:
-            if self._closing:
+            if self._stopping:
                 return False
             self._keep_alive = keep_alive
-            self._expected = False
+            self._had_client = True
             self._sessions.add(session)
-            self.use(0.0)
+            self.note_use()
             return True
 
-    def detach(self, session: Session) -> None:
-        """It is gone."""
+    def release(self, session: Session, idle: float) -> None:
+        """End a client's lease; the client last used the server ``idle`` seconds ago."""
         with self._change:
             self._sessions.discard(session)
+            self.note_use(idle)
+
+    def note_use(self, idle: float = 0.0) -> None:
+        """Record that the server was last used ``idle`` seconds ago."""
+        with self._change:
+            self._last_used = max(self._last_used, time.monotonic() - idle)
             self._change.notify_all()
 
-    def use(self, idle: float) -> None:
-        """The server was last used ``idle`` seconds ago."""
+    def note_reply(self, session: Session, idle: float) -> None:
+        """Record a client's reply to ``Session.ask``."""
         with self._change:
-            self._used = max(self._used, time.monotonic() - idle)
-            self._change.notify_all()
+            session.replied = True
+            self.note_use(idle)
 
     def start_server(self) -> None:
-        """Start the server unless it runs, and write the entry.
+        """Start the server unless it runs, and write its registry entry.
 
         Raises:
-            RocmError: it cannot be started, or not be listed.
+            RocmError: the server cannot be started, or its entry cannot be written.
         """
         self.server.start()
         try:
             with self._change:
                 self._registry.write(self._entry())
-                self._listed = True
+                self._registered = True
         except OSError as error:
             raise ServerStartError(
                 f"the registry entry of {self._ref.name} cannot be written to "
@@ -134,18 +152,18 @@ class SharedServerDaemon:
                 "free space, or use keep_alive=0."
             ) from error
         finally:
-            self.use(0.0)
+            self.note_use()
 
     def _entry(self) -> Entry:
         client, key, pid = self.server.client, self.server.api_key, self.server.pid
-        keeper, process = ProcessId.of(os.getpid()), ProcessId.of(pid or 0)
-        if key is None or keeper is None or process is None:
+        daemon, process = ProcessId.of(os.getpid()), ProcessId.of(pid or 0)
+        if key is None or daemon is None or process is None:
             raise self.server.failure or ServerDied(f"the server of {self._ref.name} is gone")
         return Entry(
             key=self._key,
             model=self._ref.name,
             ref=self._ref.value,
-            keeper=keeper,
+            daemon=daemon,
             server=process,
             socket=client.uds,
             port=None if client.uds else int(client.base_url.rpartition(":")[2]),
@@ -153,78 +171,84 @@ class SharedServerDaemon:
             log=str(self._registry.path(self._key, "log")),
         )
 
+    def version_mismatch(self, client: object) -> ServerStartError:
+        """Return the error for a client that states another protocol version."""
+        return version_mismatch(self._ref.name, self._key, daemon=VERSION, client=client)
+
     def status(self) -> Line:
-        """The facts for ``llama-rocm ps``."""
-        self._ask_all(float("inf"), 0.5)
+        """Return the facts of ``SharedServerInfo``, as ``llama-rocm ps`` shows them."""
+        self._ask_all(float("inf"), _STATUS_REPLY_TIMEOUT)
         slots, server = self._slots(), self.server
         busy = sum(bool(slot.get("is_processing")) for slot in slots)
-        idle = 0.0 if busy else time.monotonic() - self._used
+        idle = 0.0 if busy else time.monotonic() - self._last_used
         client = server.client if server.is_running else None
         forever = self._keep_alive < 0
         return {
             "key": self._key,
+            "protocol": VERSION,
             "model": self._ref.name,
             "ref": self._ref.value,
             "state": server.state.value,
             "pid": server.pid,
-            "keeper_pid": os.getpid(),
+            "daemon_pid": os.getpid(),
             "address": client.address if client else None,
             "slots_busy": busy if slots else None,
             "slots_total": len(slots) or None,
             "n_ctx": slots[0].get("n_ctx") if slots else None,
-            "attached": len(self._sessions),
+            "clients": len(self._sessions),
             "idle": round(idle, 3),
             "keep_alive": self._keep_alive,
             "keep_alive_left": None if forever else round(max(0.0, self._keep_alive - idle), 3),
             "log": str(self._registry.path(self._key, "log")),
         }
 
-    # -- the end ----------------------------------------------------------------------------
+    # -- when to stop -----------------------------------------------------------------------
 
-    def _await_end(self) -> None:
+    def _await_stop(self) -> None:
         while True:
             with self._change:
-                end = self._due()
-                left = None if end is None else end - time.monotonic()
+                due = self._stop_due()
+                left = None if due is None else due - time.monotonic()
                 if left is None or left > 0:
                     self._change.wait(left)
-                if self._closing:
+                if self._stopping:
                     return
-                left = None if end is None else end - time.monotonic()
-            if left is not None and left <= 0 and self._nobody_needs_it():
+                left = None if due is None else due - time.monotonic()
+            if left is not None and left <= 0 and self._is_unused():
                 return
 
-    def _due(self) -> float | None:
-        """When it may be time to end (``time.monotonic``); ``None``: not before a change."""
+    def _stop_due(self) -> float | None:
+        """When the server may have to stop (``time.monotonic``); ``None``: not before a change."""
         server = self.server
-        if self._expected:
-            return self._used + _FIRST_LINE
+        if not self._had_client:
+            return self._last_used + _FIRST_CLIENT_TIMEOUT
         if server.state in (State.STARTING, State.STOPPING):
-            return time.monotonic() + _BUSY_CHECK
+            return time.monotonic() + _BUSY_POLL
         if not self._sessions and not server.is_running:
-            return self._used + (_LINGER if self._listed else 0.0)
-        if not self._sessions and not self._listed:
-            return self._used
-        return None if self._keep_alive < 0 else self._used + self._keep_alive
+            return self._last_used + (_CRASH_HISTORY_KEPT if self._registered else 0.0)
+        if not self._sessions and not self._registered:
+            return self._last_used
+        return None if self._keep_alive < 0 else self._last_used + self._keep_alive
 
-    def _nobody_needs_it(self) -> bool:
+    def _is_unused(self) -> bool:
+        """Ask clients and server whether they are idle; if so, refuse further clients."""
         with self._change:
             limit = max(0.0, self._keep_alive)
-        self._ask_all(limit, _ANSWERS)
+        self._ask_all(limit, _IDLE_REPLY_TIMEOUT)
         if any(slot.get("is_processing") for slot in self._slots()):
-            # Somebody who is not attached, or is suspended: look again, without haste.
-            self.use(max(0.0, limit - _BUSY_CHECK))
+            # A program without a lease uses it, or a suspended client: check again a second later.
+            self.note_use(max(0.0, limit - _BUSY_POLL))
             return False
         with self._change:
-            due = self._due()
-            self._closing = self._closing or (due is not None and due <= time.monotonic())
-            return self._closing
+            due = self._stop_due()
+            self._stopping = self._stopping or (due is not None and due <= time.monotonic())
+            return self._stopping
 
     def _ask_all(self, limit: float, timeout: float) -> None:
         with self._change:
             asked = [session for session in self._sessions if session.ask(limit)]
             self._change.wait_for(
-                lambda: all(s.answered or s not in self._sessions for s in asked), timeout
+                lambda: all(s.replied or s not in self._sessions for s in asked), timeout
             )
 
     def _slots(self) -> list[dict[str, Any]]:
@@ -237,86 +261,108 @@ class SharedServerDaemon:
 
 
 class Session:
-    """One connection of a client."""
+    """One connection of a client to the daemon.
 
-    def __init__(self, keeper: SharedServerDaemon, channel: Channel) -> None:
+    Attributes:
+        channel: the connection.
+        replied: whether the client has replied to the last ``ask``.
+    """
+
+    def __init__(self, daemon: SharedServerDaemon, channel: Channel) -> None:
         self.channel = channel
-        self.answered = True
-        self._keeper = keeper
+        self.replied = True
+        self._daemon = daemon
 
     def run(self) -> None:
-        """Do what the client asks for, until it hangs up."""
+        """Serve the client's request; returns when the connection has ended."""
         try:
             with contextlib.suppress(OSError):
-                self._converse(self.channel.receive(_FIRST_LINE) or {})
+                self._serve(self.channel.receive(_FIRST_CLIENT_TIMEOUT) or {})
         finally:
             self.channel.close()
 
-    def _converse(self, line: Line) -> None:
-        if line.get("op") == "attach":
-            self._attach(float(line["keep_alive"]))
+    def _serve(self, line: Line) -> None:
+        if line.get("op") == "acquire":
+            self._acquire(line)
         elif line.get("op") == "status":
-            self.channel.send(**self._keeper.status())
+            self.channel.send(**self._daemon.status())
         elif line.get("op") == "stop":
-            self._keeper.stop()
-            self.channel.receive()  # the end of this process ends the conversation
+            self._daemon.stop()
+            self.channel.receive()  # the exit of this process ends the connection
+        elif "op" in line:
+            # A client whose protocol has another word for what it wants.
+            self._send_failed(self._daemon.version_mismatch(line.get("protocol", 0)))
 
-    def _attach(self, keep_alive: float) -> None:
-        if not self._keeper.attach(self, keep_alive):
+    def _acquire(self, line: Line) -> None:
+        if line.get("protocol", 0) != VERSION:
+            self.channel.send(**{"is": "welcome", "protocol": VERSION})
+            self._send_failed(self._daemon.version_mismatch(line.get("protocol", 0)))
+            return
+        if not self._daemon.acquire(self, float(line["keep_alive"])):
             self.channel.send(**{"is": "stopped"})
             return
-        idle = 0.0
+        idle = 0.0  # a client that dies without a release has used the server until now
         try:
-            self.channel.send(**{"is": "welcome"})
-            with self._keeper.server.subscribe(self._tell):
-                self._keeper.start_server()
+            self.channel.send(**{"is": "welcome", "protocol": VERSION})
+            with self._daemon.server.subscribe(self._forward_event):
+                self._daemon.start_server()
                 self.channel.send(**{"is": "ready"})
-                for line in self.channel.lines():
-                    idle = float(line.get("bye", 0.0))
-                    self._keeper.use(float(line.get("idle", idle)))
-                    self.answered = True
+                for reply in self.channel.lines():
+                    if "release" in reply:
+                        idle = float(reply["release"])
+                        self._daemon.note_reply(self, idle)
+                    elif "idle" in reply:
+                        self._daemon.note_reply(self, float(reply["idle"]))
         except RocmError as error:
-            self.channel.send(**{"is": "failed", "error": error_to_line(error)})
+            self._send_failed(error)
         finally:
-            self._keeper.use(idle)
-            self._keeper.detach(self)
+            self._daemon.release(self, idle)
 
     def ask(self, limit: float) -> bool:
-        """Ask how long it has been idle; ``False`` if it still owes the last answer."""
-        if not self.answered:
+        """Ask the client how long it has been idle; one idle for ``limit`` seconds releases.
+
+        Returns:
+            Whether it was asked; ``False`` if it still owes the reply to the last ``ask``.
+        """
+        if not self.replied:
             return False
-        self.answered = False
-        # A client that does not read must not hold up anybody else.
-        threading.Thread(target=self._send_question, args=(limit,), daemon=True).start()
+        self.replied = False
+        # A client that does not read must not block the daemon.
+        threading.Thread(target=self._send_ask, args=(limit,), daemon=True).start()
         return True
 
-    def _send_question(self, limit: float) -> None:
+    def _send_ask(self, limit: float) -> None:
         with contextlib.suppress(OSError):
             self.channel.send(ask="idle", limit=min(limit, 1e12))
 
-    def _tell(self, event: ServerEvent) -> None:
+    def _send_failed(self, error: RocmError) -> None:
+        self.channel.send(**{"is": "failed", "error": error_to_line(error)})
+
+    def _forward_event(self, event: ServerEvent) -> None:
         with contextlib.suppress(OSError):
             if isinstance(event, LogLine):
                 self.channel.send(**{"is": "log", "text": event.text})
             elif isinstance(event, LoadProgress):
                 self.channel.send(**{"is": "progress", "share": event.share})
             elif isinstance(event, StateChanged) and event.failure is not None:
-                error = error_to_line(event.failure)
-                self.channel.send(**{"is": "failed", "error": error})
+                self._send_failed(event.failure)
 
 
 def main(argv: list[str]) -> int:
-    """Take the job, leave the starter, keep the server.
+    """Read the job from stdin, fork away from the program that started us, run the daemon.
 
     Args:
         argv: descriptors of socket and lock, the registry's directory, and the server's key.
+
+    Returns:
+        The exit code: 1 if the starting program died before it wrote the whole job.
     """
     listener, lock = socket.socket(fileno=int(argv[0])), int(argv[1])
     registry, key = Registry(Path(argv[2])), argv[3]
     try:
         job = orjson.loads(sys.stdin.buffer.read())
     except orjson.JSONDecodeError:
-        registry.remove(key)  # the starter died over it
+        registry.remove(key)
         return 1
     if os.fork():
         os._exit(0)
@@ -325,17 +371,17 @@ def main(argv: list[str]) -> int:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     log.addHandler(rotating_log.handler(registry.path(key, "log")))
     log.setLevel(logging.DEBUG)
-    logging.raiseExceptions = False  # a full disk costs the log, not the server
-    keeper = SharedServerDaemon(registry, key, ModelRef(*job["ref"]), LoadConfig(**job["config"]))
+    logging.raiseExceptions = False  # on a full disk the log is lost, but the server goes on
+    daemon = SharedServerDaemon(registry, key, ModelRef(*job["ref"]), LoadConfig(**job["config"]))
 
     def end(number: int, frame: FrameType | None) -> None:
         # Not here: the lock that it takes may be held by the code that was interrupted.
-        threading.Thread(target=keeper.stop, daemon=True).start()
+        threading.Thread(target=daemon.stop, daemon=True).start()
 
     signal.signal(signal.SIGTERM, end)
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    keeper.run(listener)
+    daemon.run(listener)
     return 0
 
 

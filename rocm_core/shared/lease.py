@@ -1,11 +1,11 @@
-"""A share in a server that a keeper owns: find the keeper or make one, attach, let go.
+"""A client's lease on a shared server: reach the daemon or start one, acquire, use, release.
 
-    lock free?  ──yes──▶ make the socket, hand lock and socket to a new keeper ─┐
+    lock free?  ──yes──▶ make the socket, pass lock and socket to a new daemon ─┐
         └──no──▶ connect ◀──────────────────────────────────────────────────────┘
-                    └──▶ attach ──▶ progress … ready ──▶ check the entry ──▶ use it
+                    └──▶ acquire ──▶ welcome, progress … ready ──▶ check the entry ──▶ use
 
-The requests go straight to llama-server; the connection to the keeper only says that we are
-here, and hears of the server's end.
+Requests go straight to llama-server. The connection to the daemon is the lease; over it the daemon
+reports the server's end.
 """
 
 from __future__ import annotations
@@ -32,31 +32,34 @@ from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     AuthenticationError,
     ClientError,
-    RocmError,
     ServerDied,
     ServerStalled,
     ServerStartError,
 )
-from rocm_core.shared.protocol import Channel, Line, error_from_line
+from rocm_core.shared.protocol import VERSION, Channel, Line, error_from_line, version_mismatch
 from rocm_core.shared.registry import Entry, Registry, key_of, with_absolute_paths
 from rocm_core.shared.rotating_log import tail
-from rocm_core.supervisor.handle import OnProgress, Owner, ServerHandle, again
+from rocm_core.supervisor.handle import HandleOwner, OnProgress, ServerHandle
 
 log = logging.getLogger("rocm_core.server")
 
+# Seconds between two looks at ``cancelled``.
 _TICK = 0.1
-# The lock is held and nobody listens: a keeper that is ending, which takes a few seconds.
-_CHANGEOVER = 30.0
+# The lock is held and nobody listens: the old daemon is exiting, which takes a few seconds.
+_CHANGEOVER_TIMEOUT = 30.0
 _CHANGEOVER_POLL = 0.02
-# A keeper greets at once, unless it is suspended or the machine is.
-_GREETING = 30.0
+# A daemon replies at once, unless it or the machine is suspended.
+_REPLY_TIMEOUT = 30.0
 _BACKLOG = 256
-# It has just answered its keeper: late on a busy machine is not untrue.
-_PROBE_TIMEOUTS = Timeouts(connect=_GREETING, first_token=_GREETING)
+# The server has just answered the daemon, so a slow reply means a busy machine, not an impostor.
+_PROBE_TIMEOUTS = Timeouts(connect=_REPLY_TIMEOUT, first_token=_REPLY_TIMEOUT)
 
 
 class SharedServerLease(ServerHandle):
-    """A shared server, as one of its users sees it."""
+    """A client's lease on a shared server.
+
+    The supervisor of each client program has one; the daemon owns the process.
+    """
 
     owns_process = False
 
@@ -66,43 +69,48 @@ class SharedServerLease(ServerHandle):
         config: LoadConfig,
         engine: Engine,
         timeouts: Timeouts,
-        owner: Owner,
+        owner: HandleOwner,
     ) -> None:
-        """Nothing is started or opened before ``await_ready``."""
+        """Work out the server's key; start and connect nothing.
+
+        Raises:
+            ConfigError: the platform cannot share servers.
+            ServerStartError: there is no private, writable directory for the registry.
+        """
         super().__init__(ref, timeouts, owner)
         self._config = with_absolute_paths(config)
         self._registry = Registry.open()
         self._key = key_of(ref, self._config, engine)
         self._channel: Channel | None = None
         self._entry: Entry | None = None
-        self._failure: RocmError | None = None
         self._listener: threading.Thread | None = None
         self._launched = False
+        self._welcomed = False
 
     @property
     def pid(self) -> int | None:
         """Process id of the server, while it runs."""
-        return None if self._entry is None or self.over.is_set() else self._entry.server.pid
+        return None if self._entry is None or self.ended.is_set() else self._entry.server.pid
 
     def tail(self) -> list[str]:
-        """The last lines the server printed, oldest first."""
+        """Return the last lines of the server's log, oldest first."""
         return tail(self._log)
 
-    def death(self) -> RocmError | None:
-        """What the keeper said of the server's end, or that the keeper itself is gone."""
-        return again(self._failure) if self._failure else None
-
     def release(self, grace: float) -> None:
-        """Let go; the server goes on without us."""
+        """Abort this program's streams and give the lease back; the server goes on.
+
+        Args:
+            grace: not used, since no process is ended.
+        """
         del grace
-        self._break_off()
+        self._close_clients()
         if self._channel is not None:
-            self._channel.hang_up()
+            self._channel.shutdown()
             if self._listener is None:
                 self._channel.close()
 
     def forget_after_fork(self) -> None:
-        """Close our copies of the connections."""
+        """Close the forked copy's descriptors of the connections to server and daemon."""
         super().forget_after_fork()
         if self._channel is not None:
             self._channel.close()
@@ -111,32 +119,41 @@ class SharedServerLease(ServerHandle):
     def _log(self) -> Path:
         return self._registry.path(self._key, "log")
 
-    # -- the way in -------------------------------------------------------------------------
+    # -- acquire ----------------------------------------------------------------------------
 
     def await_ready(self, on_progress: OnProgress, cancelled: Callable[[], bool]) -> None:
-        """Attach to the keeper, which starts the server unless it runs.
+        """Acquire the lease from the daemon, which starts the server unless it runs.
 
         Raises:
-            RocmError: the start failed; the same errors as for a server of our own.
-            ServerStalled: the keeper does not answer.
+            RocmError: the server cannot be started; the same errors as for an ``OwnedServer``.
+            ServerStalled: the daemon does not reply.
+            ServerStartError: the daemon has another protocol version, or its server's registry
+                entry cannot be trusted.
         """
+        end = time.monotonic() + _CHANGEOVER_TIMEOUT
         while not cancelled():
             channel = self._reach(cancelled)
             if channel is None:
                 return
-            self._channel = channel
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is just ending
-                channel.send(op="attach", keep_alive=self._config.keep_alive)
-                if self._await_answer(channel, on_progress, cancelled):
+            self._channel, self._welcomed = channel, False
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is just exiting
+                channel.send(op="acquire", protocol=VERSION, keep_alive=self._config.keep_alive)
+                if self._await_server(channel, on_progress, cancelled):
                     return
             channel.close()
+            if self._welcomed:
+                end = time.monotonic() + _CHANGEOVER_TIMEOUT
+            elif time.monotonic() > end:
+                raise self._stalled("closes every connection and does not end")
+            time.sleep(_CHANGEOVER_POLL)
 
     def _reach(self, cancelled: Callable[[], bool]) -> Channel | None:
+        """Connect to the daemon; starts one if there is none. ``None`` if cancelled."""
         path = self._registry.path(self._key, "sock")
-        end = time.monotonic() + _CHANGEOVER
+        end = time.monotonic() + _CHANGEOVER_TIMEOUT
         while not cancelled():
             with contextlib.suppress(OSError):
-                return Channel.connect(path, _GREETING)
+                return Channel.connect(path, _REPLY_TIMEOUT)
             try:
                 lock = self._registry.lock(self._key)
             except OSError as error:
@@ -145,14 +162,14 @@ class SharedServerLease(ServerHandle):
                 return self._launch(lock)
             if time.monotonic() > end:
                 raise ServerStalled(
-                    f"the keeper of {self.ref.name} neither answers nor ends "
+                    f"the daemon of {self.ref.name} neither answers nor ends "
                     f"({self._registry.path(self._key, 'lock')} is locked)"
                 )
             time.sleep(_CHANGEOVER_POLL)
         return None
 
     def _launch(self, lock: int) -> Channel:
-        """Make a keeper; it inherits the lock, and the socket, which answers from now on."""
+        """Start a daemon, which inherits the lock and the listening socket."""
         self._launched = True
         path = self._registry.path(self._key, "sock")
         try:
@@ -162,7 +179,7 @@ class SharedServerLease(ServerHandle):
                 path.chmod(0o600)
                 listener.listen(_BACKLOG)
                 self._spawn(listener.fileno(), lock, output.fileno())
-                return Channel.connect(path, _GREETING)
+                return Channel.connect(path, _REPLY_TIMEOUT)
         except OSError as error:
             raise self._unusable(error) from error
         finally:
@@ -183,47 +200,47 @@ class SharedServerLease(ServerHandle):
             pass_fds=(listener, lock),
             start_new_session=True,
         ) as process:
-            # It forks away, so that it is nobody's child, and this process of it ends.
+            # The daemon forks, so that it is nobody's child; the process that we wait for exits.
             process.communicate(orjson.dumps(job))
         if process.returncode != 0:
-            raise self._no_keeper(process.returncode)
-        log.info("started a keeper for %s", self.ref.name)
+            raise self._daemon_died(process.returncode)
+        log.info("started a daemon for %s", self.ref.name)
 
-    def _await_answer(
+    def _await_server(
         self, channel: Channel, on_progress: OnProgress, cancelled: Callable[[], bool]
     ) -> bool:
-        """Whether the server is ready; if not, the keeper is ending and a new one is due."""
-        greeted, end = False, time.monotonic() + _GREETING
+        """Whether the server is ready; if not, the daemon is exiting and a new one is due."""
+        end = time.monotonic() + _REPLY_TIMEOUT
         while not cancelled():
             try:
                 line = channel.receive(_TICK)
             except TimeoutError:
-                if not greeted and time.monotonic() > end:
-                    raise ServerStalled(
-                        f"the keeper of {self.ref.name} does not answer. End it with: "
-                        f"llama-rocm stop {self._key}"
-                    ) from None
+                if not self._welcomed and time.monotonic() > end:
+                    raise self._stalled("does not answer") from None
                 continue
             if line is None and self._launched:
-                raise self._no_keeper(None)
+                raise self._daemon_died(None)
             if line is None or line.get("is") == "stopped":
                 return False
-            greeted = True
-            if self._understood(channel, line, on_progress):
+            if self._handle_line(channel, line, on_progress):
                 return True
         return False
 
-    def _understood(self, channel: Channel, line: Line, on_progress: OnProgress) -> bool:
+    def _handle_line(self, channel: Channel, line: Line, on_progress: OnProgress) -> bool:
+        """Act on a line of the daemon; whether it says that the server is ready."""
         kind = line.get("is")
-        if line.get("ask") == "idle":
-            # Who waits for the load is using it. Without an answer we would not be asked again.
+        if kind == "failed":
+            raise error_from_line(line["error"])
+        if line.get("ask") == "idle":  # another thread of the daemon: may overtake the welcome
+            # Whoever waits for the load uses the server. A client that owes a reply is not asked
+            # again, so the server would stop while this program uses it.
             channel.send(idle=0.0)
+        elif not self._welcomed:
+            self._check_version(line)
         elif kind == "progress":
             on_progress(line["share"])
         elif kind == "log":
             self._owner.log_line(line["text"])
-        elif kind == "failed":
-            raise error_from_line(line["error"])
         elif kind == "ready":
             self._trust()
             self._listener = threading.Thread(target=self._listen, name="rocm-lease", daemon=True)
@@ -231,8 +248,18 @@ class SharedServerLease(ServerHandle):
             return True
         return False
 
+    def _check_version(self, welcome: Line) -> None:
+        daemon = welcome.get("protocol", 0)
+        if daemon != VERSION:
+            raise version_mismatch(self.ref.name, self._key, daemon=daemon, client=VERSION)
+        self._welcomed = True
+
     def _trust(self) -> None:
-        """Believe the entry: our file, the same process still, and it takes our key."""
+        """Use the entry if its file is private, its process runs, and its key opens the server.
+
+        Raises:
+            ServerStartError: one of these does not hold.
+        """
         entry = self._registry.read(self._key)
         if entry is None:
             raise self._distrusted("is missing or damaged")
@@ -258,34 +285,35 @@ class SharedServerLease(ServerHandle):
             return False
         return True
 
-    # -- the way out ------------------------------------------------------------------------
+    # -- use and release --------------------------------------------------------------------
 
     def _listen(self) -> None:
+        """Receive from the daemon until the lease or the server has ended; then report that."""
         assert self._channel is not None
-        said_goodbye = False
+        released, failure = False, None
         with contextlib.suppress(OSError):
             for line in self._channel.lines():
                 if line.get("ask") == "idle":
-                    said_goodbye = self._answer(self._channel, float(line["limit"]))
+                    released = self._reply(self._channel, float(line["limit"]))
                 elif line.get("is") == "log":
                     self._owner.log_line(line["text"])
                 elif line.get("is") == "failed":
-                    self._failure = error_from_line(line["error"])
-                said_goodbye = said_goodbye or line.get("is") == "stopped"
-                if said_goodbye or self._failure:
+                    failure = error_from_line(line["error"])
+                released = released or line.get("is") == "stopped"
+                if released or failure:
                     break
-        if not (said_goodbye or self._failure or self.released):
-            self._failure = ServerDied(
-                f"the keeper of {self.ref.name} died, and the server with it", log_tail=self.tail()
+        if not (released or failure or self.released):
+            failure = ServerDied(
+                f"the daemon of {self.ref.name} died, and the server with it", log_tail=self.tail()
             )
-        self._owner.ended(self)
-        self.over.set()
+        self._report_end(failure)
         self._channel.close()
 
-    def _answer(self, channel: Channel, limit: float) -> bool:
-        idle = self._owner.leave_if_idle(self, limit)
+    def _reply(self, channel: Channel, limit: float) -> bool:
+        """Tell the daemon how long this program has been idle; whether the lease is released."""
+        idle = self._owner.release_if_idle(self, limit)
         if idle is None:
-            channel.send(bye=self.idle_for())
+            channel.send(release=self.idle_for())
             return True
         channel.send(idle=idle)
         return False
@@ -299,11 +327,16 @@ class SharedServerLease(ServerHandle):
             f"End it with: llama-rocm stop {self._key}"
         )
 
-    def _no_keeper(self, returncode: int | None) -> ServerStartError:
+    def _daemon_died(self, returncode: int | None) -> ServerStartError:
         return ServerStartError(
-            f"the keeper of {self.ref.name} ended before the server was ready",
+            f"the daemon of {self.ref.name} ended before the server was ready",
             returncode=returncode,
             log_tail=self.tail(),
+        )
+
+    def _stalled(self, what: str) -> ServerStalled:
+        return ServerStalled(
+            f"the daemon of {self.ref.name} {what}. End it with: llama-rocm stop {self._key}"
         )
 
     def _unusable(self, error: OSError) -> ServerStartError:

@@ -1,13 +1,29 @@
-"""What a keeper and its clients say to each other: JSON lines over a unix socket.
+"""The messages between a daemon and its clients: JSON lines over a unix socket.
 
-    client → keeper   {"op": "attach", "keep_alive": 600.0}, {"op": "status"}, {"op": "stop"}
-    keeper → client   {"is": "ready"}, {"is": "failed", "error": …}, {"is": "stopped", …},
-                      {"is": "progress", "share": 0.4}, {"is": "log", "text": …},
+    client → daemon   {"op": "acquire", "protocol": 1, "keep_alive": 600.0}
+    daemon → client   {"is": "welcome", "protocol": 1}
+                      {"is": "progress", "share": 0.4}, {"is": "log", "text": …}
+                      {"is": "ready"}, {"is": "failed", "error": …}, {"is": "stopped"}
                       {"ask": "idle", "limit": 600.0}
-    client → keeper   {"idle": 12.5}, {"bye": 700.0}
+    client → daemon   {"idle": 12.5}, {"release": 700.0}
 
-A client that is attached keeps its connection; the kernel closes it when the client dies. The
-API key never comes this way: it is read from the registry entry.
+    client → daemon   {"op": "status"}: the daemon answers with the facts of ``SharedServerInfo``
+    client → daemon   {"op": "stop"}: the daemon stops its server and exits
+
+All times are seconds. The connection is the lease: the kernel closes it when the client dies, and
+``release`` says how long the client had been idle when it gave the lease back. The API key is never
+sent: a client reads it from the registry entry.
+
+Both sides state their ``VERSION``, because two versions of this package may run side by side:
+
+- Each side ignores fields and messages that it does not know, so an addition that an older side may
+  ignore does not change the version.
+- Every other change increments it. The version is part of a server's key (``registry.key_of``), so
+  another version starts a server of its own. ``acquire`` and ``welcome`` state it once more: a
+  client does not use a server whose daemon has another version.
+- ``status``, ``stop``, the ``protocol`` field of ``acquire`` and ``welcome``, and the names of the
+  registry's files are the same in all versions, so that ``llama-rocm ps``, ``stop`` and ``logs``
+  work for servers of every version.
 """
 
 from __future__ import annotations
@@ -22,14 +38,15 @@ from typing import Any
 import orjson
 
 from rocm_core import errors
-from rocm_core.errors import RocmError
+from rocm_core.errors import RocmError, ServerStartError
 
-_LONGEST = 2**20
+VERSION = 1
+_MAX_LINE_BYTES = 2**20
 Line = dict[str, Any]
 
 
 class Channel:
-    """One connection, line by line. Any thread may send; one thread receives."""
+    """A connection that carries JSON lines. Any thread may send; one thread receives."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
@@ -38,7 +55,7 @@ class Channel:
 
     @classmethod
     def connect(cls, path: Path, timeout: float) -> Channel:
-        """Connect to a keeper.
+        """Connect to the daemon that listens on ``path``, within ``timeout`` seconds.
 
         Raises:
             OSError: nobody listens.
@@ -54,56 +71,79 @@ class Channel:
         return cls(connection)
 
     def send(self, **line: Any) -> None:
-        """Send a line; raises ``OSError`` if the other side is gone."""
+        """Send one line; blocks while the other side does not read.
+
+        Raises:
+            OSError: the other side has closed the connection.
+        """
         with self._sending:
             self._socket.sendall(orjson.dumps(line) + b"\n")
 
-    def farewell(self, **line: Any) -> None:
-        """Send a last line, unless the other side has stopped reading, and hang up."""
+    def send_last(self, **line: Any) -> None:
+        """Send one line unless that would block, and shut the connection down."""
         if self._sending.acquire(timeout=0.2):
             with contextlib.suppress(OSError):
                 self._socket.send(orjson.dumps(line) + b"\n", socket.MSG_DONTWAIT)
             self._sending.release()
-        self.hang_up()
+        self.shutdown()
 
     def receive(self, timeout: float | None = None) -> Line | None:
-        """The next line, or ``None`` at the end.
+        """Return the next line; ``None`` when the connection has ended or carries no JSON.
+
+        Args:
+            timeout: seconds; default: wait without limit.
 
         Raises:
-            TimeoutError: none came within ``timeout`` seconds.
+            TimeoutError: no line came within ``timeout`` seconds.
         """
         while b"\n" not in self._rest:
             data = b""
             with contextlib.suppress(ConnectionError):
                 self._socket.settimeout(timeout)
                 data = self._socket.recv(65536)
-            if not data or len(self._rest) > _LONGEST:
+            if not data or len(self._rest) > _MAX_LINE_BYTES:
                 return None
             self._rest += data
         line, _, self._rest = self._rest.partition(b"\n")
         try:
             parsed = orjson.loads(line)
         except orjson.JSONDecodeError:
-            return None  # not one of ours: as good as gone
+            return None  # a program that is no client of ours
         return parsed if isinstance(parsed, dict) else None
 
     def lines(self) -> Iterator[Line]:
-        """Every line until the end."""
+        """Yield every line until the connection ends."""
         while (line := self.receive()) is not None:
             yield line
 
-    def hang_up(self) -> None:
-        """End the conversation; a pending ``receive`` returns."""
+    def shutdown(self) -> None:
+        """End the connection for both sides; a pending ``receive`` returns ``None``."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close this program's descriptor only (see ``hang_up``)."""
+        """Close this process's descriptor; a forked copy keeps its own (see ``shutdown``)."""
         self._socket.close()
 
 
+def version_mismatch(model: str, key: str, *, daemon: object, client: object) -> ServerStartError:
+    """Return the error for a client that has reached a daemon of another protocol version.
+
+    Args:
+        model: name of the model that the daemon serves.
+        key: the server's key in the registry.
+        daemon: the version that the daemon stated; 0 if it stated none.
+        client: the version that the client stated; 0 if it stated none.
+    """
+    return ServerStartError(
+        f"another version of llama-rocm runs the shared server of {model} (protocol {daemon}; "
+        f"this program has protocol {client}). End it with: llama-rocm stop {key}; or use "
+        "keep_alive=0."
+    )
+
+
 def error_to_line(error: RocmError) -> Line:
-    """An error as plain data."""
+    """Return an error as plain data: class name, arguments and attributes."""
     state = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in error.__dict__.items()
@@ -113,7 +153,11 @@ def error_to_line(error: RocmError) -> Line:
 
 
 def error_from_line(line: Line) -> RocmError:
-    """The error again, of its own class."""
+    """Return the error that ``error_to_line`` has described.
+
+    A class that this version does not know becomes a ``RocmError``; no class outside of
+    ``rocm_core.errors`` is ever made.
+    """
     cls = getattr(errors, str(line.get("type")), RocmError)
     if not (isinstance(cls, type) and issubclass(cls, RocmError)):
         cls = RocmError

@@ -1,13 +1,15 @@
-"""The shared servers of this user: one directory, one entry and one lock per server.
+"""The directory of this user's shared servers: one entry, lock, socket and log per server.
 
-    $XDG_RUNTIME_DIR/llama-rocm/            mode 0700, ours, no symbolic link
-        KEY.lock    held (flock) by the keeper as long as it lives: one keeper per key
-        KEY.sock    where it listens (see ``control``)
-        KEY.json    the entry, mode 0600: who runs, where, and the server's API key
-        KEY.log     what the server printed
+    $XDG_RUNTIME_DIR/llama-rocm/            mode 0700, owned by the user, no symbolic link
+        KEY.lock    locked (flock) by the daemon while it lives: one daemon per key
+        KEY.sock    the daemon listens here (see ``protocol``)
+        KEY.json    the entry, mode 0600: processes, address and API key of the server
+        KEY.log     the server's output
 
-KEY is a digest of everything that decides how a server answers. The kernel lets go of a lock
-when its holder dies, so an entry without a locked lock is stale, and whoever finds it sweeps it.
+KEY is a digest of everything that decides how a server answers, and of the protocol's version. The
+kernel frees a lock when its holder dies, so an entry whose lock is free is stale, and ``sweep``
+deletes its files. Programs with another version of this package use the same directory: file names
+stay the same in all versions, and a field of an entry never changes its meaning.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import ConfigError, ServerStartError
 from rocm_core.shared.process_identity import ProcessId
+from rocm_core.shared.protocol import VERSION
 
 try:
     import fcntl
@@ -41,10 +44,10 @@ _DIRECTORY = "llama-rocm"
 _KEY = re.compile(r"[0-9a-f]{16}")
 # sockaddr_un.sun_path holds 104 bytes on macOS, with the final zero.
 _MAX_SOCKET_PATH = 103
-# Options that say how we deal with the server, not what it is.
-_NOT_OF_THE_SERVER = ("backend", "keep_alive", "restart", "stall_timeout", "engine", "server_path")
+# Options that say how a client uses the server, not how the server answers.
+_CLIENT_OPTIONS = ("backend", "keep_alive", "restart", "stall_timeout", "engine", "server_path")
 # Variables that a llama-server, ROCm or ggml reads.
-_OF_THE_SERVER = (
+_SERVER_VARIABLES = (
     *("HIP_", "ROCR_", "HSA_", "GGML_", "GPU_", "CUDA_", "HF_"),
     *("LD_LIBRARY_PATH", "LLAMA_CACHE"),
 )
@@ -52,20 +55,24 @@ _OF_THE_SERVER = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A shared server, as its keeper has written it down.
+    """What a daemon has written about its server.
 
     Attributes:
-        key: digest of model and options.
-        keeper: the process that owns the server.
+        key: digest of model and options (see ``key_of``).
+        model: the model's name.
+        ref: path or download of the model.
+        daemon: the process that owns the server.
         server: the server's own process.
-        socket: unix socket of the server, or ``None`` with a TCP ``port`` on loopback.
-        api_key: the server's private key; this file is the only place that holds it.
+        socket: path of the server's unix socket; ``None`` with a TCP port.
+        port: TCP port on 127.0.0.1; ``None`` with a unix socket.
+        api_key: the server's private key; no other file holds it.
+        log: path of the server's log.
     """
 
     key: str
     model: str
     ref: str
-    keeper: ProcessId
+    daemon: ProcessId
     server: ProcessId
     socket: str | None
     port: int | None
@@ -77,7 +84,7 @@ class Entry:
 
 
 def supported() -> str | None:
-    """Why servers cannot be shared on this platform, or ``None``."""
+    """Return why this platform cannot share servers, or ``None`` if it can."""
     if fcntl is None or not hasattr(socket, "AF_UNIX"):
         return "keep_alive needs unix sockets and file locks, which this platform does not have"
     return None
@@ -91,7 +98,11 @@ class Registry:
 
     @classmethod
     def open(cls, env: Mapping[str, str] = os.environ) -> Registry:
-        """This user's registry; its directory is made if need be.
+        """Return this user's registry; creates its directory if it is missing.
+
+        Args:
+            env: where to look for ``XDG_RUNTIME_DIR``; without it the registry is in the
+                directory for temporary files.
 
         Raises:
             ConfigError: the platform cannot share servers.
@@ -116,30 +127,37 @@ class Registry:
         )
 
     def path(self, key: str, suffix: str) -> Path:
-        """A file of the server with this key."""
+        """Return the path of a file of the server with this key."""
         return self.directory / f"{key}.{suffix}"
 
     # -- entries ----------------------------------------------------------------------------
 
     def known(self) -> list[str]:
-        """The keys of all servers that left a trace, alive or not."""
+        """Return the keys of all servers that have files here, running or not, sorted."""
         found = {path.stem for path in self.directory.glob("*.*") if _KEY.fullmatch(path.stem)}
         return sorted(found)
 
     def read(self, key: str) -> Entry | None:
-        """The entry, or ``None`` if it is missing, damaged, or not ours alone."""
+        """Return the entry; ``None`` if it is missing, damaged, or accessible to other users.
+
+        Fields that this version does not know are ignored.
+        """
         try:
             with open(self.path(key, "json"), "rb", opener=_no_links) as file:
                 facts = os.fstat(file.fileno())
                 if facts.st_uid != os.getuid() or facts.st_mode & 0o077:
                     return None
-                entry = _entry(orjson.loads(file.read()))
+                entry = _parse_entry(orjson.loads(file.read()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return entry if entry.key == key else None
 
     def write(self, entry: Entry) -> None:
-        """Write it, whole or not at all; raises ``OSError``."""
+        """Write an entry atomically: readers see the old one or the new one.
+
+        Raises:
+            OSError: the file cannot be written; the old entry is intact.
+        """
         path = self.path(entry.key, "json")
         handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=".", suffix=".new")
         try:
@@ -152,13 +170,19 @@ class Registry:
             raise
 
     def remove(self, key: str) -> None:
-        """Delete every file of a server; only while its lock is held."""
-        for suffix in ("json", "sock", "log", "log.1", "lock"):
+        """Delete every file of a server; the caller holds its lock.
+
+        That includes files that only another version of this package knows.
+        """
+        lock = self.path(key, "lock")
+        files = [path for path in self.directory.glob(f"{key}.*") if path != lock]
+        # The lock last: whoever takes a new one must not find files of the old server.
+        for path in [*files, lock]:
             with contextlib.suppress(OSError):
-                self.path(key, suffix).unlink()
+                path.unlink()
 
     def sweep(self) -> None:
-        """Delete what dead keepers have left behind."""
+        """Delete the files of every server whose daemon is dead."""
         for key in self.known():
             if (lock := self.lock(key)) is not None:
                 self.remove(key)
@@ -167,10 +191,14 @@ class Registry:
     # -- locks ------------------------------------------------------------------------------
 
     def lock(self, key: str) -> int | None:
-        """Take the lock of a key; ``None`` if somebody holds it.
+        """Take the lock of a key.
 
         Returns:
-            A descriptor; closing its last copy, or the death of its holders, frees the lock.
+            A descriptor: the lock is free again once every copy of it is closed, by ``os.close``
+            or by the death of the processes that hold one. ``None`` if another process holds it.
+
+        Raises:
+            OSError: the lock file cannot be opened or created.
         """
         path = self.path(key, "lock")
         while True:
@@ -186,31 +214,45 @@ class Registry:
             with contextlib.suppress(FileNotFoundError):
                 if os.fstat(handle).st_ino == path.stat().st_ino:
                     return handle
-            os.close(handle)  # its last holder has deleted the file that we had opened
+            os.close(handle)  # its last holder deleted the file after we opened it
 
 
 def key_of(
     ref: ModelRef, config: LoadConfig, engine: Engine, env: Mapping[str, str] = os.environ
 ) -> str:
-    """The digest of everything that decides how a server answers."""
+    """Return the key of a shared server: two programs with the same key share one.
+
+    Args:
+        ref: the model. Of a file its size and time of change count as well.
+        config: the load options. Those that only say how a client uses the server do not count.
+        engine: the program that runs the server.
+        env: variables that a llama-server, ROCm or ggml reads count.
+
+    Returns:
+        16 hexadecimal digits of a digest of all that and of the protocol's version.
+
+    Raises:
+        OSError: the model's file cannot be read.
+    """
     facts: dict[str, Any] = {
+        "protocol": VERSION,
         "ref": [ref.kind, ref.value, ref.name],
         "file": _file_facts(ref),
         "engine": engine.argv,
         "options": {
             f.name: getattr(config, f.name)
             for f in fields(config)
-            if f.compare and f.name not in _NOT_OF_THE_SERVER
+            if f.compare and f.name not in _CLIENT_OPTIONS
         },
         "cwd": str(Path.cwd()) if config.extra_args else "",
-        "env": {name: env[name] for name in sorted(env) if name.startswith(_OF_THE_SERVER)},
+        "env": {name: env[name] for name in sorted(env) if name.startswith(_SERVER_VARIABLES)},
     }
     data = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS, default=str)
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 def with_absolute_paths(config: LoadConfig) -> LoadConfig:
-    """The same options for a process in another directory."""
+    """Return ``config`` with absolute paths, for a process with another working directory."""
     changes: dict[str, Any] = {"lora": [_absolute(path) for path in config.lora]}
     for name in ("server_path", "mmproj", "draft_model"):
         if value := getattr(config, name):
@@ -257,21 +299,23 @@ def _no_links(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
-def _entry(data: dict[str, Any]) -> Entry:
-    keeper, server = (_identity(data.pop(name)) for name in ("keeper", "server"))
-    path, port = data.pop("socket"), data.pop("port")
-    if not all(isinstance(value, str) for value in data.values()) or (path is None) == (
-        port is None
-    ):
-        raise ValueError("not an entry")
+def _parse_entry(data: dict[str, Any]) -> Entry:
+    texts = {name: data[name] for name in ("key", "model", "ref", "api_key", "log")}
+    path, port = data["socket"], data["port"]
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise ValueError("a field of the entry is not a string")
+    if (path is None) == (port is None):
+        raise ValueError("an entry has a socket or a port")
+    # Packages without a protocol version wrote the daemon's process as "keeper".
+    daemon = data["daemon"] if "daemon" in data else data["keeper"]
     return Entry(
-        keeper=keeper,
-        server=server,
+        daemon=_parse_process(daemon),
+        server=_parse_process(data["server"]),
         socket=None if path is None else str(path),
         port=None if port is None else int(port),
-        **data,
+        **texts,
     )
 
 
-def _identity(data: dict[str, Any]) -> ProcessId:
+def _parse_process(data: dict[str, Any]) -> ProcessId:
     return ProcessId(int(data["pid"]), str(data["started"]))

@@ -4,7 +4,7 @@
           │                             → progress
           └─▶ waiter thread: exit → returncode, ``on_exit``, ``exited`` set
 
-Every process is forked by one thread that lasts as long as the program (see ``parent_death``).
+One thread, which lasts as long as the program, forks every process (see ``engine.parent_death``).
 """
 
 from __future__ import annotations
@@ -59,26 +59,27 @@ class _Spawner:
         return future.result()
 
 
-def _guard() -> Sequence[str]:
-    """What to put before a program so that it dies with us."""
+def _parent_death_prefix() -> Sequence[str]:
+    """Return the words before a command that make the kernel kill it when this program dies."""
     if not sys.platform.startswith("linux"):
         return ()
     if setpriv := _setpriv():
-        return (*setpriv, "/bin/sh", "-c", _STILL_OURS, str(os.getpid()))
+        return (*setpriv, "/bin/sh", "-c", _CHECK_PARENT, str(os.getpid()))
     if sys.executable:
         return (sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid()))
     return ()
 
 
-# What ``guard`` does after its request: it comes too late if the parent is gone already.
-_STILL_OURS = 'test "$PPID" = "$0" && exec "$@"'
+# As ``parent_death`` does after its request, which comes too late if the parent is gone already.
+_CHECK_PARENT = 'test "$PPID" = "$0" && exec "$@"'
 
 
 @functools.cache
 def _setpriv() -> Sequence[str]:
-    """util-linux's ``setpriv``, if it is there and can do it (since 2.33).
+    """Return the command of util-linux's ``setpriv``, if it is installed and new enough (2.33).
 
-    It asks the kernel for what ``guard`` asks, in 1 ms of CPU time where an interpreter takes 17.
+    It makes the same request to the kernel as ``parent_death``, in 1 ms of CPU time where an
+    interpreter takes 17.
     """
     program = shutil.which("setpriv")
     if program is None:
@@ -110,7 +111,7 @@ def _get_spawner() -> _Spawner:
 
 
 def _forget_spawner() -> None:
-    # In a forked copy of this program the thread does not exist.
+    # The thread does not exist in a forked copy of this program.
     global _spawner, _spawner_lock
     _spawner, _spawner_lock = None, threading.Lock()
 
@@ -123,10 +124,11 @@ class Child:
     """A running (or ended) child process.
 
     Attributes:
+        pid: process id; also the id of its process group.
         exited: set once the process is gone and reaped.
-        changed: set whenever a line was printed or the process ended.
-        returncode: exit code or minus the signal number; ``None`` while it lives.
-        progress: share of the load done (0..1), where the build reports it.
+        changed: set whenever a line was printed or the process exited; the reader clears it.
+        returncode: exit code or minus the signal number; ``None`` while the process runs.
+        progress: share of the load done (0..1); stays 0 in builds that do not report it.
     """
 
     def __init__(
@@ -134,19 +136,23 @@ class Child:
         argv: Sequence[str],
         env: dict[str, str],
         *,
-        guarded: bool,
+        with_parent_death: bool,
         on_line: Callable[[str], None] = lambda text: None,
-        on_exit: Callable[[], None] = lambda: None,
+        on_exit: Callable[[Child], None] = lambda child: None,
     ) -> None:
         """Spawn ``argv``.
 
         Args:
-            guarded: put ``parent_death`` before it (programs that cannot ask for their own death).
+            env: the whole environment.
+            with_parent_death: make the kernel kill it when this program dies; for programs that
+                do not request that themselves.
             on_line: called with each log line, from the thread that read it.
-            on_exit: called once when it has ended, before ``exited`` is set.
+            on_exit: called once with this object, when ``returncode`` is known and before
+                ``exited`` is set, from the thread that reaped the process: perhaps before this
+                constructor has returned.
 
         Raises:
-            OSError: it cannot be started.
+            OSError: the program cannot be started.
         """
         self.exited = threading.Event()
         self.changed = threading.Event()
@@ -157,8 +163,8 @@ class Child:
         self._lines = 0
         self._on_line = on_line
         self._on_exit = on_exit
-        if guarded:
-            argv = [*_guard(), *argv]
+        if with_parent_death:
+            argv = [*_parent_death_prefix(), *argv]
         self._popen = _get_spawner().run(
             lambda: subprocess.Popen(
                 argv,
@@ -186,15 +192,18 @@ class Child:
         return [pipe for pipe in pipes if pipe is not None]
 
     def tail(self) -> list[str]:
-        """The last lines it printed, oldest first."""
+        """Return the last lines (up to 400) that the process printed, oldest first."""
         return list(self._tail)
 
     def activity(self) -> tuple[object, ...]:
-        """Changes as long as the process does anything: prints, computes, reads, maps memory."""
+        """Return a value that differs from the last one if the process has done anything since.
+
+        That is: printed a line, reported progress, used CPU time, or touched new memory.
+        """
         return (self._lines, self.progress, *_kernel_activity(self.pid))
 
     def signal(self, number: int) -> None:
-        """Send a signal to the process and its own children; nothing if it has ended."""
+        """Send a signal to the process and its own children; nothing if it has exited."""
         with self._lock:
             if self._popen.returncode is None:  # known as soon as the pid may belong to another
                 with contextlib.suppress(ProcessLookupError):
@@ -207,11 +216,11 @@ class Child:
         """In a forked copy of the program: the process belongs to the original alone."""
         self._popen.returncode = self.returncode = 0  # so that nothing waits for it or kills it
         for pipe in self._pipes():
-            # The end of its stdin ends the server: a copy of the pipe would keep it up.
+            # The server exits at the end of its stdin: an open copy of the pipe would prevent that.
             pipe.close()
 
-    def end(self, grace: float) -> None:
-        """SIGTERM, SIGTERM again, SIGKILL, and wait until it is reaped.
+    def stop(self, grace: float) -> None:
+        """Send SIGTERM, SIGTERM again, then SIGKILL; return when the process is reaped.
 
         llama-server may hang on the first SIGTERM while a request is in flight; the second one
         ends it at once (``signal_handler`` in llama.cpp ``tools/server/server.cpp``).
@@ -220,7 +229,7 @@ class Child:
             grace: seconds before SIGKILL.
         """
         first = min(0.5, grace / 2)
-        self._say_exit()
+        self._send_exit_command()
         for number, timeout in ((signal.SIGTERM, first), (signal.SIGTERM, grace - first)):
             self.signal(number)
             if self.exited.wait(timeout):
@@ -228,7 +237,7 @@ class Child:
         self.signal(_KILL)
         self.exited.wait()
 
-    def _say_exit(self) -> None:
+    def _send_exit_command(self) -> None:
         # In child mode SIGTERM alone leaves llama-server waiting for its stdin thread.
         if self._popen.stdin is not None:
             with contextlib.suppress(OSError, ValueError):
@@ -238,22 +247,24 @@ class Child:
 
     def _wait(self) -> None:
         if hasattr(os, "waitid"):
-            # Look without reaping, so that no signal can hit a recycled pid. Somebody else in
-            # the program may have reaped it (os.wait, psutil): then its exit code is lost.
+            # Wait without reaping, so that no signal can hit a recycled pid. Other code in this
+            # program may have reaped it (os.wait, psutil): then its exit code is lost.
             with contextlib.suppress(ChildProcessError, ProcessLookupError):
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-                os.killpg(self.pid, _KILL)  # what it left behind, if it was a wrapper script
+                os.killpg(self.pid, _KILL)  # children of a wrapper script
         else:
-            self._popen.wait()  # not under the lock, which whoever ends the process needs
+            self._popen.wait()  # not under the lock, which ``signal`` needs
         for reader in self._readers:
             reader.join(0.5)  # a grandchild may hold the pipes open
         with self._lock:
             self.returncode = self._popen.wait()
         if self._popen.stdin:
             self._popen.stdin.close()
-        self._on_exit()
-        self.exited.set()
-        self.changed.set()
+        try:
+            self._on_exit(self)
+        finally:
+            self.exited.set()
+            self.changed.set()
 
     def _read(self, pipe: IO[bytes]) -> None:
         buffer = _LineBuffer()
@@ -281,12 +292,12 @@ class Child:
             report = json.loads(payload)
             value = float(report["payload"]["value"])
         except (ValueError, KeyError, TypeError):
-            return  # an internal protocol of llama.cpp: other messages are not for us
+            return  # an internal protocol of llama.cpp: it has other messages too
         self.progress = max(0.0, min(1.0, value))
 
 
 class _LineBuffer:
-    """Bytes to lines, each cut at ``_MAX_LINE``; the end of the bytes ends a line."""
+    """Splits bytes into lines of at most ``_MAX_LINE`` bytes; empty data ends the last line."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -300,7 +311,7 @@ class _LineBuffer:
 
 
 def _kernel_activity(pid: int) -> tuple[str, ...]:
-    """CPU time, page faults and memory of a process from ``/proc/PID/stat`` (proc(5))."""
+    """Read CPU time, page faults and memory of a process from ``/proc/PID/stat`` (proc(5))."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
             fields = stat.read().rpartition(")")[2].split()

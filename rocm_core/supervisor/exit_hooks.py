@@ -1,4 +1,4 @@
-"""The end of this program, and forks of it: what they mean for its servers."""
+"""What the exit and forks of this program mean for its servers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Protocol
 class _Server(Protocol):
     def stop(self, grace: float = ...) -> None: ...
 
-    def forked(self) -> None: ...
+    def forget_after_fork(self) -> None: ...
 
 
-# Every server that can be told of a fork; a server may be collected like any other object.
+# Every server that still exists, to be told of a fork; weak, so that it can be collected.
 every: weakref.WeakSet[_Server] = weakref.WeakSet()
-# Servers with a process, or a share in one.
+# Servers with a process or a lease, to be stopped at exit.
 live: set[_Server] = set()
 
 
@@ -26,11 +26,11 @@ def _stop_all() -> None:
         server.stop(grace=1.0)
 
 
-def _forked() -> None:
+def _forget_after_fork() -> None:
     live.clear()
     for server in list(every):
-        server.forked()
+        server.forget_after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(after_in_child=_forget_after_fork)

@@ -1,7 +1,9 @@
-"""A llama-server that runs, as its users see it: address, key, two clients, a log, an end.
+"""The handle of one server process: address, API key, two clients, log, end.
 
-Who owns the process differs: this program (``instance``), or a keeper that several programs
-share (``attachment``).
+    ServerHandle ◀── OwnedServer          (``owned_process``: this program owns the process)
+                 ◀── SharedServerLease    (``rocm_core.shared.lease``: a daemon owns it)
+
+The supervisor sees only ``ServerHandle``; a handle sees only ``HandleOwner`` of the supervisor.
 """
 
 from __future__ import annotations
@@ -25,25 +27,30 @@ from rocm_core.errors import (
     ServerUnreachable,
 )
 
-# The kernel closes a dying process's sockets a moment before it can be reaped.
-_DYING = 1.0
+# The kernel closes a dying process's sockets up to a moment before the process can be reaped.
+_REAP_TIMEOUT = 1.0
 
 OnProgress = Callable[[float], None]
+"""Called with the share (0..1) of the load that is done."""
 
 
-class Owner(Protocol):
-    """The supervisor, as a running server sees it; called from any thread."""
+class HandleOwner(Protocol):
+    """What a handle calls of its supervisor, from any thread."""
 
     def log_line(self, text: str) -> None:
-        """The process printed a line."""
+        """Take a line that the process printed."""
         ...
 
-    def ended(self, running: ServerHandle) -> None:
-        """It is gone; called before ``running.over`` is set."""
+    def handle_ended(self, handle: ServerHandle) -> None:
+        """Take note that the process is gone; called before ``handle.ended`` is set."""
         ...
 
-    def leave_if_idle(self, running: ServerHandle, limit: float) -> float | None:
-        """Stop using it if nobody here has for ``limit`` seconds; else seconds of idleness."""
+    def release_if_idle(self, handle: ServerHandle, limit: float) -> float | None:
+        """Stop using a server that this program has not used for ``limit`` seconds.
+
+        Returns:
+            Seconds since the last use if they are less than ``limit``; else ``None``.
+        """
         ...
 
 
@@ -60,20 +67,27 @@ class HandleFactory(Protocol):
         config: LoadConfig,
         engine: Engine,
         timeouts: Timeouts,
-        owner: Owner,
+        owner: HandleOwner,
     ) -> ServerHandle:
-        """Return a handle that nobody has used yet."""
+        """Return a handle that nobody has used yet.
+
+        Raises:
+            RocmError: there can be no server with these options.
+        """
         ...
 
 
 class ServerHandle(abc.ABC):
-    """One server process; never reused for a second one.
+    """One server process as this program uses it; never reused for a second process.
 
     Attributes:
-        over: set once the process is known to be gone.
-        released: we ended it, or let go of it, on purpose.
-        address: where it listens.
-        key: its API key; never in ``repr``, logs or arguments.
+        ref: the model.
+        ended: set once the process is known to be gone.
+        released: this program has stopped the process, or released its lease, on purpose.
+        address: where the server listens.
+        key: the server's API key; never in ``repr``, logs or arguments.
+        client: blocking client of the server.
+        aclient: asyncio client of the server.
     """
 
     address: Address
@@ -81,14 +95,20 @@ class ServerHandle(abc.ABC):
     client: Client
     aclient: AsyncClient
 
-    def __init__(self, ref: ModelRef, timeouts: Timeouts, owner: Owner) -> None:
+    def __init__(self, ref: ModelRef, timeouts: Timeouts, owner: HandleOwner) -> None:
+        """Args:
+        ref: the model.
+        timeouts: limits of the clients' requests, in seconds.
+        owner: the supervisor.
+        """
         self.ref = ref
-        self.over = threading.Event()
+        self.ended = threading.Event()
         self.released = False
         self._connected = False
         self._timeouts = timeouts
         self._owner = owner
-        self._since = time.monotonic()
+        self._death: RocmError | None = None
+        self._last_touched = time.monotonic()
 
     @property
     @abc.abstractmethod
@@ -97,35 +117,61 @@ class ServerHandle(abc.ABC):
 
     @abc.abstractmethod
     def await_ready(self, on_progress: OnProgress, cancelled: Callable[[], bool]) -> None:
-        """Return once it answers, or once ``cancelled`` says so."""
+        """Wait until the server answers, or until ``cancelled`` returns true.
+
+        Args:
+            on_progress: called in this thread.
+            cancelled: called at least every 0.1 s.
+
+        Raises:
+            RocmError: the server cannot be started or used.
+        """
 
     @abc.abstractmethod
     def release(self, grace: float) -> None:
-        """End it, or let go of it; our own streams are broken off."""
+        """Abort this program's streams; stop the process, or release the lease on it.
+
+        Args:
+            grace: seconds before SIGKILL.
+        """
 
     def forget_after_fork(self) -> None:
-        """In a forked copy of this program: drop what belongs to the original."""
+        """In a forked copy of this program: close what belongs to the original."""
         if self._connected:
             self.client.forget_connections()
             self.aclient.forget_connections()
 
     @abc.abstractmethod
     def tail(self) -> list[str]:
-        """The last lines it printed, oldest first."""
+        """Return the last lines that the server printed, oldest first."""
 
-    @abc.abstractmethod
     def death(self) -> RocmError | None:
-        """Why it is gone, once it is ``over``; ``None`` if it was stopped on purpose."""
+        """Return a copy, to be raised, of the error that says why the server ended by itself.
+
+        ``None`` while it runs, and if it was stopped on purpose. The error itself is made once,
+        by the thread that sees the end.
+        """
+        return copy_error(self._death) if self._death is not None else None
 
     def idle_for(self) -> float:
-        """Seconds since the last request ended; 0 while one is under way."""
+        """Return the seconds since the last request ended; 0 while one is under way."""
         if self.client.in_flight or self.aclient.in_flight:
             return 0.0
-        return time.monotonic() - max(self._since, self.client.last_used, self.aclient.last_used)
+        last_used = max(self.client.last_used, self.aclient.last_used)
+        return time.monotonic() - max(self._last_touched, last_used)
 
     def touch(self) -> None:
-        """It is about to be used."""
-        self._since = time.monotonic()
+        """Count from now on as used: a request is about to be sent."""
+        self._last_touched = time.monotonic()
+
+    def _report_end(self, death: RocmError | None) -> None:
+        """Publish the end, with its cause: to the supervisor, then to every waiting thread.
+
+        In this order, so that a request that fails can be answered with a restart at once.
+        """
+        self._death = death
+        self._owner.handle_ended(self)
+        self.ended.set()
 
     def _settings(self, timeouts: Timeouts) -> dict[str, Any]:
         return {"uds": self.address.socket, "api_key": self.key, "timeouts": timeouts}
@@ -136,8 +182,9 @@ class ServerHandle(abc.ABC):
         self.aclient = AsyncClient(self.address.url, **settings)
         self._connected = True
 
-    def _break_off(self) -> None:
-        self.released = not self.over.is_set()  # what died by itself stays a death
+    def _close_clients(self) -> None:
+        """Mark the handle as released, abort open streams, close the clients."""
+        self.released = not self.ended.is_set()  # a process that died by itself stays dead
         if not self._connected:
             return
         self.client.abort_streams()
@@ -145,17 +192,17 @@ class ServerHandle(abc.ABC):
         self.client.close()
 
     def _diagnose(self, error: RocmError) -> RocmError:
-        """Why a request failed: the process may have died, or been stopped."""
+        """Return why a request failed: the process may have died, or been stopped."""
         if not isinstance(error, (ServerUnreachable, ProtocolError)):
             return error
-        if not self.released and not self.over.wait(_DYING):
+        if not self.released and not self.ended.wait(_REAP_TIMEOUT):
             return error
         death = None if self.released else self.death()
         return death or ServerStopped(f"the server of {self.ref.name} was stopped while in use")
 
 
-def again(error: RocmError) -> RocmError:
-    """A copy to raise: one exception raised by several threads would mix their tracebacks."""
+def copy_error(error: RocmError) -> RocmError:
+    """Return a copy to raise: one exception raised by several threads would mix tracebacks."""
     twin = copy.copy(error)
     twin.__cause__ = error.__cause__
     return twin

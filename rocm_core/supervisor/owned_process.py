@@ -1,4 +1,8 @@
-"""One attempt at running a server: process, address, key, clients, and the way to readiness."""
+"""One llama-server process that we spawned, its address, key and clients, and the wait until it is
+ready.
+
+Spawning and reaping are in ``child_process``; what follows from the exit is the supervisor's.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,12 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from rocm_core.client import Client
 from rocm_core.config import LoadConfig, Timeouts
 from rocm_core.diagnosis.explain import (
+    Failure,
     describe_exit,
     error_lines,
     explain_failure,
@@ -24,7 +29,7 @@ from rocm_core.diagnosis.explain import (
 )
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.command_line import Address, arguments, environment
-from rocm_core.engine.gpu_placement import place
+from rocm_core.engine.gpu_placement import place_on_gpus
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     AuthenticationError,
@@ -43,15 +48,15 @@ from rocm_core.errors import (
 )
 from rocm_core.supervisor import socket_dir
 from rocm_core.supervisor.child_process import Child
-from rocm_core.supervisor.handle import OnProgress, Owner, ServerHandle
+from rocm_core.supervisor.handle import HandleOwner, OnProgress, ServerHandle
 
 log = logging.getLogger("rocm_core.server")
 
 # A new log line wakes the wait for readiness; this is the poll for builds that log nothing.
 _POLL = 0.02
-# llama-server's log is asynchronous: its lines may come after the first answer.
+# llama-server's log is asynchronous: its lines may come this long after the first answer.
 _LOG_DELAY = 2.0
-# A flood of log lines must not keep us from reading it.
+# Between two polls, so that a flood of log lines cannot occupy this thread.
 _PAUSE = 0.002
 _PROBE_TIMEOUTS = Timeouts(connect=1.0, first_token=1.0)
 _KILLED_BY_US = (-signal.SIGTERM, -getattr(signal, "SIGKILL", signal.SIGTERM))
@@ -59,8 +64,20 @@ _KILLED_BY_US = (-signal.SIGTERM, -getattr(signal, "SIGKILL", signal.SIGTERM))
 E = TypeVar("E", bound=ServerError)
 
 
+class _Exit(NamedTuple):
+    """What the exit code and the log say about an exit."""
+
+    failure: Failure | None
+    text: str
+
+
 class OwnedServer(ServerHandle):
-    """A llama-server that this program has spawned, and everything made for it."""
+    """A llama-server process that this program owns, its socket directory and its clients.
+
+    Attributes:
+        child: the process.
+        command: its command line, without secrets.
+    """
 
     owns_process = True
 
@@ -70,19 +87,21 @@ class OwnedServer(ServerHandle):
         config: LoadConfig,
         engine: Engine,
         timeouts: Timeouts,
-        owner: Owner,
+        owner: HandleOwner,
     ) -> None:
-        """Spawn the process.
+        """Spawn the process; does not wait for it.
 
         Raises:
             EngineNotFound: the program cannot be run.
             ConfigError: an option needs a flag that the build does not have.
+            BackendUnavailable: backend ``"rocm"``, and there is no GPU that can be used.
         """
         super().__init__(ref, timeouts, owner)
         self._stall_timeout = config.stall_timeout
         self._config = config
+        self._exit: _Exit | None = None
         flags = engine.flags()
-        config = place(config, splits="-ts" in flags)
+        config = place_on_gpus(config, splits="-ts" in flags)
         self._directory = socket_dir.create()
         try:
             self.address = _address(config, self._directory)
@@ -95,9 +114,9 @@ class OwnedServer(ServerHandle):
             self.child = Child(
                 self.command,
                 env,
-                guarded=engine.kind == "binary",
+                with_parent_death=engine.kind == "binary",
                 on_line=owner.log_line,
-                on_exit=self._exited,
+                on_exit=self._child_exited,
             )
         except OSError as error:
             socket_dir.remove(self._directory)
@@ -113,22 +132,28 @@ class OwnedServer(ServerHandle):
         return None if self.child.exited.is_set() else self.child.pid
 
     def tail(self) -> list[str]:
-        """The last lines it printed, oldest first."""
+        """Return the last lines that the process printed, oldest first."""
         return self.child.tail()
 
     def release(self, grace: float) -> None:
-        """Break off our own streams, end the process, remove the socket. Returns when reaped."""
-        self._break_off()
-        self.child.end(grace)
+        """Abort this program's streams, end the process, remove the socket.
+
+        Returns when the process is reaped.
+
+        Args:
+            grace: seconds before SIGKILL.
+        """
+        self._close_clients()
+        self.child.stop(grace)
         socket_dir.remove(self._directory)
 
     def forget_after_fork(self) -> None:
-        """Close our copies of the process's pipes and of connections to it."""
+        """Close the forked copy's descriptors of the process's pipes and connections."""
         super().forget_after_fork()
         self.child.forget_after_fork()
 
     def error(self, cls: type[E], text: str) -> E:
-        """An error of this process, with exit code, command and log tail."""
+        """Return an error of this process, with exit code, command and log tail."""
         return cls(
             text,
             returncode=self.child.returncode,
@@ -136,28 +161,29 @@ class OwnedServer(ServerHandle):
             log_tail=self.child.tail(),
         )
 
-    def death(self) -> ServerDied:
-        """That it exited, with cause and remedy where the log shows a known failure."""
-        text = f"the server of {self.ref.name} {self._exit_in_words()} while in use"
-        return self.error(ServerDied, text)
+    def _child_exited(self, child: Child) -> None:
+        # In the thread that reaps the process, and before the supervisor's lock is taken: the
+        # search in the log is the only slow part of a crash.
+        self.child = child  # the process may exit before ``Child()`` has returned
+        death = None
+        if not self.released:
+            self._exit = self._explain_exit()
+            text = f"the server of {self.ref.name} {self._exit.text} while in use"
+            death = self.error(ServerDied, text)
+        self._report_end(death)
 
-    def _exit_in_words(self) -> str:
-        code = self.child.returncode
-        failure = explain_failure(self.child.tail(), code)
-        words = describe_exit(code)
+    def _explain_exit(self) -> _Exit:
+        code, tail = self.child.returncode, self.child.tail()
+        failure = explain_failure(tail, code)
+        text = describe_exit(code)
         if failure:
-            return f"{words}: {failure.cause}. Remedy: {failure.remedy}"
-        return ": ".join([words, "; ".join(error_lines(self.child.tail()))]).removesuffix(": ")
-
-    def _exited(self) -> None:
-        # Told before anybody who waits for the end: the next start() must see it.
-        self._owner.ended(self)
-        self.over.set()
+            return _Exit(failure, f"{text}: {failure.cause}. Remedy: {failure.remedy}")
+        return _Exit(None, ": ".join([text, "; ".join(error_lines(tail))]).removesuffix(": "))
 
     # -- readiness --------------------------------------------------------------------------
 
     def await_ready(self, on_progress: OnProgress, cancelled: Callable[[], bool]) -> None:
-        """Wait until ``GET /health`` answers 200.
+        """Wait until ``GET /health`` answers 200 or ``cancelled`` returns true.
 
         Raises:
             ServerStartError: the process exited (``PortInUse``: it lost its port).
@@ -187,10 +213,10 @@ class OwnedServer(ServerHandle):
                 time.sleep(_PAUSE)
 
     def _check_gpu(self) -> None:
-        """Never silently slow: a GPU that was asked for and is not used is told at once."""
+        """Warn, or raise, at once if a GPU was asked for and is not used: it would only be slow."""
         required = self._config.require_gpu
-        asked = required or (required is None and self._config.backend == "rocm")
-        if not asked or not self._config.gpu_layers:
+        wanted = required or (required is None and self._config.backend == "rocm")
+        if not wanted or not self._config.gpu_layers:
             return
         deadline = time.monotonic() + _LOG_DELAY
         while problem := gpu_problem(self.child.tail(), strict=bool(required)):
@@ -216,19 +242,18 @@ class OwnedServer(ServerHandle):
         return True
 
     def _is_ours(self, probe: Client) -> bool:
-        """A port can be answered by a stranger; ours takes our key and refuses without it."""
+        """Whether our process answers, not another one on the same port: only ours has our key."""
         with Client(self.address.url, timeouts=_PROBE_TIMEOUTS) as keyless:
             return _accepted(probe) and not _accepted(keyless)
 
     def _start_failure(self) -> ServerStartError:
-        failure = explain_failure(self.child.tail(), self.child.returncode)
-        lost_port = failure is not None and failure.name == "port_in_use"
-        text = f"llama-server, loading {self.ref.name}, {self._exit_in_words()}"
+        exited = self._exit or self._explain_exit()
+        lost_port = exited.failure is not None and exited.failure.name == "port_in_use"
         cls = PortInUse if lost_port or self._port_is_taken() else ServerStartError
-        return self.error(cls, text)
+        return self.error(cls, f"llama-server, loading {self.ref.name}, {exited.text}")
 
     def _port_is_taken(self) -> bool:
-        # llama-server's log is asynchronous: a failed bind can leave no line behind.
+        # llama-server's log is asynchronous: after a failed bind the line may be missing.
         if self.address.port is None or self.child.returncode in _KILLED_BY_US:
             return False
         with socket.socket() as probe:
@@ -248,7 +273,7 @@ def _accepted(client: Client) -> bool:
 
 
 class _StallWatch:
-    """Tells when a process has shown no activity for too long."""
+    """Watches a process for activity (see ``Child.activity``)."""
 
     def __init__(self, child: Child, timeout: float) -> None:
         self._child = child
@@ -257,7 +282,7 @@ class _StallWatch:
         self._since = time.monotonic()
 
     def stalled(self) -> bool:
-        """No activity for the whole timeout."""
+        """Whether there was no activity for the whole timeout."""
         activity, now = self._child.activity(), time.monotonic()
         if activity != self._activity:
             self._activity, self._since = activity, now
@@ -277,7 +302,7 @@ def _free_port() -> int:
 
 
 def _physical_cores() -> int:
-    """Cores without hyper-threads, as far as this process may use them."""
+    """Return the number of cores, without hyper-threads, that this process may use."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cores = set()
     for path in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology/thread_siblings_list"):

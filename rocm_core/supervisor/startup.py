@@ -1,4 +1,4 @@
-"""One start under way, and everyone who waits for it: threads and event loops alike."""
+"""A start under way and the callers that wait for it, threads and event loops alike."""
 
 from __future__ import annotations
 
@@ -7,69 +7,69 @@ import threading
 from collections.abc import Callable
 
 from rocm_core.errors import RocmError
-from rocm_core.supervisor.handle import OnProgress, again
+from rocm_core.supervisor.handle import OnProgress, copy_error
 
 
 class Startup:
-    """A start; its outcome is the same for all who follow it.
+    """One start of a server; all its waiters get the same outcome.
 
     Attributes:
-        followers: who still waits for it; kept by the supervisor, under its lock.
-        cancelled: it shall not come to its end.
-        over: it has an outcome.
+        waiters: number of callers that wait; the supervisor counts them, under its lock.
+        cancelled: nobody wants the server any more, so the starting thread cleans up.
+        finished: the outcome is known.
     """
 
     def __init__(self) -> None:
-        self.followers = 0
+        self.waiters = 0
         self.cancelled = False
-        self.over = False
+        self.finished = False
         self._share = 0.0
         self._outcome: BaseException | None = None
-        self._wakes: list[Callable[[], object]] = []
+        self._wake_ups: list[Callable[[], object]] = []
 
     def progress(self, share: float) -> None:
-        """``share`` (0..1) of the load is done."""
+        """Report that ``share`` (0..1) of the load is done."""
         self._share = share
         self._wake_all()
 
     def finish(self, outcome: BaseException | None) -> None:
-        """It succeeded (``None``), or it failed."""
-        self._outcome, self.over = outcome, True
+        """Set the outcome, ``None`` for a success, and wake every waiter."""
+        self._outcome, self.finished = outcome, True
         self._wake_all()
 
-    def follow(self, on_progress: OnProgress | None) -> None:
+    def wait(self, on_progress: OnProgress | None) -> None:
         """Wait for the outcome; ``on_progress`` is called in this thread.
 
         Raises:
-            RocmError: the start failed.
+            RocmError: the start failed; each waiter gets a copy.
         """
         woken = threading.Event()
-        self._wakes.append(woken.set)
+        self._wake_ups.append(woken.set)
         shown = 0.0
-        while not self.over:
+        while not self.finished:
             # Windows delivers Ctrl-C only between two waits.
             woken.wait(1.0)
             woken.clear()
             shown = self._show(on_progress, shown)
-        self._raise_outcome()
+        self._raise_failure()
 
-    async def afollow(self, on_progress: OnProgress | None) -> None:
-        """``follow`` on the event loop, which is never blocked."""
+    async def await_outcome(self, on_progress: OnProgress | None) -> None:
+        """``wait`` without blocking the event loop; ``on_progress`` is called on the loop."""
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
-        self._wakes.append(lambda: loop.call_soon_threadsafe(woken.set))
+        self._wake_ups.append(lambda: loop.call_soon_threadsafe(woken.set))
         shown = 0.0
-        while not self.over:
+        while not self.finished:
             await woken.wait()
             woken.clear()
             shown = self._show(on_progress, shown)
-        self._raise_outcome()
+        self._raise_failure()
 
     def _wake_all(self) -> None:
-        for wake in list(self._wakes):
+        for wake_up in list(self._wake_ups):
             try:
-                wake()
+                wake_up()
             except RuntimeError:  # the event loop is closed
-                self._wakes.remove(wake)
+                self._wake_ups.remove(wake_up)
 
     def _show(self, on_progress: OnProgress | None, shown: float) -> float:
         share = self._share
@@ -77,7 +77,7 @@ class Startup:
             on_progress(share)
         return max(share, shown)
 
-    def _raise_outcome(self) -> None:
+    def _raise_failure(self) -> None:
         if self._outcome is not None:
             outcome = self._outcome
-            raise again(outcome) if isinstance(outcome, RocmError) else outcome
+            raise copy_error(outcome) if isinstance(outcome, RocmError) else outcome

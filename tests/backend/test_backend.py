@@ -17,7 +17,7 @@ from rocm_core import LoadConfig, Server, get_backend, list_backends, load_model
 from rocm_core.backend import choose_backend
 from rocm_core.backend.local import LocalConnection
 from rocm_core.config import Engine
-from rocm_core.engine.gpu_placement import place
+from rocm_core.engine.gpu_placement import place_on_gpus
 from rocm_core.errors import (
     AuthenticationError,
     BackendUnavailable,
@@ -70,7 +70,7 @@ def prepared(splits: bool = True, **options: Any) -> LoadConfig:
     backend = choose_backend(options.get("backend", "auto"), resolve_ref(RECITER))
     connection = backend.load_model(resolve_ref(RECITER), LoadConfig(**options))
     connection.release()
-    return place(connection.config, splits=splits)
+    return place_on_gpus(connection.config, splits=splits)
 
 
 def test_auto_takes_the_gpu_where_there_is_one_and_says_why(
@@ -174,14 +174,16 @@ def test_devices_without_a_gpu_never_falls_back_to_the_cpu(
 
 def test_a_server_without_a_backend_is_placed_too(machine: Callable[[str], None]) -> None:
     machine("rx_7800_xt_second")
-    placed = place(LoadConfig(), splits=True)
+    placed = place_on_gpus(LoadConfig(), splits=True)
     assert dict(placed.environment)["ROCR_VISIBLE_DEVICES"] == "GPU-5c88007d760374f3"
     machine("no_gpu")
-    assert place(LoadConfig(), splits=True) == LoadConfig(), "the engine may know other GPUs"
+    assert place_on_gpus(LoadConfig(), splits=True) == LoadConfig(), (
+        "the engine may know other GPUs"
+    )
     with pytest.raises(BackendUnavailable, match="shows no GPU"):
-        place(LoadConfig(backend="rocm"), splits=True)
+        place_on_gpus(LoadConfig(backend="rocm"), splits=True)
     other = LoadConfig(backend="somebody's")
-    assert place(other, splits=True) is other
+    assert place_on_gpus(other, splits=True) is other
 
 
 def test_what_auto_came_to_be_shares_a_server_with_it_by_name(

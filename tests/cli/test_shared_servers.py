@@ -32,7 +32,7 @@ def test_ps_tells_the_facts(
     assert facts["pid"] == server.pid
     assert (facts["slots_total"], facts["n_ctx"], facts["vram"]) == (2, 512, None)
     assert facts["address"] == server.client.address
-    assert (facts["state"], facts["attached"]) == ("ready", 1)
+    assert (facts["state"], facts["clients"]) == ("ready", 1)
     assert facts["keep_alive_left"] <= 60
     assert Path(facts["log"]).read_text()
     stream.close()

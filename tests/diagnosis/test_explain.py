@@ -158,6 +158,23 @@ def test_error_lines_are_causes_not_consequences() -> None:
     assert error_lines([]) == []
 
 
+def test_terminal_colors_are_no_part_of_the_log() -> None:
+    """As llama-server (b11434) prints with ``--log-colors on``."""
+    time, red, plain = "\x1b[34m0.00.007.458\x1b[0m ", "\x1b[31m", "\x1b[0m"
+    text = "E srv  llama_server: error: invalid argument: --frobnicate"
+    failure = explain_failure([f"{time}{red}{text}{plain}"], 1)
+    assert failure == explain_failure([f"0.00.007.458 {text}"], 1)
+    assert failure is not None
+    assert failure.evidence == f"0.00.007.458 {text}"
+    assert "--frobnicate" in failure.cause
+    assert "\x1b" not in failure.cause
+    loaded = f"{time}\x1b[32mI \x1b[0msrv  llama_server: model loaded{plain}"
+    assert explain_failure([text, loaded], 1) is None
+    assert error_lines([f"{time}{red}E foo: upside down{plain}", "bar"]) == [
+        "0.00.007.458 E foo: upside down"
+    ]
+
+
 def test_an_unknown_failure_shows_the_last_error_lines(tmp_path: Path) -> None:
     said = "0.1 I all well\n0.2 E foo: tensor is upside down\n0.3 I cleaning up before exit..."
     path = broken(tmp_path, f"echo '{said}'\nexit 1")

@@ -115,10 +115,10 @@ def test_without_waitid_a_process_that_says_nothing_more_is_ended(
     """Neither Windows nor macOS (before Python 3.13) has ``os.waitid``."""
     monkeypatch.delattr(os, "waitid")
     silent = ("sh", "-c", "exec >&- 2>&-; exec sleep 600")
-    child = Child(silent, dict(os.environ), guarded=False)
+    child = Child(silent, dict(os.environ), with_parent_death=False)
     try:
         wait_for(lambda: f"rocm-log-{child.pid}" not in {t.name for t in threading.enumerate()})
-        threading.Thread(target=child.end, args=(1.0,), daemon=True).start()
+        threading.Thread(target=child.stop, args=(1.0,), daemon=True).start()
         assert child.exited.wait(PATIENCE)
         assert child.returncode == -signal.SIGTERM
     finally:

@@ -1,4 +1,4 @@
-"""What is left when a server, its keeper or a program dies."""
+"""What is left when a server, its daemon or a program dies."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def test_a_crash_is_told_to_all_and_they_share_the_successor(engine: Engine) -> 
         server.stop()
 
 
-def test_a_killed_keeper_takes_its_server_along_and_is_replaced(
+def test_a_killed_daemon_takes_its_server_along_and_is_replaced(
     engine: Engine, registry: Registry
 ) -> None:
     server = shared(engine)
     server.start()
-    pid, keeper = server.pid, list_servers(registry)[0].facts["keeper_pid"]
-    os.kill(keeper, signal.SIGKILL)
+    pid, daemon = server.pid, list_servers(registry)[0].facts["daemon_pid"]
+    os.kill(daemon, signal.SIGKILL)
     wait_for(lambda: server.state is State.FAILED)
     assert isinstance(server.failure, ServerDied)
     wait_for(lambda: not runs(pid), in_time(2))
@@ -64,7 +64,7 @@ def test_a_failed_start_arrives_as_the_error_it_was(engine: Engine, registry: Re
     wait_for(lambda: list(registry.directory.iterdir()) == [])
 
 
-@pytest.mark.parametrize("moment", ["while it starts", "when it is ready", "while it lets go"])
+@pytest.mark.parametrize("moment", ["while it starts", "when it is ready", "while it releases"])
 def test_a_program_killed_at_any_moment_leaves_a_server_that_ends(
     engine: Engine, start: Callable[..., Program], registry: Registry, moment: str
 ) -> None:
@@ -76,7 +76,7 @@ thread = threading.Thread(target=server.start, daemon=True)
 thread.start()
 if sys.argv[2] != "while it starts":
     thread.join()
-if sys.argv[2] == "while it lets go":
+if sys.argv[2] == "while it releases":
     threading.Thread(target=server.stop, daemon=True).start()
 print("now", flush=True)
 time.sleep(600)
@@ -86,27 +86,27 @@ time.sleep(600)
     if moment == "while it starts":
         wait_for(lambda: list(registry.directory.glob("*.sock")))
     program.kill()
-    # Killed before there was a keeper, it leaves a socket, which the next one who looks removes.
+    # Killed before there was a daemon, it leaves a socket, which the next one who looks removes.
     wait_for(lambda: list_servers(registry) == [] and list(registry.directory.iterdir()) == [])
 
 
-def test_a_suspended_keeper_is_killed_by_stop_and_its_server_ends(
+def test_a_suspended_daemon_is_killed_by_stop_and_its_server_ends(
     engine: Engine, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rocm_core.shared import admin
 
-    monkeypatch.setattr(admin, "_ANSWER", 0.3)
-    monkeypatch.setattr(admin, "_END", 1.0)
+    monkeypatch.setattr(admin, "_REPLY_TIMEOUT", 0.3)
+    monkeypatch.setattr(admin, "_EXIT_TIMEOUT", 1.0)
     server = shared(engine)
     server.start()
-    pid, keeper = server.pid, list_servers(registry)[0].facts["keeper_pid"]
-    os.kill(keeper, signal.SIGSTOP)
+    pid, daemon = server.pid, list_servers(registry)[0].facts["daemon_pid"]
+    os.kill(daemon, signal.SIGSTOP)
     listed = list_servers(registry)[0]
     assert listed.facts["state"] == "unresponsive"
     assert listed.facts["pid"] == pid
     stop_server(listed, registry)
     wait_for(lambda: not runs(pid), in_time(2))
-    assert not runs(keeper)
+    assert not runs(daemon)
     server.stop()
 
 
@@ -123,13 +123,13 @@ def test_stop_never_signals_a_process_that_only_has_the_pid(
     assert listed.entry
     bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     with bystander:
-        recycled = replace(listed.entry.keeper, pid=bystander.pid)
-        os.kill(listed.entry.keeper.pid, signal.SIGSTOP)
+        recycled = replace(listed.entry.daemon, pid=bystander.pid)
+        os.kill(listed.entry.daemon.pid, signal.SIGSTOP)
         with pytest.MonkeyPatch.context() as patch:  # the clean-up after the test has more time
-            patch.setattr(admin, "_ANSWER", 0.3)
-            patch.setattr(admin, "_END", 0.5)
-            stop_server(replace(listed, entry=replace(listed.entry, keeper=recycled)), registry)
+            patch.setattr(admin, "_REPLY_TIMEOUT", 0.3)
+            patch.setattr(admin, "_EXIT_TIMEOUT", 0.5)
+            stop_server(replace(listed, entry=replace(listed.entry, daemon=recycled)), registry)
         assert bystander.poll() is None
     assert runs(server.pid)
-    os.kill(listed.entry.keeper.pid, signal.SIGCONT)
+    os.kill(listed.entry.daemon.pid, signal.SIGCONT)
     server.stop()

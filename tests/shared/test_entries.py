@@ -54,7 +54,7 @@ def test_a_server_that_refuses_the_entrys_key_is_not_trusted(
 def test_a_registry_that_cannot_be_written_says_so_and_leaves_nothing(
     engine: Engine, registry: Registry
 ) -> None:
-    """The entry's place is taken by a directory: for the keeper, as good as a full disk."""
+    """The entry's place is taken by a directory: for the daemon, as good as a full disk."""
     server = shared(engine)
     from rocm_core.engine.locate import find_engine
     from rocm_core.shared.lease import SharedServerLease
@@ -77,9 +77,9 @@ def test_leftovers_do_not_keep_a_new_server_from_starting(
 ) -> None:
     server = shared(engine)
     server.start()
-    keeper, pid = list_servers(registry)[0].facts["keeper_pid"], server.pid
-    os.kill(keeper, signal.SIGKILL)
-    wait_for(lambda: not runs(keeper) and not runs(pid))
+    daemon, pid = list_servers(registry)[0].facts["daemon_pid"], server.pid
+    os.kill(daemon, signal.SIGKILL)
+    wait_for(lambda: not runs(daemon) and not runs(pid))
     assert len(list(registry.directory.glob("*.*"))) >= 4  # entry, socket, log, lock
     server.stop()
     another = shared(engine)

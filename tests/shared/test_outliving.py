@@ -14,7 +14,7 @@ from rocm_core.config import Engine
 from rocm_core.errors import ServerStartError, ServerStopped
 from rocm_core.server import find_engine
 from rocm_core.shared.admin import list_servers, stop_server
-from rocm_core.shared.protocol import Channel, error_to_line
+from rocm_core.shared.protocol import VERSION, Channel, error_to_line
 from rocm_core.shared.registry import Registry, key_of, with_absolute_paths
 from tests.support.engines import LONG
 from tests.support.models.reciter import RECITER
@@ -87,17 +87,21 @@ def test_who_waits_for_a_load_answers_the_question_whether_it_is_idle(registry: 
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(registry.path(key, "sock")))
         listener.listen(1)
-        attached = threading.Thread(target=fails_to_start, args=(server,))
-        attached.start()
-        keeper = Channel(listener.accept()[0])
-        assert keeper.receive(PATIENCE) == {"op": "attach", "keep_alive": 60}
-        keeper.send(**{"is": "welcome"})
-        keeper.send(ask="idle", limit=60.0)
-        assert keeper.receive(PATIENCE) == {"idle": 0.0}
+        client = threading.Thread(target=fails_to_start, args=(server,))
+        client.start()
+        daemon = Channel(listener.accept()[0])
+        assert daemon.receive(PATIENCE) == {
+            "op": "acquire",
+            "protocol": VERSION,
+            "keep_alive": 60,
+        }
+        daemon.send(**{"is": "welcome", "protocol": VERSION})
+        daemon.send(ask="idle", limit=60.0)
+        assert daemon.receive(PATIENCE) == {"idle": 0.0}
         error = error_to_line(ServerStartError("enough"))
-        keeper.send(**{"is": "failed", "error": error})
-        attached.join(PATIENCE)
-        assert not attached.is_alive()
-        keeper.close()
+        daemon.send(**{"is": "failed", "error": error})
+        client.join(PATIENCE)
+        assert not client.is_alive()
+        daemon.close()
     registry.path(key, "sock").unlink()
     server.stop()

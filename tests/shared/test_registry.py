@@ -101,7 +101,7 @@ def test_a_platform_without_locks_or_sockets_says_so(monkeypatch: pytest.MonkeyP
         b"null",
         b'{"key": "0123456789abcdef"}',
         b"\x00" * 400,
-        b'{"keeper": {"pid": "x"}}',
+        b'{"daemon": {"pid": "x"}}',
     ],
 )
 def test_a_damaged_entry_is_none(here: Registry, content: bytes) -> None:
@@ -149,7 +149,7 @@ def test_the_key_is_not_in_the_repr() -> None:
     assert "secret-key" not in repr(entry()) + str(entry())
 
 
-def test_what_dead_keepers_left_is_swept_and_the_living_stay(here: Registry) -> None:
+def test_what_dead_daemons_left_is_swept_and_the_living_stay(here: Registry) -> None:
     dead, living = "d" * 16, "a" * 16
     for key in (dead, living):
         here.write(entry(key=key))

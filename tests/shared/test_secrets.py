@@ -1,4 +1,4 @@
-"""Nobody else learns a shared server's key, or reaches its keeper."""
+"""Nobody else learns a shared server's key, or reaches its daemon."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_key_is_in_its_registry_entry_and_nowhere_else(
     listed = list_servers(registry)[0]
     assert listed.entry
     seen = [repr(server), repr(listed), str(listed.facts), repr(listed.entry)]
-    for process in (psutil.Process(pid), psutil.Process(listed.facts["keeper_pid"])):
+    for process in (psutil.Process(pid), psutil.Process(listed.facts["daemon_pid"])):
         seen += process.cmdline()
     stream = server.client.completion("x", LONG)
     next(stream)
@@ -42,7 +42,7 @@ def test_the_key_is_in_its_registry_entry_and_nowhere_else(
     server.stop()
 
 
-def test_nobody_else_can_reach_the_keepers_socket(engine: Engine, registry: Registry) -> None:
+def test_nobody_else_can_reach_the_daemons_socket(engine: Engine, registry: Registry) -> None:
     server = shared(engine)
     server.start()
     path = next(registry.directory.glob("*.sock"))

@@ -75,6 +75,6 @@ def test_threads_that_attach_at_once_share_one_lease(engine: Engine, registry: R
         thread.start()
     for thread in threads:
         thread.join()
-    assert list_servers(registry)[0].facts["attached"] == 1
+    assert list_servers(registry)[0].facts["clients"] == 1
     server.stop()
-    wait_for(lambda: list_servers(registry)[0].facts["attached"] == 0)
+    wait_for(lambda: list_servers(registry)[0].facts["clients"] == 0)

@@ -18,7 +18,7 @@ from rocm_core import LoadConfig, Server, State, resolve_ref
 from rocm_core.config import Engine
 from rocm_core.errors import ServerDied, ServerStopped
 from rocm_core.server import LoadProgress, LogLine, ServerEvent, StateChanged
-from rocm_core.supervisor.subscriptions import EventBus
+from rocm_core.supervisor.events import EventBus
 from tests.support.heard import Heard
 from tests.support.models.reciter import RECITER
 from tests.support.programs import PATIENCE, wait_for
@@ -148,7 +148,7 @@ def hanging(tmp_path: Path) -> LoadConfig:
     return LoadConfig(server_path=broken(tmp_path, "exec sleep 600"))
 
 
-async def test_the_last_one_who_gives_up_waiting_calls_the_start_off(tmp_path: Path) -> None:
+async def test_the_last_one_who_stops_waiting_cancels_the_start(tmp_path: Path) -> None:
     server = Server(resolve_ref(RECITER), hanging(tmp_path))
     first, second = (asyncio.create_task(server.astart()) for _ in range(2))
     while server.pid is None:
@@ -167,7 +167,7 @@ async def test_the_last_one_who_gives_up_waiting_calls_the_start_off(tmp_path: P
         os.kill(pid, 0)
 
 
-def test_a_start_after_a_called_off_one_begins_anew(engine: Engine, tmp_path: Path) -> None:
+def test_a_start_after_a_cancelled_one_begins_anew(engine: Engine, tmp_path: Path) -> None:
     server = Server(resolve_ref(RECITER), hanging(tmp_path))
     outcomes: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
 

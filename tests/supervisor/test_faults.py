@@ -180,7 +180,7 @@ if sys.argv[2] != "starting":
     thread.join()
 if sys.argv[2] == "stopping":
     threading.Thread(target=server.stop, daemon=True).start()
-print(server._running.child.pid if server._running else 0, flush=True)
+print(server._handle.child.pid if server._handle else 0, flush=True)
 time.sleep(600)
 """
 

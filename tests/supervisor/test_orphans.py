@@ -76,7 +76,7 @@ def test_a_child_whose_parent_is_gone_before_it_asked_does_not_start(tmp_path: P
     body = """
 import subprocess, sys
 from rocm_core.supervisor import child_process
-*guard, parent = child_process._guard()
+*guard, parent = child_process._parent_death_prefix()
 subprocess.run([*guard, "1", "/bin/touch", sys.argv[1]])
 """
     subprocess.run([sys.executable, "-c", body, str(mark)], check=True)

@@ -12,7 +12,7 @@ import pytest
 from rocm_core import LoadConfig, Server, State, load_model, resolve_ref
 from rocm_core.config import Engine
 from rocm_core.errors import ConfigError, ServerDied, ServerStopped
-from rocm_core.gpu.vram_release import VramMark, vram_used
+from rocm_core.gpu.vram_release import VramBaseline, vram_used
 from rocm_core.server import Restarting
 from rocm_core.supervisor.restart_policy import CrashHistory
 from tests.support.gpu_trees import build
@@ -181,7 +181,7 @@ def test_stop_ends_a_backoff(engine: Engine) -> None:
         assert isinstance(told, Restarting) and told.delay == 8.0
         server.stop()
         thread.join()
-    assert "called off" in str(failures[0])
+    assert "cancelled" in str(failures[0])
 
 
 # -- VRAM -------------------------------------------------------------------------------------
@@ -212,12 +212,12 @@ def test_a_load_waits_until_the_vram_is_back(tmp_path: Path) -> None:
         if len(pauses) == 3:
             card.write_text(before)
 
-    mark = VramMark(lambda: vram_used(tmp_path))
-    mark.set()
+    mark = VramBaseline(lambda: vram_used(tmp_path))
+    mark.record()
     card.write_text(str(9 * GIB))
-    assert mark.await_return(pause)
+    assert mark.await_release(pause)
     assert len(pauses) == 3
-    assert mark.await_return(pause)
+    assert mark.await_release(pause)
     assert len(pauses) == 3
 
 
@@ -225,15 +225,15 @@ def test_the_wait_for_vram_is_bounded_and_skipped_where_there_is_none() -> None:
     def no_pause(seconds: float) -> None:
         pytest.fail("there is nothing to wait for")
 
-    assert VramMark(lambda: 9 * GIB).await_return(no_pause)  # not set: nothing was loaded
+    assert VramBaseline(lambda: 9 * GIB).await_release(no_pause)  # not set: nothing was loaded
     readings = iter([GIB, None])
-    lost = VramMark(lambda: next(readings))
-    lost.set()
-    assert lost.await_return(no_pause)
+    lost = VramBaseline(lambda: next(readings))
+    lost.record()
+    assert lost.await_release(no_pause)
     rising = itertools.chain([GIB], itertools.repeat(9 * GIB))
-    full = VramMark(lambda: next(rising), timeout=0.05)
-    full.set()
-    assert not full.await_return(lambda seconds: None)
+    full = VramBaseline(lambda: next(rising), timeout=0.05)
+    full.record()
+    assert not full.await_release(lambda seconds: None)
 
 
 def test_a_restart_waits_for_the_vram_of_the_dead_server(engine: Engine) -> None:
