@@ -29,7 +29,7 @@ from pydantic import BaseModel, ValidationError
 from langchain_rocm.conversion.messages import reasoning_of
 from langchain_rocm.errors import model_errors
 from rocm_core.errors import InvalidAnswer
-from rocm_core.requests import parse_answer, response_format
+from rocm_core.requests import parse_answer, schema_format
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 METHODS = ("json_schema", "function_calling", "json_mode")
@@ -63,9 +63,9 @@ def format_of(schema: Any, strict: bool | None = None) -> dict[str, Any]:
         ValueError: as ``json_schema_of``.
     """
     if schema is None:
-        return response_format({"type": "object"})
+        return schema_format({"type": "object"})
     plain = json_schema_of(schema, strict)
-    format_ = response_format(plain, str(plain.get("title") or "answer"))
+    format_ = schema_format(plain, str(plain.get("title") or "answer"))
     if strict is not None:
         format_["json_schema"]["strict"] = strict
     return format_

@@ -29,7 +29,7 @@ from pydantic import ValidationError
 
 from llama_index_rocm.partial_json import PartialObject
 from rocm_core.errors import InvalidAnswer
-from rocm_core.requests import parse_answer, response_format
+from rocm_core.requests import parse_answer, schema_format
 
 dispatcher = get_dispatcher(__name__)
 
@@ -128,7 +128,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
         prompt_args: dict[str, Any],
     ) -> tuple[Sequence[ChatMessage], dict[str, Any]]:
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
-        wanted = response_format(output_cls.model_json_schema(), output_cls.__name__)
+        wanted = schema_format(output_cls.model_json_schema(), output_cls.__name__)
         return messages, {**(llm_kwargs or {}), "response_format": wanted}
 
 

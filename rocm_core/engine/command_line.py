@@ -5,12 +5,12 @@ Pure, but for a look at the model file. Flags: llama.cpp ``common/arg.cpp``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from rocm_core.config import LoadConfig
+from rocm_core.config import LoadConfig, options_of
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.embedded_server import PARENT_VARIABLE
 from rocm_core.errors import ConfigError
@@ -20,7 +20,19 @@ from rocm_core.gguf import read_gguf
 _TINY_MODEL_BYTES = 64 * 1024 * 1024
 # llama-server's flag for "all layers" that every build understands.
 _ALL_LAYERS = "999"
-_FLASH = {None: None, True: "on", False: "off", "auto": "auto"}
+# Options whose flag depends on more than their own value.
+_BY_HAND = frozenset(
+    {
+        "context_len",
+        "embeddings",
+        "gpu_layers",
+        "model_name",
+        "parallel",
+        "port",
+        "rerank",
+        "threads",
+    }
+)
 # llama-server's own physical batch, and the longest one to ask for on our own (it costs memory).
 _DEFAULT_UBATCH, _MAX_INPUT, _PAGE = 512, 8192, 2048
 # Each request holds one of llama-server's HTTP threads until its last byte is taken, and one that
@@ -65,9 +77,8 @@ def arguments(
     args += _gpu_layers(config, flags)
     args += _context(config)
     args += ["-t", str(config.threads or _threads(ref, cores))]
-    for value, flag in _valued(config):
-        if value is not None:
-            args += [_known(flag, flags), str(value)]
+    for flag, value in _declared(config):
+        args += [_known(flag, flags), value]
     for on, flag in ((config.embeddings, "--embeddings"), (config.rerank, "--rerank")):
         if on:
             args.append(_known(flag, flags))
@@ -112,23 +123,20 @@ def _threads(ref: ModelRef, cores: int) -> int:
     return cores
 
 
-def _valued(config: LoadConfig) -> list[tuple[object, str]]:
-    return [
-        (config.batch_size, "-b"),
-        (config.ubatch_size, "-ub"),
-        (_FLASH[config.flash_attn], "-fa"),
-        (config.cache_type_k, "-ctk"),
-        (config.cache_type_v, "-ctv"),
-        (",".join(map(str, config.lora)) or None, "--lora"),
-        (config.mmproj, "--mmproj"),
-        (config.draft_model, "-md"),
-        (config.chat_template, "--chat-template"),
-        (config.pooling, "--pooling"),
-        (config.split_mode, "-sm"),
-        (",".join(f"{share:g}" for share in config.tensor_split) or None, "-ts"),
-        (config.main_gpu, "-mg"),
-        (",".join(config.rpc_servers) or None, "--rpc"),
-    ]
+def _declared(config: LoadConfig) -> Iterator[tuple[str, str]]:
+    """Yield flag and value of each option that goes to llama-server as it is declared."""
+    for name, option in options_of(LoadConfig).items():
+        value = getattr(config, name)
+        if option.wire and name not in _BY_HAND and value is not None and value != ():
+            yield option.wire, _argument(value)
+
+
+def _argument(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(map(_argument, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _known(flag: str, flags: frozenset[str]) -> str:

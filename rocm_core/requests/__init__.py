@@ -7,7 +7,7 @@ from rocm_core.requests.reasoning import reasoning_fields, unthinking
 from rocm_core.requests.response_format import (
     normalized_format,
     parse_answer,
-    response_format,
+    schema_format,
     schema_of,
 )
 from rocm_core.requests.tool_calls import (
@@ -29,7 +29,7 @@ __all__ = [
     "object_text",
     "parse_answer",
     "reasoning_fields",
-    "response_format",
+    "schema_format",
     "schema_of",
     "tool_name",
     "tool_request",

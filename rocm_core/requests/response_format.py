@@ -16,7 +16,7 @@ from rocm_core.errors import ConfigError, InvalidAnswer
 _ANY_OBJECT = {"type": "object"}
 
 
-def response_format(schema: Mapping[str, Any], name: str = "answer") -> dict[str, Any]:
+def schema_format(schema: Mapping[str, Any], name: str = "answer") -> dict[str, Any]:
     """Return the value of the request field ``response_format`` that enforces ``schema``.
 
     Args:
@@ -50,7 +50,7 @@ def normalized_format(given: Any) -> dict[str, Any] | None:
     wrapper = given.get("json_schema")
     wrapper = wrapper if isinstance(wrapper, Mapping) else {}
     schema = wrapper.get("schema") or given.get("schema") or _ANY_OBJECT
-    format_ = response_format(schema, str(wrapper.get("name") or "answer"))
+    format_ = schema_format(schema, str(wrapper.get("name") or "answer"))
     if "strict" in wrapper:
         format_["json_schema"]["strict"] = wrapper["strict"]
     return format_

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rocm_core.errors import ConfigError, InvalidAnswer
-from rocm_core.requests.response_format import response_format
+from rocm_core.requests.response_format import schema_format
 from rocm_core.types import StreamEvent, ToolCallDelta
 
 _ANY = frozenset({"any", "required"})
@@ -93,7 +93,7 @@ def insisting(request: ToolRequest) -> ToolRequest:
         }
         for tool in tools
     ]
-    fields = {**request.fields, "response_format": response_format({"anyOf": calls}, "call")}
+    fields = {**request.fields, "response_format": schema_format({"anyOf": calls}, "call")}
     return ToolRequest(fields, required=True, any_forced=True)
 
 
@@ -102,7 +102,7 @@ def _forced(tool: Mapping[str, Any]) -> ToolRequest:
     fields = {
         "tools": [tool],
         "tool_choice": "required",
-        "response_format": response_format(_parameters(tool), name),
+        "response_format": schema_format(_parameters(tool), name),
     }
     return ToolRequest(fields, required=True, forced=name)
 

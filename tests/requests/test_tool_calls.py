@@ -9,7 +9,7 @@ import pytest
 
 from rocm_core.errors import ConfigError, InvalidAnswer
 from rocm_core.requests.reasoning import reasoning_fields, unthinking
-from rocm_core.requests.response_format import normalized_format, parse_answer, response_format
+from rocm_core.requests.response_format import normalized_format, parse_answer, schema_format
 from rocm_core.requests.tool_calls import CallReader, ToolRequest, object_text, tool_request
 from rocm_core.types import StreamEvent, ToolCallDelta
 
@@ -54,9 +54,7 @@ def test_one_named_tool_is_forced(choice: Any) -> None:
     request = tool_request([ADD, SUB], choice)
     assert request.forced == "sub" and request.required
     assert request.fields["tools"] == [SUB]
-    assert request.fields["response_format"] == response_format(
-        SUB["function"]["parameters"], "sub"
-    )
+    assert request.fields["response_format"] == schema_format(SUB["function"]["parameters"], "sub")
 
 
 def test_true_with_one_tool_names_it() -> None:
@@ -168,7 +166,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
     ],
 )
 def test_every_spelling_becomes_the_one_that_is_enforced(given: Any) -> None:
-    assert normalized_format(given) == response_format(SCHEMA)
+    assert normalized_format(given) == schema_format(SCHEMA)
 
 
 def test_strict_stays() -> None:
@@ -178,7 +176,7 @@ def test_strict_stays() -> None:
 
 
 def test_json_without_a_schema_is_any_object() -> None:
-    assert normalized_format({"type": "json_object"}) == response_format({"type": "object"})
+    assert normalized_format({"type": "json_object"}) == schema_format({"type": "object"})
     assert normalized_format({"type": "text"}) is None
     assert normalized_format(None) is None
 
