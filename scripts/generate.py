@@ -44,7 +44,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 from rocm_core.adapter.declared import declared
 from rocm_core.config import (
@@ -60,10 +60,14 @@ from rocm_core.config import (
 class LoadFields(BaseModel):
     """Which model, where it runs, how to load it, and how long to wait for it."""
 
+    model_config = ConfigDict(defer_build=True)
+
 {load}
 
 class GenerationFields(BaseModel):
     """How to generate one answer; unset options are not sent."""
+
+    model_config = ConfigDict(defer_build=True)
 
 {generate}'''
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 from rocm_core.adapter.declared import declared
 from rocm_core.config import (
@@ -23,6 +23,8 @@ from rocm_core.config import (
 
 class LoadFields(BaseModel):
     """Which model, where it runs, how to load it, and how long to wait for it."""
+
+    model_config = ConfigDict(defer_build=True)
 
     model: str = declared("model")
     """GGUF file, directory, org/repo[:quant], a name in ROCM_MODEL_DIR, demo, or the URL of a
@@ -133,6 +135,8 @@ class LoadFields(BaseModel):
 
 class GenerationFields(BaseModel):
     """How to generate one answer; unset options are not sent."""
+
+    model_config = ConfigDict(defer_build=True)
 
     max_tokens: int | None = declared("max_tokens")
     """Most tokens to generate; -1 or None: no limit but the context. Unit: tokens."""

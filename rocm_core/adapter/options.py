@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, PrivateAttr, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, PrivateAttr, model_validator
 from typing_extensions import Self
 
 from rocm_core.adapter.fields import GenerationFields, LoadFields
@@ -40,21 +40,11 @@ class RocmOptions(LoadFields):
     load options.
     """
 
-    # A validation error would otherwise print every argument, the key among them.
-    model_config = ConfigDict(hide_input_in_errors=True)
+    # A validation error would otherwise print every argument, the key among them. The validators of
+    # this class and of those between it and an adapter are built by nobody who only imports them.
+    model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)
 
     _text_model: TextModel | None = PrivateAttr(default=None)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _parsed(cls, value: Any, info: ValidationInfo) -> Any:
-        """Parse an option as everywhere else; pydantic then checks the type."""
-        declared = adapter_options().get(info.field_name or "")
-        if declared is None or declared.secret or value is declared.default:
-            return value
-        if value is None and declared.adapter_default is None:
-            return value
-        return declared.read(value)
 
     @model_validator(mode="before")
     @classmethod
@@ -69,7 +59,8 @@ class RocmOptions(LoadFields):
                 near = get_close_matches(name, known, n=1)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise ValueError(f"{cls.__name__} has no option {name!r}.{hint}")
-        return {**cls._settings_under(values), **values}
+        given = {name: _parsed(name, value) for name, value in values.items()}
+        return {**cls._settings_under(values), **given}
 
     @classmethod
     def _settings_under(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,6 +191,14 @@ class RocmOptions(LoadFields):
         """The model's name for metadata; no I/O. The server's own name once it is known."""
         props = self._text_model.props if self._text_model else None
         return (props.model_alias if props else "") or self.model or str(self.base_url)
+
+
+def _parsed(name: str, value: Any) -> Any:
+    """Return the value of a field as its option's own parser reads it; pydantic checks the type."""
+    declared = adapter_options().get(name)
+    if declared is None or declared.secret or (value is None and declared.adapter_default is None):
+        return value
+    return declared.read(value)
 
 
 class GenerationOptions(RocmOptions, GenerationFields):

@@ -20,19 +20,9 @@ from rocm_core.gguf import read_gguf
 _TINY_MODEL_BYTES = 64 * 1024 * 1024
 # llama-server's flag for "all layers" that every build understands.
 _ALL_LAYERS = "999"
-# Options whose flag depends on more than their own value.
-_BY_HAND = frozenset(
-    {
-        "context_len",
-        "embeddings",
-        "gpu_layers",
-        "model_name",
-        "parallel",
-        "port",
-        "rerank",
-        "threads",
-    }
-)
+# Options whose argument depends on more than their own value, and flags without an argument.
+_COMPUTED = frozenset({"context_len", "gpu_layers", "model_name", "parallel", "port", "threads"})
+_BARE = ("embeddings", "rerank")
 # llama-server's own physical batch, and the longest one to ask for on our own (it costs memory).
 _DEFAULT_UBATCH, _MAX_INPUT, _PAGE = 512, 8192, 2048
 # Each request holds one of llama-server's HTTP threads until its last byte is taken, and one that
@@ -79,9 +69,9 @@ def arguments(
     args += ["-t", str(config.threads or _threads(ref, cores))]
     for flag, value in _declared(config):
         args += [_known(flag, flags), value]
-    for on, flag in ((config.embeddings, "--embeddings"), (config.rerank, "--rerank")):
-        if on:
-            args.append(_known(flag, flags))
+    for name in _BARE:
+        if getattr(config, name):
+            args.append(_known(options_of(LoadConfig)[name].wire, flags))
     if config.require_gpu and "--log-verbosity" in flags:
         # Newer builds say only on this level what went to the GPU.
         args += ["--log-verbosity", "4"]
@@ -127,7 +117,13 @@ def _declared(config: LoadConfig) -> Iterator[tuple[str, str]]:
     """Yield flag and value of each option that goes to llama-server as it is declared."""
     for name, option in options_of(LoadConfig).items():
         value = getattr(config, name)
-        if option.wire and name not in _BY_HAND and value is not None and value != ():
+        if (
+            option.wire
+            and name not in _COMPUTED
+            and name not in _BARE
+            and value is not None
+            and value != ()
+        ):
             yield option.wire, _argument(value)
 
 
