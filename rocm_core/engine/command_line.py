@@ -116,14 +116,8 @@ def _threads(ref: ModelRef, cores: int) -> int:
 def _declared(config: LoadConfig) -> Iterator[tuple[str, str]]:
     """Yield flag and value of each option that goes to llama-server as it is declared."""
     for name, option in options_of(LoadConfig).items():
-        value = getattr(config, name)
-        if (
-            option.wire
-            and name not in _COMPUTED
-            and name not in _BARE
-            and value is not None
-            and value != ()
-        ):
+        value = getattr(config, name) if name not in (*_COMPUTED, *_BARE) else None
+        if option.wire and value not in (None, ()):
             yield option.wire, _argument(value)
 
 
