@@ -4,6 +4,6 @@
                  └──────▶ command_line ◀── gpu_placement (which GPUs, how they share the model)
 
 ``embedded_server`` is the engine of the package ``xllamacpp``; ``parent_death`` ends a process with
-its parent; ``offload_bundles`` reads which GPUs a HIP library has code for. Nothing here waits for
-a server or talks to one.
+its parent; ``offload_bundles`` reads which GPUs a HIP library has code for. Nothing here starts a
+server, waits for one or sends it a request.
 """

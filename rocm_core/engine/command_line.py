@@ -1,6 +1,6 @@
-"""``LoadConfig`` to a command line and an environment.
+"""Map a ``LoadConfig`` to llama-server's command line and environment.
 
-Pure, but for a look at the model file. Flags: llama.cpp ``common/arg.cpp``.
+No I/O but for reading the model file's size and header. Flags: llama.cpp ``common/arg.cpp``.
 """
 
 from __future__ import annotations
@@ -16,47 +16,60 @@ from rocm_core.engine.embedded_server import PARENT_VARIABLE
 from rocm_core.errors import ConfigError
 from rocm_core.gguf import read_gguf
 
-# Below this file size a model is so small that threads only wait for each other.
+# A model with a smaller file is slower with more threads: they wait for each other.
 _TINY_MODEL_BYTES = 64 * 1024 * 1024
 # llama-server's flag for "all layers" that every build understands.
 _ALL_LAYERS = "999"
 # Options whose argument depends on more than their own value, and flags without an argument.
 _COMPUTED = frozenset({"context_len", "gpu_layers", "model_name", "parallel", "port", "threads"})
 _BARE = ("embeddings", "rerank")
-# llama-server's own physical batch, and the longest one to ask for on our own (it costs memory).
+# Tokens: llama-server's default physical batch, the largest that we choose (it costs memory), and
+# the context of a model that is still to be downloaded: a page of text should fit.
 _DEFAULT_UBATCH, _MAX_INPUT, _PAGE = 512, 8192, 2048
-# Each request holds one of llama-server's HTTP threads until its last byte is taken, and one that
-# finds none waits for that, however many slots are free. By itself it has as many as slots and
-# four; it adds further ones (cpp-httplib ``ThreadPool::enqueue``), but takes a thread that was
-# woken and does not run yet for an idle one, so that of a burst some get none. Idle ones are
-# cheap: all together they take 1 to 5 MB.
+# A request holds one of llama-server's HTTP threads until the client has read its last byte; a
+# request without a thread waits, however many slots are free. By default there are four threads
+# more than slots; cpp-httplib adds further ones (``ThreadPool::enqueue``), but counts a thread that
+# was woken and does not run yet as idle, so that in a burst some requests get none. Idle threads
+# are cheap: all together they take 1 to 5 MB.
 _HTTP_THREADS = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the server listens: a unix socket, or a TCP port on loopback."""
+    """Where a server listens: exactly one of a unix socket and a TCP port on 127.0.0.1.
+
+    Attributes:
+        socket: path of the socket.
+        port: number of the port.
+    """
 
     socket: Path | None = None
     port: int | None = None
 
     @property
     def arguments(self) -> list[str]:
-        """llama-server's flags for it."""
+        """llama-server's flags for this address."""
         if self.socket is not None:
             return ["--host", str(self.socket)]
         return ["--host", "127.0.0.1", "--port", str(self.port)]
 
     @property
     def url(self) -> str:
-        """For an HTTP client; with a socket the host is a mere name."""
+        """The base URL for an HTTP client; with a socket its host name is not resolved."""
         return "http://localhost" if self.socket else f"http://127.0.0.1:{self.port}"
 
 
 def arguments(
     ref: ModelRef, config: LoadConfig, address: Address, flags: frozenset[str], cores: int
 ) -> list[str]:
-    """The arguments for llama-server (or the embedded engine), without the program.
+    """Return the arguments for llama-server (or the embedded engine), without the program.
+
+    Args:
+        ref: the model.
+        config: how to run it.
+        address: where the server listens.
+        flags: the flags that the engine understands (``Engine.flags``).
+        cores: number of threads unless ``config.threads`` is set.
 
     Raises:
         ConfigError: an option needs a flag that this build does not have.
@@ -73,7 +86,7 @@ def arguments(
         if getattr(config, name):
             args.append(_known(options_of(LoadConfig)[name].wire, flags))
     if config.require_gpu and "--log-verbosity" in flags:
-        # Newer builds say only on this level what went to the GPU.
+        # Newer builds log only on this level what they put on the GPU.
         args += ["--log-verbosity", "4"]
     args += _optional_flags(flags)
     return [*args, *config.extra_args]
@@ -95,11 +108,10 @@ def _context(config: LoadConfig) -> list[str]:
 
 
 def _with_whole_inputs(ref: ModelRef, config: LoadConfig) -> LoadConfig:
-    # An input to embed or to rank has to fit one physical batch (llama-server: "input is too
-    # large to process"), whose default is shorter than the context of most such models.
+    # An input for embedding or reranking has to fit into one physical batch (llama-server: "input
+    # is too large to process"), whose default is shorter than the context of most such models.
     if config.ubatch_size or not (config.embeddings or config.rerank):
         return config
-    # What is still to be downloaded cannot be asked: a page is meant to fit.
     known = read_gguf(ref.value).context_length or 0 if ref.kind == "file" else _PAGE
     length = min(config.context_len or known, _MAX_INPUT)
     if length <= _DEFAULT_UBATCH:
@@ -158,12 +170,18 @@ def environment(
     parent_pid: int,
     changes: Mapping[str, str | None] = MappingProxyType({}),
 ) -> dict[str, str]:
-    """The child's environment.
+    """Return the environment of a server's process.
 
-    llama-server reads options from ``LLAMA_ARG_*`` and config files; none of the caller's may
-    leak in. ``LLAMA_CACHE`` (where ``-hf`` keeps downloads) stays. The key goes this way
-    because an argument is visible to every user of the machine. ``changes`` are those of
-    ``LoadConfig.environment``.
+    llama-server reads options from ``LLAMA_ARG_*`` and configuration files; those of the caller
+    are kept out. ``LLAMA_CACHE`` (where ``-hf`` keeps downloads) stays. The key is passed in the
+    environment because every user of the machine can read a process's arguments.
+
+    Args:
+        inherited: this program's environment.
+        api_key: the server's private key.
+        private_dir: an empty configuration directory for the process.
+        parent_pid: the process exits when this one dies (embedded engine).
+        changes: ``LoadConfig.environment``; ``None`` deletes a variable.
     """
     env = {
         name: value
@@ -178,7 +196,7 @@ def environment(
     env["LLAMA_API_KEY"] = api_key
     env[PARENT_VARIABLE] = str(parent_pid)
     env["XDG_CONFIG_HOME"] = str(private_dir)
-    # Child mode (llama.cpp tools/server/README-dev.md): load progress on stdout, and the end
-    # of stdin ends the process. Builds without it ignore the variable.
+    # Child mode (llama.cpp tools/server/README-dev.md): the process prints load progress on
+    # stdout and exits at the end of its stdin. Builds without it ignore the variable.
     env["LLAMA_SERVER_ROUTER_PORT"] = "0"
     return env

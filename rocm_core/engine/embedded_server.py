@@ -1,11 +1,11 @@
-"""The embedded engine, a program with the flags of ``llama-server``.
+"""The embedded engine: a program with the flags of ``llama-server``.
 
     python -m rocm_core.engine.embedded_server -m model.gguf --host …
 
-Runs llama.cpp's own HTTP server from the package ``xllamacpp`` in this process, so that one
-supervision path serves both engines: same flags (those we use), same endpoints, same log lines
-on stderr, exit code 1 for whatever fails before it is ready. The key comes from the
-environment (``LLAMA_API_KEY``), as with the program.
+Runs llama.cpp's own HTTP server from the package ``xllamacpp`` in this process, so that the
+supervisor treats both engines alike: same flags (those we use), same endpoints, same log lines on
+stderr, exit code 1 for every failure before it is ready. It reads the key from the environment
+(``LLAMA_API_KEY``), as llama-server does.
 """
 
 from __future__ import annotations
@@ -57,15 +57,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# Answered without a model; then the process ends.
-_QUESTIONS = ("--version", "--list-devices")
+# Flags that print facts, without a model, and exit.
+_FACT_FLAGS = ("--version", "--list-devices")
 FLAGS = frozenset(
-    [*_QUESTIONS, *(flag for action in _parser()._actions for flag in action.option_strings)]
+    [*_FACT_FLAGS, *(flag for action in _parser()._actions for flag in action.option_strings)]
 )
 
 
 def parameters(options: argparse.Namespace, key: str | None) -> Any:
-    """``xllamacpp.CommonParams`` for the parsed flags."""
+    """Return ``xllamacpp.CommonParams`` for the parsed flags.
+
+    Args:
+        options: the parsed command line.
+        key: API key that the server demands; ``None``: none.
+
+    Raises:
+        SystemExit: a cache type is unknown.
+    """
     x: Any = importlib.import_module("xllamacpp")
     params = x.CommonParams()
     params.model.path = options.model
@@ -81,12 +89,12 @@ def parameters(options: argparse.Namespace, key: str | None) -> Any:
     params.ui = False
     params.endpoint_metrics = options.metrics
     params.fit_params = options.fit == "on"
-    _computing(params, options, x)
-    _modes(params, options, x)
+    _set_computing(params, options, x)
+    _set_modes(params, options, x)
     return params
 
 
-def _computing(params: Any, options: argparse.Namespace, x: Any) -> None:
+def _set_computing(params: Any, options: argparse.Namespace, x: Any) -> None:
     for name, value in (
         ("n_gpu_layers", options.n_gpu_layers),
         ("n_batch", options.batch_size),
@@ -109,10 +117,10 @@ def _ggml_type(name: str, x: Any) -> Any:
     try:
         return x.ggml_type[f"GGML_TYPE_{name.upper()}"]
     except KeyError:
-        raise SystemExit(_complain(f"Unsupported cache type: {name}")) from None
+        raise SystemExit(_print_error(f"Unsupported cache type: {name}")) from None
 
 
-def _modes(params: Any, options: argparse.Namespace, x: Any) -> None:
+def _set_modes(params: Any, options: argparse.Namespace, x: Any) -> None:
     if options.chat_template:
         params.chat_template = options.chat_template
     if options.mmproj:
@@ -130,10 +138,10 @@ def _modes(params: Any, options: argparse.Namespace, x: Any) -> None:
         params.pooling_type = x.llama_pooling_type[f"LLAMA_POOLING_TYPE_{pooling.upper()}"]
 
 
-def _answer(question: str) -> int:
-    """``--version`` and ``--list-devices`` in llama-server's form (``common/arg.cpp``)."""
+def _print_facts(flag: str) -> int:
+    """Print ``--version`` or ``--list-devices`` as llama-server does (``common/arg.cpp``)."""
     x: Any = importlib.import_module("xllamacpp")
-    if question == "--version":
+    if flag == "--version":
         build = x.BUILD_INFO
         made = f"{build['compiler']}, {build['build_target']}"
         sys.stderr.write(f"version: xllamacpp {x.__version__} ({made})\n")
@@ -151,31 +159,38 @@ def _gpus(x: Any) -> list[dict[str, Any]]:
     return [device for device in x.get_device_info() if device["type"] != cpu]
 
 
-def _complain(text: str) -> int:
+def _print_error(text: str) -> int:
     sys.stderr.write(f"error: {text}\n")
     return 1
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve until stdin ends or a signal comes (default actions: the process just ends)."""
+    """Serve until stdin ends or a signal ends the process (no signal is handled).
+
+    Args:
+        argv: the command line without the program; default: ``sys.argv``.
+
+    Returns:
+        The exit code: 1 if the server could not be started.
+    """
     argv = sys.argv[1:] if argv is None else argv
-    if argv and argv[0] in _QUESTIONS:
-        return _answer(argv[0])
+    if argv and argv[0] in _FACT_FLAGS:
+        return _print_facts(argv[0])
     if parent := os.environ.get(PARENT_VARIABLE):
         die_with_parent(int(parent))
     options, unknown = _parser().parse_known_args(argv)
     if unknown:
-        return _complain(f"invalid argument: {unknown[0]}")
+        return _print_error(f"invalid argument: {unknown[0]}")
     x: Any = importlib.import_module("xllamacpp")
     if options.n_gpu_layers and not _gpus(x):
         sys.stderr.write("warning: no usable GPU found, --gpu-layers option will be ignored\n")
     try:
         server = x.Server(parameters(options, os.environ.get("LLAMA_API_KEY")))
     except RuntimeError as error:
-        return _complain(str(error))
+        return _print_error(str(error))
     while sys.stdin.buffer.read(4096):
-        continue  # nothing is said to us; the end means that our owner is gone
-    # Taking the server down in order would wait for streams that nobody reads any more.
+        continue  # the end of stdin means that the program that started us is gone
+    # An orderly shutdown would wait for streams that nobody reads any more.
     sys.stderr.flush()
     os._exit(1 if server else 0)
 

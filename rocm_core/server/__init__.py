@@ -1,4 +1,7 @@
-"""The public face of a supervised llama-server: ``Server``, its states and its events."""
+"""The public face of a supervised llama-server: ``Server``, its states and its events.
+
+Code outside of ``rocm_core`` imports from here; the rooms below are private.
+"""
 
 from rocm_core.diagnosis import Failure, explain_failure
 from rocm_core.engine.locate import Engine, find_engine

@@ -1,6 +1,6 @@
-"""Which process runs a server: one of this program alone, or a shared one that outlives it.
+"""Choose who owns a server's process: this program, or a daemon that outlives it.
 
-The one place that decides it: ``keep_alive`` chooses the handles that the supervisor is given.
+The only module that knows both: ``keep_alive`` chooses the handles that the supervisor is given.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The daemon of one shared server: ``python -m rocm_core.shared.daemon``.
 
-A process of its own, child of nobody, which supervises a llama-server and outlives the programs
-that use it. It inherits its socket and its lock from the program that started it, and reads its job
-(JSON) from stdin. It stops its server and exits when no request was under way for the keep-alive
-time, or when it is told to.
+A process of its own that supervises a llama-server and outlives the programs that use it. It
+inherits its socket and its lock from the program that started it, and reads its job (JSON) from
+stdin. It stops its server and exits when no request was under way for the keep-alive time, or when
+a client's ``stop`` or SIGTERM tells it to.
 
 Clients report their own idle time: an open but unused notebook does not keep the server alive. A
 client that has been idle for the keep-alive time releases its lease when it is asked, so that it
@@ -40,6 +40,7 @@ log = logging.getLogger("rocm_core.server")
 
 # Seconds, as every time in this file.
 _FIRST_CLIENT_TIMEOUT = 10.0
+_REQUEST_TIMEOUT = 10.0
 _IDLE_REPLY_TIMEOUT = 2.0
 _STATUS_REPLY_TIMEOUT = 0.5
 _BUSY_POLL = 1.0
@@ -218,7 +219,10 @@ class SharedServerDaemon:
                 return
 
     def _stop_due(self) -> float | None:
-        """When the server may have to stop (``time.monotonic``); ``None``: not before a change."""
+        """Return when to check whether the server is unused, in seconds of ``time.monotonic``.
+
+        ``None``: not before something changes.
+        """
         server = self.server
         if not self._had_client:
             return self._last_used + _FIRST_CLIENT_TIMEOUT
@@ -277,7 +281,7 @@ class Session:
         """Serve the client's request; returns when the connection has ended."""
         try:
             with contextlib.suppress(OSError):
-                self._serve(self.channel.receive(_FIRST_CLIENT_TIMEOUT) or {})
+                self._serve(self.channel.receive(_REQUEST_TIMEOUT) or {})
         finally:
             self.channel.close()
 

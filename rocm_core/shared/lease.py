@@ -200,7 +200,7 @@ class SharedServerLease(ServerHandle):
             pass_fds=(listener, lock),
             start_new_session=True,
         ) as process:
-            # The daemon forks, so that it is nobody's child; the process that we wait for exits.
+            # The daemon forks, so that no program has to reap it; the process waited for exits.
             process.communicate(orjson.dumps(job))
         if process.returncode != 0:
             raise self._daemon_died(process.returncode)
@@ -242,7 +242,7 @@ class SharedServerLease(ServerHandle):
         elif kind == "log":
             self._owner.log_line(line["text"])
         elif kind == "ready":
-            self._trust()
+            self._check_entry()
             self._listener = threading.Thread(target=self._listen, name="rocm-lease", daemon=True)
             self._listener.start()
             return True
@@ -250,11 +250,16 @@ class SharedServerLease(ServerHandle):
 
     def _check_version(self, welcome: Line) -> None:
         daemon = welcome.get("protocol", 0)
+        if daemon != VERSION and self._launched:
+            raise ServerStartError(
+                f"llama-rocm was replaced by another version (protocol {daemon}) while this "
+                f"program, which has protocol {VERSION}, was running. Restart this program."
+            )
         if daemon != VERSION:
             raise version_mismatch(self.ref.name, self._key, daemon=daemon, client=VERSION)
         self._welcomed = True
 
-    def _trust(self) -> None:
+    def _check_entry(self) -> None:
         """Use the entry if its file is private, its process runs, and its key opens the server.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Tell a process from another one that got its pid later: pid and start time together."""
+"""Identify a process by pid and start time, so that a reused pid is not taken for it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
-    """A process for as long as the machine runs.
+    """Pid and start time of a process; unique until the machine is rebooted.
 
     Attributes:
-        pid: its process id.
-        started: when it was started, in the system's own words; compared, never interpreted,
-            so that a changed wall clock does not matter on Linux.
+        pid: process id.
+        started: the start time as the system prints it. It is compared, never interpreted, so
+            that a changed wall clock does not matter on Linux.
     """
 
     pid: int
@@ -26,7 +26,7 @@ class ProcessId:
 
     @classmethod
     def of(cls, pid: int) -> ProcessId | None:
-        """The process that has this pid now; ``None`` if there is none."""
+        """Return the identity of the process that has this pid now; ``None`` if there is none."""
         started = start_time(pid)
         return cls(pid, started) if started else None
 
@@ -36,10 +36,10 @@ class ProcessId:
         return bool(self.started) and start_time(self.pid) == self.started
 
     def kill(self) -> bool:
-        """SIGKILL, if this very process still runs; nothing else is ever hit.
+        """Send SIGKILL if this very process still runs; no other process is ever hit.
 
         Returns:
-            Whether it was sent.
+            Whether the signal was sent.
         """
         if self.pid <= 1 or not self.alive:
             return False
@@ -51,7 +51,7 @@ class ProcessId:
         if not hasattr(os, "pidfd_open"):
             os.kill(self.pid, signal.SIGKILL)
             return True
-        # The handle stays with the process: checked once it is held, it cannot be recycled.
+        # A pidfd keeps referring to one process: checked after it is open, it cannot be another.
         handle = os.pidfd_open(self.pid)
         try:
             if not self.alive:
@@ -63,7 +63,7 @@ class ProcessId:
 
 
 def start_time(pid: int) -> str | None:
-    """When a process was started; ``None`` if it does not run (or is a zombie).
+    """Return when a process was started; ``None`` if it does not run or is a zombie.
 
     Linux: clock ticks since boot, field 22 of ``/proc/PID/stat`` (proc(5)). Elsewhere: what
     ``ps -o lstart=`` prints.
@@ -78,7 +78,7 @@ def _from_proc(pid: int) -> str | None:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
         return None
-    # The name in parentheses may hold anything; after it: state=0, starttime=19.
+    # The name in parentheses may contain spaces; after it: state=0, starttime=19.
     fields = stat.rpartition(")")[2].split()
     return fields[19] if len(fields) > 19 and fields[0] not in ("Z", "X") else None
 

@@ -1,4 +1,4 @@
-"""The log of a shared server: a file of bounded size, its last lines, and lines as they come."""
+"""The log file of a shared server: write it with bounded size, read its end, follow it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO
 
-# The runtime directory is memory on most systems.
+# The runtime directory is in memory on most systems.
 _MAX_BYTES = 2 * 2**20
 _TAIL_BYTES = 64 * 1024
 _TAIL_LINES = 400
@@ -18,14 +18,17 @@ _POLL = 0.2
 
 
 def handler(path: Path) -> logging.Handler:
-    """Writes records to ``path``; the part before the last 2 MiB goes to ``path.1``."""
+    """Return a handler that writes to ``path``; at 2 MiB the file is renamed to ``path.1``."""
     made = RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=1, encoding="utf-8")
     made.setFormatter(logging.Formatter("%(message)s"))
     return made
 
 
 def tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:
-    """The last lines, oldest first; none if there is no file."""
+    """Return the last ``lines`` lines (up to 64 KiB of each file), oldest first.
+
+    Empty if there is no file.
+    """
     found: list[str] = []
     for part in (path, _older(path)):
         found = _last_lines(part) + found
@@ -35,7 +38,13 @@ def tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:
 
 
 def follow(path: Path, ended: Callable[[], bool], lines: int = 0) -> Iterator[str]:
-    """The last ``lines``, then what is written, until ``ended`` says so; survives rotation."""
+    """Yield the last ``lines`` lines, then every new one; goes on when the file is rotated.
+
+    Args:
+        path: the log; it may not exist yet.
+        ended: whether nothing more will be written.
+        lines: default: only new ones.
+    """
     file = _open(path)
     if file is not None:
         yield from tail(path, lines)
@@ -43,13 +52,13 @@ def follow(path: Path, ended: Callable[[], bool], lines: int = 0) -> Iterator[st
     rest = b""
     try:
         while True:
-            # Asked before the last reading, so that nothing written before is missed.
-            over, replaced = ended(), file is None or _replaced(file, path)
+            # Before the last read, so that every line written before the end is read.
+            last, replaced = ended(), file is None or _replaced(file, path)
             if file is not None:
                 *whole, rest = (rest + file.read()).split(b"\n")
                 for line in whole:
                     yield line.decode("utf-8", "replace")
-            if over:
+            if last:
                 return
             if replaced:
                 if file is not None:
@@ -74,7 +83,7 @@ def _last_lines(path: Path) -> list[str]:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL_BYTES))
         lines = file.read().decode("utf-8", "replace").splitlines()
-        return lines[1:] if size > _TAIL_BYTES else lines  # the first one is cut
+        return lines[1:] if size > _TAIL_BYTES else lines  # the first one is incomplete
 
 
 def _open(path: Path) -> IO[bytes] | None:

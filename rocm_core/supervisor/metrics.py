@@ -1,11 +1,11 @@
-"""What a server and the GPUs are doing right now, in one object.
+"""Measure what a server and the GPUs are doing right now.
 
     /proc/<pid>          CPU, resident memory      ┐
     /sys (rocm_core.gpu) busy, VRAM, power, …      ├▶ snapshot ──▶ Metrics
     GET /metrics, /slots tokens per second, slots  ┘
 
-Speeds and CPU shares are differences: hand in the previous snapshot. ``None`` always means that
-nobody says, never zero.
+Speeds and CPU shares are differences to the previous snapshot. ``None`` always means unknown, never
+zero.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """A moment in the life of a server.
+    """What a server and the GPUs were doing at one moment.
 
     Attributes:
-        at: when, by ``time.monotonic``.
-        pid: of the server's process.
-        cpu_seconds: CPU time that it has used so far.
-        cpu_percent: since the previous snapshot; 100 is one core.
-        rss: bytes of memory that are resident; a memory-mapped model counts as it is touched.
+        at: the moment, in seconds of ``time.monotonic``.
+        pid: the server's process.
+        cpu_seconds: CPU time that the process has used so far.
+        cpu_percent: CPU use since the previous snapshot; 100 is one core.
+        rss: bytes of resident memory; a memory-mapped model counts as far as it has been read.
         gpus: the machine's GPUs, with busy share and VRAM.
-        process: the process's own memory on each of them, in the same order.
-        slots, slots_busy: of the server (``GET /slots``).
-        requests_processing, requests_deferred: at work, waiting for a slot (``GET /metrics``).
+        process: the process's own memory on each GPU, in the order of ``gpus``.
+        slots, slots_busy: number of the server's slots, and of those in use (``GET /slots``).
+        requests_processing, requests_deferred: number of requests that are processed, and that
+            wait for a slot (``GET /metrics``).
         prompt_per_second: tokens per second of prefill since the previous snapshot (without
             one: since the last scrape of ``/metrics``); ``None`` if there was no prefill.
         predicted_per_second: the same for decoding, over all slots.
@@ -68,20 +69,20 @@ def snapshot(
     gpus: Sequence[Gpu] | None = None,
     root: str | os.PathLike[str] = "/",
 ) -> Metrics:
-    """Look at a server and the GPUs.
+    """Measure a server and the GPUs now.
 
     Args:
-        client: of the server; without one, only its process is looked at.
-        pid: of the server's process on this machine.
-        previous: an earlier snapshot of the same server, for shares and speeds.
-        gpus: if they have just been listed; default ``list_gpus(root)``.
-        root: where ``/proc`` and ``/sys`` lie.
+        client: client of the server; without one, only process and GPUs are measured.
+        pid: the server's process on this machine.
+        previous: an earlier snapshot of the same server, for CPU share and speeds.
+        gpus: the GPUs, if they have just been listed; default: ``list_gpus(root)``.
+        root: directory that holds ``/proc`` and ``/sys``, for tests.
 
     Raises:
         ClientError: the server does not answer.
     """
     if previous is not None and previous.pid != pid:
-        previous = None  # another process: its totals have nothing to do with these
+        previous = None  # the totals of another process cannot be compared
     found = tuple(list_gpus(root) if gpus is None else gpus)
     at, cpu, rss = time.monotonic(), None, None
     if pid is not None:
@@ -111,9 +112,9 @@ def snapshot(
 
 
 def _process(folder: Path) -> tuple[float | None, int | None]:
-    """CPU seconds and resident bytes (kernel docs, filesystems/proc)."""
+    """Read CPU seconds and resident bytes (kernel docs, filesystems/proc)."""
     try:
-        # The name, in parentheses, may hold anything.
+        # The name, in parentheses, may contain spaces and parentheses.
         after_name = (folder / "stat").read_text().rpartition(")")[2].split()
         pages = (folder / "statm").read_text().split()[1]
         return (int(after_name[11]) + int(after_name[12])) / _TICKS, int(pages) * _PAGE
@@ -152,7 +153,7 @@ def _speed(
 ) -> float | None:
     counts, seconds = f"{tokens}_total", f"{work}_seconds_total"
     if counts in before and seconds in before:
-        # Another reader of /metrics resets the server's own gauges; totals only grow.
+        # Every reader of /metrics resets the server's own gauges; totals only grow.
         number = now.get(counts, 0) - before[counts]
         passed = now.get(seconds, 0) - before[seconds]
         return number / passed if number > 0 and passed > 0 else None

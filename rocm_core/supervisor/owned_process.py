@@ -1,7 +1,7 @@
-"""One llama-server process that we spawned, its address, key and clients, and the wait until it is
-ready.
+"""A llama-server process of this program: its address, key and clients, and its way to readiness.
 
-Spawning and reaping are in ``child_process``; what follows from the exit is the supervisor's.
+Spawning and reaping are in ``child_process``. Whether a process that exited is started again is
+decided in ``server``.
 """
 
 from __future__ import annotations
@@ -104,20 +104,7 @@ class OwnedServer(ServerHandle):
         config = place_on_gpus(config, splits="-ts" in flags)
         self._directory = socket_dir.create()
         try:
-            self.address = _address(config, self._directory)
-            self.key = secrets.token_urlsafe(32)
-            args = arguments(ref, config, self.address, flags, _physical_cores())
-            self.command = (*engine.argv, *args)
-            changes = dict(config.environment)
-            env = environment(os.environ, self.key, self._directory, os.getpid(), changes)
-            self._connect()
-            self.child = Child(
-                self.command,
-                env,
-                with_parent_death=engine.kind == "binary",
-                on_line=owner.log_line,
-                on_exit=self._child_exited,
-            )
+            self._spawn(engine, config, flags)
         except OSError as error:
             socket_dir.remove(self._directory)
             raise EngineNotFound(f"{engine.argv[0]} cannot be started: {error}") from error
@@ -126,9 +113,25 @@ class OwnedServer(ServerHandle):
             raise
         log.info("started %s (pid %d) from %s", ref.name, self.child.pid, engine.source)
 
+    def _spawn(self, engine: Engine, config: LoadConfig, flags: frozenset[str]) -> None:
+        self.address = _address(config, self._directory)
+        self.key = secrets.token_urlsafe(32)
+        args = arguments(self.ref, config, self.address, flags, _physical_cores())
+        self.command = (*engine.argv, *args)
+        changes = dict(config.environment)
+        env = environment(os.environ, self.key, self._directory, os.getpid(), changes)
+        self._connect()
+        self.child = Child(
+            self.command,
+            env,
+            with_parent_death=engine.kind == "binary",
+            on_line=self._owner.log_line,
+            on_exit=self._child_exited,
+        )
+
     @property
     def pid(self) -> int | None:
-        """Process id, while it runs."""
+        """Process id, while the process runs."""
         return None if self.child.exited.is_set() else self.child.pid
 
     def tail(self) -> list[str]:

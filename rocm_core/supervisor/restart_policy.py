@@ -1,8 +1,8 @@
-"""When a server that crashed may be started again. Pure but for the clock, which is injected.
+"""Decide when a server that crashed may be started again. No I/O; the clock is injected.
 
 The first restart comes at once; each further one within the window waits twice as long after
-the crash, up to a cap. After ``limit`` restarts within the window nothing is started any more,
-until the oldest crash has left it or the server is stopped on purpose.
+the crash (1, 2, 4 … 30 s). After ``limit`` restarts within the window the server is not started
+any more, until the oldest crash is older than the window or the server is stopped on purpose.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rocm_core.config import RestartPolicy
 from rocm_core.errors import RocmError, ServerDied
 
 LIMIT = 5
+# Seconds.
 WINDOW = 300.0
 _FIRST_DELAY = 1.0
 _MAX_DELAY = 30.0
@@ -26,8 +27,9 @@ class CrashHistory:
     """The crashes of one server.
 
     Attributes:
-        limit: restarts within ``window`` seconds; a crash more, and it stays down.
-        clock: seconds that only grow; a changed wall clock does not matter.
+        limit: number of restarts within the window; after one crash more there are none.
+        window: seconds.
+        clock: returns seconds that only grow, so that a changed wall clock does not matter.
     """
 
     limit: int = LIMIT
@@ -36,16 +38,16 @@ class CrashHistory:
     _crashes: collections.deque[tuple[float, str]] = field(default_factory=collections.deque)
 
     def add(self, error: RocmError) -> None:
-        """It crashed just now."""
+        """Record a crash that happened just now."""
         self._crashes.append((self.clock(), str(error).partition("\n")[0]))
 
     def clear(self) -> None:
-        """Somebody took it in hand: forget the crashes."""
+        """Forget the crashes: the user has stopped the server."""
         self._crashes.clear()
 
     @property
     def reasons(self) -> list[str]:
-        """The crashes within the window, oldest first."""
+        """First line of each crash's message within the window, oldest first."""
         now = self.clock()
         while self._crashes and now - self._crashes[0][0] > self.window:
             self._crashes.popleft()
@@ -53,11 +55,11 @@ class CrashHistory:
 
     @property
     def exhausted(self) -> bool:
-        """It crashed too often to be started again."""
+        """Whether the server crashed too often to be started again."""
         return len(self.reasons) > self.limit
 
     def delay(self) -> float:
-        """Seconds until the next start is due."""
+        """Return the seconds until the next start is due; 0 after the first crash."""
         count = len(self.reasons)
         if count < 2:
             return 0.0
@@ -65,7 +67,12 @@ class CrashHistory:
         return max(0.0, self._crashes[-1][0] + backoff - self.clock())
 
     def refusal(self, failure: RocmError | None, policy: RestartPolicy) -> ServerDied | None:
-        """Why a server with this failure is not to be started again, or ``None``."""
+        """Return the error for a server that may not be started again; ``None`` if it may.
+
+        Args:
+            failure: why the server is FAILED; only a ``ServerDied`` is ever refused.
+            policy: ``"never"`` refuses after the first crash.
+        """
         if not isinstance(failure, ServerDied) or (policy != "never" and not self.exhausted):
             return None
         reasons = self.reasons

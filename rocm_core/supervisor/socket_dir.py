@@ -1,4 +1,7 @@
-"""Private directories for sockets: mode 0700, short paths, leftovers of dead programs swept."""
+"""Private directories for the sockets of this program's servers: mode 0700, short paths.
+
+A directory that a killed program has left behind is deleted by the next one.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,11 @@ _SOCKET = "s.sock"
 
 
 def create() -> Path:
-    """A new private directory, and dead ones of this user removed."""
+    """Make a new private directory; deletes those that dead programs of this user have left.
+
+    Raises:
+        OSError: no directory is writable and has a path that is short enough.
+    """
     for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):
         if not base or not os.access(base, os.W_OK | os.X_OK):
             continue
@@ -27,18 +34,18 @@ def create() -> Path:
 
 
 def socket_in(directory: Path) -> Path:
-    """Where the server's socket goes (llama-server wants the name to end in ``.sock``)."""
+    """Return the path for the server's socket; llama-server wants it to end in ``.sock``."""
     return directory / _SOCKET
 
 
 def remove(directory: Path) -> None:
-    """Delete a directory made by ``create``; nothing if it is gone."""
+    """Delete a directory that ``create`` has made; does nothing if it is gone."""
     shutil.rmtree(directory, ignore_errors=True)
 
 
 def _sweep(base: Path) -> None:
     if not hasattr(socket, "AF_UNIX"):
-        return  # what can be swept is what had a socket
+        return  # a directory is only known to be dead by its socket
     for directory in base.glob(f"{_PREFIX}*"):
         try:
             stat = directory.stat()
@@ -49,7 +56,7 @@ def _sweep(base: Path) -> None:
 
 
 def _dead(directory: Path) -> bool:
-    # A refused connection is proof; a missing socket may belong to a server that is loading.
+    # A refused connection is proof. Without a socket the server may still be loading.
     path = socket_in(directory)
     if not path.exists():
         return False

@@ -176,12 +176,15 @@ def test_a_client_ignores_fields_and_messages_that_it_does_not_know(
     assert scripted_daemon.progress == [0.5]
 
 
+@pytest.fixture
+def short_changeover(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "_CHANGEOVER_TIMEOUT", 0.2)
+
+
 def test_a_daemon_that_closes_every_connection_is_given_up(
-    scripted_daemon: ScriptedDaemon, monkeypatch: pytest.MonkeyPatch
+    short_changeover: None, scripted_daemon: ScriptedDaemon
 ) -> None:
     """As one did that had another word for ``acquire``, before there was a version."""
-    scripted_daemon.accept().close()
-    monkeypatch.setattr(lease, "_CHANGEOVER_TIMEOUT", -PATIENCE)
     while scripted_daemon.outcome is None:
         scripted_daemon._listener.settimeout(0.1)
         try:
@@ -190,6 +193,16 @@ def test_a_daemon_that_closes_every_connection_is_given_up(
             continue
     scripted_daemon.close()
     assert isinstance(scripted_daemon.outcome, ServerStalled)
+
+
+def test_a_package_that_was_replaced_under_a_running_program_is_told(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program's modules are the old ones; the daemon that it starts imports the new ones."""
+    monkeypatch.setattr(lease, "VERSION", VERSION - 1)
+    server = shared(engine)
+    with pytest.raises(ServerStartError, match="Restart this program"):
+        server.start()
 
 
 # -- registry entries -------------------------------------------------------------------------
