@@ -34,6 +34,7 @@ _LOOK = 50e-6
 _PATIENCE = 10.0
 _HEAD = b"HTTP/1.1 200 OK\r\nServer: llama.cpp\r\nContent-Type: %b\r\n%b\r\n\r\n"
 _STREAMED = b"Transfer-Encoding: chunked\r\nKeep-Alive: timeout=5, max=100"
+_CLOSING = b"Transfer-Encoding: chunked\r\nConnection: close"
 
 
 class _Gone(Exception):
@@ -71,7 +72,9 @@ def _answer(connection: socket.socket, taken: memoryview) -> None:
             return
         dialect = script.ollama_lines if route == "api/chat" else script.writes
         frames = [b"%x\r\n%b\r\n" % (len(write), write) for write in dialect(int(chunks))]
-        head = _HEAD % (b"text/event-stream", _STREAMED)
+        # Ollama's client has a pool and no retries: told nothing, it now and then sends its next
+        # request on the connection that is being closed, and fails.
+        head = _HEAD % (b"text/event-stream", _CLOSING if route == "api/chat" else _STREAMED)
         if mode.startswith("tick-"):
             _, period, slots = mode.split("-")
             with _clock.slot(int(slots)):
