@@ -21,9 +21,9 @@ from rocm_core.adapter import RocmOptions
 # A text this long is about to be cut into words, each of which will be counted.
 _LONG = 200
 # Longest request: words beyond it are asked for when they come up.
-_MOST_WORDS = 20_000
+_MAX_WORDS = 20_000
 # The cache holds short texts (words, sentences) and a few long ones (nodes, prompts).
-_MOST_SHORT, _MOST_LONG = 200_000, 64
+_MAX_SHORT, _MAX_LONG = 200_000, 64
 
 
 class RocmTokenizer:
@@ -45,8 +45,8 @@ class RocmTokenizer:
         self.calls = 0
         self.requests = 0
         self._llm = llm
-        self._short = _Cache(_MOST_SHORT)
-        self._long = _Cache(_MOST_LONG)
+        self._short = _Cache(_MAX_SHORT)
+        self._long = _Cache(_MAX_LONG)
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -76,7 +76,7 @@ class RocmTokenizer:
         texts = [text]
         if len(text) >= _LONG:
             texts += [word for word in _words(text) if self._short.get(word) is None]
-            del texts[_MOST_WORDS:]
+            del texts[_MAX_WORDS:]
         self.requests += 1
         for each, ids in zip(texts, self._llm.text_model.tokenize_batch(texts), strict=True):
             (self._long if len(each) >= _LONG else self._short).put(each, ids)
