@@ -22,6 +22,7 @@ from rocm_core.backend import Connection
 from rocm_core.client import Chat, GenerationRequest, RequestFor, arun_steps, run_steps
 from rocm_core.config import Timeouts
 from rocm_core.errors import (
+    AuthenticationError,
     RocmError,
     ServerBusy,
     ServerDied,
@@ -62,9 +63,14 @@ class Retries:
 
 
 class LastError:
-    """Remembers the last exception that left a ``with`` block; any number may be open at once."""
+    """Remembers the last exception that left a ``with`` block; any number may be open at once.
+
+    Attributes:
+        refusal_note: a sentence that is added to every ``AuthenticationError``.
+    """
 
     error: BaseException | None = None
+    refusal_note: str = ""
 
     def __enter__(self) -> None:
         """Nothing is kept of where it was entered."""
@@ -75,6 +81,9 @@ class LastError:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        note = self.refusal_note
+        if isinstance(error, AuthenticationError) and note and note not in str(error):
+            error.args = (f"{error} {note}", *error.args[1:])
         if isinstance(error, Exception):  # a consumer that stops early is no error
             self.error = error
 

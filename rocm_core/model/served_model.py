@@ -53,6 +53,10 @@ class ServedModel:
     ) -> None:
         self.close()
 
+    def explain_refusals(self, note: str) -> None:
+        """Add ``note``, a sentence, to the message of every ``AuthenticationError`` from now on."""
+        self._last_error.refusal_note = note
+
     # -- life -------------------------------------------------------------------------------
 
     def load(self, on_progress: OnProgress | None = None) -> ModelInfo:
@@ -69,11 +73,13 @@ class ServedModel:
             ServerUnreachable, AuthenticationError, ServerLoading, ModelNotFound: of a server that
                 somebody else runs.
         """
-        return self._info(self.connection.ready(on_progress))
+        with self._last_error:
+            return self._info(self.connection.ready(on_progress))
 
     async def aload(self, on_progress: OnProgress | None = None) -> ModelInfo:
         """``load`` without blocking the event loop."""
-        return self._info(await self.connection.aready(on_progress))
+        with self._last_error:
+            return self._info(await self.connection.aready(on_progress))
 
     def close(self, drain: float = 0.0) -> None:
         """Release the server, which stops unless another model of this program uses it.
