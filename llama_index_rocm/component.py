@@ -32,6 +32,16 @@ class RocmComponent(RocmOptions):
         # LlamaIndex's own removes what cannot be pickled from the object itself: lend it a copy.
         return super(RocmComponent, copy(self)).__getstate__()
 
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        # LlamaIndex's own makes the object anew: that is not the moment to load the model, and
+        # it forgets what the pickle left behind.
+        held = state["__dict__"]
+        checks = held.get("validate_model_on_init", False)
+        anew = {**held, "validate_model_on_init": False}
+        super().__setstate__({**state, "__dict__": anew})
+        self.validate_model_on_init = checks
+        self._lost = (state.get("__pydantic_private__") or {}).get("_lost", ())
+
     def _in_mode(self, **mode: Any) -> LoadConfig:
         """The load options, and for a server of our own what it has to be able to do."""
         config = RocmOptions.load_config(self)

@@ -322,6 +322,15 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
             return self._raw_request(to_prompt(prompt), options)
         return self._template_request([{"role": "user", "content": prompt}], options)
 
+    def generate_config(
+        self, options: Mapping[str, Any], *, chat: bool = True
+    ) -> tuple[GenerateConfig, dict[str, Any]]:
+        """``GenerationOptions.generate_config``; headers of one call are refused."""
+        ours = [name for name in options.get("extra_headers") or () if "anthropic" not in name]
+        if ours:
+            raise ConfigError(f"{ours[0]}: headers belong to the model: RocmLLM(headers=…)")
+        return super().generate_config(options, chat=chat)
+
     def _template_request(
         self, messages: list[dict[str, Any]], options: Mapping[str, Any]
     ) -> _Request:

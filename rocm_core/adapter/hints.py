@@ -39,7 +39,7 @@ _OF_OTHER_CLASSES = {
     "embeddings": "the class for embeddings",
     "pooling": "the class for embeddings",
     "rerank": "RocmRerank",
-    "json_schema": "response_format={…} of a call, or structured output",
+    "json_schema": "json_schema=… or response_format={…} of a call, or structured output",
     "extra": "extra_body={…}",
 }
 
@@ -63,10 +63,10 @@ def hint(
     if name in _HOLDERS and isinstance(value, Mapping):
         found = [hint(str(n), None, known, framework, call) for n in value]
         return " ".join(filter(None, found)) or "Give what is in it by name, or in extra_body={…}."
-    if call is not None:
-        for names in (_OF_CALLS.get(framework, {}), _OF_CALLS[""]):
-            if name in names:
-                return f"Use {names[name]}."
+    own = any(name in r.fields for r in RIVALS if r.framework == framework)
+    for names in () if own and call is None else (_OF_CALLS.get(framework, {}), _OF_CALLS[""]):
+        if name in names:
+            return f"Use {names[name]}."
     for said, option in _hints(name, known, framework):
         late = call is not None and option and option not in call
         return f"{said} It is given when the model is made, not to a call." if late else said

@@ -257,7 +257,7 @@ CHAT_LLAMA = Rival(
         ),
         **_instead(
             n=_BATCH,
-            json_schema=_SCHEMA,
+            json_schema="json_schema=… or response_format={…} of a call, or structured output",
             stream_usage="nothing: every answer has usage_metadata",
         ),
         **_none(
@@ -291,6 +291,7 @@ OLLAMA = Rival(
             is_function_calling_model=f"nothing: {_TEMPLATE_TELLS}",
             prompt_key="nothing: complete(prompt) takes the prompt by position",
         ),
+        **_none(client=_CLIENT, async_client=_CLIENT),
     },
 )
 
