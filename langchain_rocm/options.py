@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, Literal
 
 from langchain_core.language_models.base import LangSmithParams
@@ -11,7 +10,7 @@ from pydantic import Field
 
 from langchain_rocm.errors import model_errors
 from langchain_rocm.streaming.chunks import PROVIDER
-from rocm_core import GenerateConfig, LoadConfig
+from rocm_core import GenerateConfig, LoadConfig, __version__
 from rocm_core.adapter import LANGCHAIN, GenerationOptions, RocmOptions
 from rocm_core.config import override
 from rocm_core.errors import ConfigError
@@ -30,11 +29,7 @@ _IDENTIFYING = {
     for name, field in GenerationOptions.model_fields.items()
     if name not in _NOT_IDENTIFYING
 }
-try:
-    VERSION = version("llama-rocm")
-except PackageNotFoundError:  # imported from a source tree that is not installed
-    VERSION = "unknown"
-
+VERSION = __version__
 
 # What LangChain's own fields mean; it says so in its sources only, and an IDE does not show that.
 _OF_LANGCHAIN = {

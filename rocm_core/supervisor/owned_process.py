@@ -28,11 +28,12 @@ from rocm_core.diagnosis.explain import (
     gpu_use,
 )
 from rocm_core.discover.refs import ModelRef
-from rocm_core.engine.command_line import Address, arguments, environment
+from rocm_core.engine.command_line import LOOPBACK, Address, arguments, environment
 from rocm_core.engine.gpu_placement import place_on_gpus
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     AuthenticationError,
+    ConfigError,
     EndpointNotFound,
     EngineNotFound,
     GpuNotUsed,
@@ -88,8 +89,20 @@ class OwnedServer(ServerHandle):
         engine: Engine,
         timeouts: Timeouts,
         owner: HandleOwner,
+        *,
+        host: str = LOOPBACK,
+        key: str | None = None,
     ) -> None:
         """Spawn the process; does not wait for it.
+
+        Args:
+            ref: the model.
+            config: how to run it.
+            engine: the program.
+            timeouts: limits of the clients' requests, in seconds.
+            owner: the supervisor.
+            host: the address that ``config.port`` belongs to.
+            key: the API key; ``None``: a random one.
 
         Raises:
             EngineNotFound: the program cannot be run.
@@ -98,6 +111,8 @@ class OwnedServer(ServerHandle):
         """
         super().__init__(ref, timeouts, owner)
         self._stall_timeout = config.stall_timeout
+        self._host = host
+        self.key = key or secrets.token_urlsafe(32)
         self._config = config
         self._exit: _Exit | None = None
         flags = engine.flags()
@@ -114,8 +129,7 @@ class OwnedServer(ServerHandle):
         log.info("started %s (pid %d) from %s", ref.name, self.child.pid, engine.source)
 
     def _spawn(self, engine: Engine, config: LoadConfig, flags: frozenset[str]) -> None:
-        self.address = _address(config, self._directory)
-        self.key = secrets.token_urlsafe(32)
+        self.address = _address(config, self._directory, self._host)
         args = arguments(self.ref, config, self.address, flags, _physical_cores())
         self.command = (*engine.argv, *args)
         changes = dict(config.environment)
@@ -259,9 +273,9 @@ class OwnedServer(ServerHandle):
         # llama-server's log is asynchronous: after a failed bind the line may be missing.
         if self.address.port is None or self.child.returncode in _KILLED_BY_US:
             return False
-        with socket.socket() as probe:
+        with _socket_for(self._host) as probe:
             try:
-                probe.bind(("127.0.0.1", self.address.port))
+                probe.bind((self._host, self.address.port))
             except OSError:
                 return True
         return False
@@ -292,16 +306,23 @@ class _StallWatch:
         return now - self._since > self._timeout
 
 
-def _address(config: LoadConfig, directory: Path) -> Address:
-    if config.port is None and hasattr(socket, "AF_UNIX"):
+def _address(config: LoadConfig, directory: Path, host: str) -> Address:
+    if config.port is None and host == LOOPBACK and hasattr(socket, "AF_UNIX"):
         return Address(socket=socket_dir.socket_in(directory))
-    return Address(port=config.port or _free_port())
+    return Address(port=config.port or _free_port(host), host=host)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+def _free_port(host: str) -> int:
+    with _socket_for(host) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError as error:
+            raise ConfigError(f"host={host!r} is no address of this machine: {error}") from error
         return int(probe.getsockname()[1])
+
+
+def _socket_for(host: str) -> socket.socket:
+    return socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
 
 
 def _physical_cores() -> int:

@@ -144,8 +144,8 @@ def test_a_lost_port_race_is_retried(engine: Engine, monkeypatch: pytest.MonkeyP
         taken = holder.getsockname()[1]
         real, asked = owned_process._free_port, list[int]()
 
-        def free_port() -> int:
-            asked.append(taken if not asked else real())
+        def free_port(host: str) -> int:
+            asked.append(taken if not asked else real(host))
             return asked[-1]
 
         monkeypatch.setattr(owned_process, "_free_port", free_port)
