@@ -64,7 +64,6 @@ def test_a_failed_start_arrives_as_the_error_it_was(engine: Engine, registry: Re
     wait_for(lambda: list(registry.directory.iterdir()) == [])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["while it starts", "when it is ready", "while it lets go"])
 def test_a_program_killed_at_any_moment_leaves_a_server_that_ends(
     engine: Engine, start: Callable[..., Program], registry: Registry, moment: str
