@@ -52,7 +52,7 @@ Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 _OF_CHAT = ("reasoning", "reasoning_budget", "replay_reasoning", "logprobs", "top_logprobs")
 
 
-class ChatRocm(ProfiledModel):
+class ChatRocm(ProfiledModel, defer_build=False):
     """A chat model on llama.cpp: your AMD card, your CPU, or a running server.
 
         chat = ChatRocm(model="path/to/model.gguf", temperature=0.7)
@@ -65,7 +65,7 @@ class ChatRocm(ProfiledModel):
     ``extra_body={…}`` sends fields that we do not know.
 
     The server starts at first use; instances with the same model and load options share one.
-    ``close()`` lets go of it.
+    ``close()`` releases it.
 
     Every answer has ``usage_metadata``, and in ``response_metadata`` ``model_name``,
     ``model_provider`` (``"rocm"``), ``finish_reason`` and ``timings``: llama-server's own

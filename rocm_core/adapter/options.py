@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -46,6 +47,8 @@ class RocmOptions(LoadFields):
 
     # A validation error would otherwise print every argument, the key among them. The validators of
     # this class and of those between it and an adapter are built by nobody who only imports them.
+    # An adapter sets defer_build=False: before it is built, its signature (and with it the
+    # completion of a notebook) lacks every option.
     model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)
 
     validate_model_on_init: bool = Field(
@@ -259,7 +262,14 @@ def _parsed(name: str, value: Any) -> Any:
         return adapter_options()[name].read(value)  # pairs, or JSON text
     if declared is None or declared.secret or (value is None and declared.adapter_default is None):
         return value
-    return declared.read(value)
+    return _without_paths(declared.read(value))
+
+
+def _without_paths(value: Any) -> Any:
+    # The fields hold text, so that every serializer of the frameworks can write them.
+    if isinstance(value, tuple):
+        return [_without_paths(part) for part in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 class GenerationOptions(RocmOptions, GenerationFields):

@@ -13,8 +13,7 @@ from rocm_core.engine.command_line import LOOPBACK
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import ConfigError
 from rocm_core.gpu.vram_release import VramUsed, vram_used
-from rocm_core.shared.lease import SharedServerLease
-from rocm_core.supervisor.handle import HandleOwner
+from rocm_core.supervisor.handle import HandleFactory, HandleOwner
 from rocm_core.supervisor.owned_process import OwnedServer
 from rocm_core.supervisor.restart_policy import CrashHistory
 from rocm_core.supervisor.server import OWN_TIMEOUTS, SupervisedServer
@@ -60,10 +59,19 @@ class Server(SupervisedServer):
             ref,
             config,
             timeouts,
-            handle_factory=SharedServerLease if config.keep_alive else _OwnedAt(host, api_key),
+            handle_factory=_handle_factory(config, host, api_key),
             crashes=crashes,
             vram_used=vram_used,
         )
+
+
+def _handle_factory(config: LoadConfig, host: str, api_key: str | None) -> HandleFactory:
+    if not config.keep_alive:
+        return _OwnedAt(host, api_key)
+    # Seven modules that a program without shared servers does not need.
+    from rocm_core.shared.lease import SharedServerLease
+
+    return SharedServerLease
 
 
 class _OwnedAt:
