@@ -98,6 +98,8 @@ def test_a_daemon_ignores_fields_and_messages_that_it_does_not_know(
         client.send(op="status", verbose=True)
         status = client.receive(PATIENCE)
         assert status and status["state"] == "ready"
+        # Packages without a version stop a server by this name of the daemon.
+        assert status["keeper_pid"] == status["daemon_pid"]
 
 
 # -- a daemon of another version, and a client of this one ------------------------------------
@@ -243,7 +245,8 @@ def test_a_status_with_other_facts_is_listed(
         def reply() -> None:
             channel = Channel(listener.accept()[0])
             assert channel.receive(PATIENCE) == {"op": "status"}
-            channel.send(key=key, model="m", state="ready", pid=None, protocol=9, temperature=61)
+            facts = {"key": key, "model": "m", "state": "ready", "pid": None}
+            channel.send(**facts, protocol=9, temperature=61, keeper_pid=7, attached=2)
             channel.close()
 
         daemon = threading.Thread(target=reply)
@@ -252,6 +255,9 @@ def test_a_status_with_other_facts_is_listed(
         daemon.join(PATIENCE)
     (facts,) = json.loads(capsys.readouterr().out)
     assert (facts["model"], facts["protocol"], facts["n_ctx"]) == ("m", 9, None)
+    # Without a version two facts had other names.
+    assert (facts["daemon_pid"], facts["clients"]) == (7, 2)
+    assert not {"keeper_pid", "attached"} & set(facts)
     assert facts["log"] == str(registry.path(key, "log"))
     registry.remove(key)
     os.close(lock)
