@@ -30,6 +30,8 @@ MessagesFor = Callable[[ServerProps], Messages]
 _REMEMBERED = 512
 _EMPTY_LINE = "\n\n"
 _TURNS = ("user", "assistant")
+# The status codes by which servers, and proxies in front of them, say: no such endpoint.
+_ABSENT = (404, 405, 501)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +218,27 @@ class ChatTemplate:
 
 
 def _accepts(probe: Conversation) -> Steps[bool]:
-    """Ask whether the template takes a conversation, and shows all of it."""
+    """Ask whether the template takes a conversation, and shows all of it.
+
+    Raises:
+        HTTPStatusError: the answer says nothing about the template: the server is busy or loading,
+            the key is wrong, a proxy failed.
+    """
     try:
         prompt = yield calls.apply_template(probe)
     except HTTPStatusError as error:
-        return isinstance(error, EndpointNotFound)
+        if error.status in _ABSENT:
+            return True
+        if not _about_the_template(error):
+            raise
+        return False
     # Some templates drop silently what they do not expect.
     return all(message["content"] in prompt for message in probe)
+
+
+def _about_the_template(error: HTTPStatusError) -> bool:
+    # llama-server says 400, older builds 500; its own errors have a type, those of proxies none.
+    return error.status in (400, 422) or (error.status == 500 and bool(error.type))
 
 
 def _demands(props: ServerProps, accepts: Sequence[bool]) -> Demands:
