@@ -23,6 +23,7 @@ from rocm_core.backend import Connection
 from rocm_core.client import Messages, Steps, arun_steps, as_message, calls, run_steps
 from rocm_core.errors import EndpointNotFound, HTTPStatusError
 from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
+from rocm_core.requests import refuse_unanswered
 from rocm_core.types import ServerProps
 
 Conversation = Sequence[Mapping[str, Any]]
@@ -193,9 +194,11 @@ class ChatTemplate:
         self, given: Messages | MessagesFor, fit_template: bool, fields: Mapping[str, Any]
     ) -> RequestSteps[int]:
         ready = callable(given) or fit_template
+        messages = [] if callable(given) else _countable(given)
         if ready:
             _, props = yield Ready()
-        messages = [as_message(message) for message in (given(props) if callable(given) else given)]
+        if callable(given):
+            messages = _countable(given(props))
         if fit_template:
             messages = yield from self.fitting(messages, props)
         key = _key(messages, fields)
@@ -215,6 +218,12 @@ class ChatTemplate:
         while len(self._counts) > _REMEMBERED:
             self._counts.popitem(last=False)
         return count
+
+
+def _countable(messages: Messages) -> list[dict[str, Any]]:
+    found = [as_message(message) for message in messages]
+    refuse_unanswered(found)
+    return found
 
 
 def _accepts(probe: Conversation) -> Steps[bool]:

@@ -31,6 +31,7 @@ from rocm_core.errors import (
 from rocm_core.model.chat_template import ChatTemplate
 from rocm_core.model.steps import AsyncSender, Hold, Open, Ready, Release, RequestSteps, Sender
 from rocm_core.model.token_ids import StopIds, stopped_by_id
+from rocm_core.requests import refuse_unanswered
 from rocm_core.types import StreamEvent
 
 # Errors of a request that no slot has taken yet: it may be sent again.
@@ -151,9 +152,11 @@ class Generation:
     def _attempt(
         self, request: GenerationRequest | RequestFor
     ) -> RequestSteps[tuple[frozenset[int], StreamEvent | None, Any]]:
+        _refuse_impossible(request)  # before a server is started for it
         connection, props = yield Ready()
         if not isinstance(request, GenerationRequest):
             request = request(props)
+            _refuse_impossible(request)
         config = request.config
         yield from self._stop_ids.look_up(config)
         if isinstance(request, Chat) and request.fit_template:
@@ -165,3 +168,8 @@ class Generation:
             request = request.completion((yield request.template()))
         first, rest = yield Open(connection.call(request), self.timeouts.of(config))
         return frozenset(config.stop_token_ids), first, rest
+
+
+def _refuse_impossible(request: GenerationRequest | RequestFor) -> None:
+    if isinstance(request, Chat):
+        refuse_unanswered(request.messages)

@@ -12,6 +12,7 @@ from rocm_core import Chat, Completion, GenerateConfig, Infill, TextModel, load_
 from rocm_core.config import Engine
 from rocm_core.errors import (
     ConfigError,
+    InvalidRequest,
     RocmError,
     ServerBusy,
     ServerDied,
@@ -74,6 +75,41 @@ def on(script: Script, props: ServerProps = PROPS) -> tuple[TextModel, ScriptedC
 
 def text(events: list[StreamEvent]) -> str:
     return "".join(event.text for event in events)
+
+
+# -- what can never be answered ---------------------------------------------------------------
+
+CALL = {"id": "1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+UNANSWERED = [*HELLO, {"role": "assistant", "content": "", "tool_calls": [CALL]}]
+
+
+def test_a_history_that_ends_in_tool_calls_is_refused_before_a_server_is_asked(
+    reading: Read,
+) -> None:
+    model, connection = on([EVENTS])
+    with pytest.raises(ConfigError, match=r"\(add\): answer the tools first"):
+        reading(model, Chat(UNANSWERED, CONFIG))
+    with pytest.raises(ConfigError, match="answer the tools first"):
+        model.count_tokens(UNANSWERED)
+    assert connection.ready_calls == 0
+    for made in (lambda props: Chat(UNANSWERED, CONFIG), Chat(UNANSWERED, CONFIG)):
+        with pytest.raises(ConfigError, match="answer the tools first"):
+            reading(model, made)
+    assert connection.requests == []
+
+
+def test_a_client_says_it_in_the_servers_place(model: TextModel) -> None:
+    client = model.connection.client
+    for ask in (
+        lambda: list(client.chat(UNANSWERED)),
+        lambda: client.apply_template(UNANSWERED),
+        lambda: client.count_tokens(UNANSWERED),
+    ):
+        with pytest.raises(InvalidRequest, match="answer the tools first"):
+            ask()
+    twice = [*HELLO, {"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}]
+    with pytest.raises(InvalidRequest, match="Join the last messages of the assistant"):
+        client.apply_template(twice)
 
 
 # -- one ready() ------------------------------------------------------------------------------
