@@ -63,7 +63,10 @@ class Retries:
 
 
 class LastError:
-    """Remembers the last exception that left a ``with`` block; any number may be open at once."""
+    """The exception of the last ``with`` block that ended, ``None`` if it succeeded.
+
+    Any number may be open at once.
+    """
 
     error: BaseException | None = None
 
@@ -76,7 +79,9 @@ class LastError:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if isinstance(error, Exception):  # a consumer that stops early is no error
+        # A consumer that stops early (GeneratorExit), perhaps when an abandoned iterator is
+        # collected long after, and an interrupt say nothing about the server.
+        if error is None or isinstance(error, Exception):
             self.error = error
 
 
@@ -88,7 +93,7 @@ class Generation:
             was closed.
         template: the model's chat template, for requests whose messages are to be fitted to it.
         timeouts: limits per phase, unless a request has its own.
-        last_error: remembers every error that a stream raises.
+        last_error: remembers how the last stream ended.
     """
 
     def __init__(
@@ -111,6 +116,7 @@ class Generation:
         with self._last_error, contextlib.ExitStack() as held:
             sender = Sender(self._connection, held)
             stop_ids, event, rest = run_steps(self._begin(request, max_retries), sender.perform)
+            self._last_error.error = None  # also for a consumer that stops early
             while event is not None:
                 if stop_ids and not stop_ids.isdisjoint(event.token_ids):
                     yield stopped_by_id(event)
@@ -127,6 +133,7 @@ class Generation:
                 sender = AsyncSender(self._connection, held)
                 begin = self._begin(request, max_retries)
                 stop_ids, event, rest = await arun_steps(begin, sender.perform)
+                self._last_error.error = None
                 while event is not None:
                     if stop_ids and not stop_ids.isdisjoint(event.token_ids):
                         yield stopped_by_id(event)

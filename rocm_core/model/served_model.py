@@ -69,11 +69,13 @@ class ServedModel:
             ServerUnreachable, AuthenticationError, ServerLoading, ModelNotFound: of a server that
                 somebody else runs.
         """
-        return self._info(self.connection.ready(on_progress))
+        with self._last_error:
+            return self._info(self.connection.ready(on_progress))
 
     async def aload(self, on_progress: OnProgress | None = None) -> ModelInfo:
         """``load`` without blocking the event loop."""
-        return self._info(await self.connection.aready(on_progress))
+        with self._last_error:
+            return self._info(await self.connection.aready(on_progress))
 
     def close(self, drain: float = 0.0) -> None:
         """Release the server, which stops unless another model of this program uses it.
@@ -150,7 +152,11 @@ class ServedModel:
         return preflight_connection(self.connection, dry_run)
 
     def err(self) -> BaseException | None:
-        """Return the last error of any call on this model (each call also raises its own)."""
+        """Return the error of the last call on this model that ended; ``None`` if it succeeded.
+
+        Each call also raises its own. A stream whose first event has come counts as a success,
+        unless it fails later.
+        """
         return self._last_error.error
 
     def metrics(self) -> dict[str, float]:
