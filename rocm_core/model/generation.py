@@ -171,9 +171,9 @@ class Generation:
             request = replace(request, messages=messages)
         yield Hold(connection.limiter.ticket())
         request = yield Hold(connection.with_slot(request))
-        if isinstance(request, Chat) and connection.chat_dialect == "native":
-            request = request.completion((yield request.template()))
-        first, rest = yield Open(connection.call(request), self.timeouts.of(config))
+        with connection.naming_options(request):
+            call = yield from connection.call_steps(request)
+            first, rest = yield Open(call, self.timeouts.of(config))
         return frozenset(config.stop_token_ids), first, rest
 
 

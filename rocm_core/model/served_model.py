@@ -6,11 +6,12 @@ What it generates is in ``text_model``, whose ``TextModel`` is a ``ServedModel``
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rocm_core.backend import Connection, OnProgress
-from rocm_core.errors import ServerStopped
+from rocm_core.errors import InvalidGGUF, ModelNotFound, ServerStopped
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.model.generation import LastError
 from rocm_core.types import Check, ModelInfo, ServerProps
@@ -134,7 +135,8 @@ class ServedModel:
     def model_type(self) -> str | None:
         """The architecture (``llama``, ``qwen3``, …) from the GGUF header.
 
-        ``None`` for a remote server or a download: llama-server's API does not tell it.
+        Of a download it is known once the server has told its file; of a remote server as well,
+        if that runs on this machine, else ``None``: llama-server's API does not tell it.
         """
         header = self._gguf()
         return header.architecture if header else None
@@ -175,9 +177,13 @@ class ServedModel:
             return self._ready().client.metrics()
 
     def _gguf(self) -> GGUFInfo | None:
-        ref = self.connection.ref
-        if self._header is None and ref.kind == "file":
-            self._header = read_gguf(ref.value)
+        connection = self.connection
+        if self._header is not None:
+            return self._header
+        if connection.ref.kind == "file":
+            self._header = read_gguf(connection.ref.value)
+        elif self.props is not None and connection.on_this_machine:
+            self._header = _header_at(self.props.model_path)
         return self._header
 
     def _info(self, props: ServerProps) -> ModelInfo:
@@ -192,3 +198,13 @@ class ServedModel:
             modalities=props.modalities,
             build_info=props.build_info,
         )
+
+
+def _header_at(path: str) -> GGUFInfo | None:
+    """Read the file that a server told; a container or a tunnel has paths of its own."""
+    if not Path(path).is_absolute() or not Path(path).is_file():
+        return None
+    try:
+        return read_gguf(path)
+    except (ModelNotFound, InvalidGGUF):
+        return None

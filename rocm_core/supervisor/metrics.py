@@ -17,10 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rocm_core.client import Client
-from rocm_core.errors import EndpointNotFound, NotSupported
+from rocm_core.errors import HTTPStatusError
 from rocm_core.gpu import Gpu, ProcessMemory, list_gpus, process_memory
 
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+# What servers say where there is no such endpoint.
+_ABSENT = (404, 405, 501)
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
@@ -59,6 +61,12 @@ class Metrics:
     prompt_per_second: float | None = None
     predicted_per_second: float | None = None
     counters: Mapping[str, float] = field(default_factory=dict)
+
+    def gpus_in_use(self) -> tuple[Gpu, ...]:
+        """Return the GPUs on which the process holds memory; all, if the kernel names none."""
+        held = zip(self.gpus, self.process, strict=False)
+        used = tuple(gpu for gpu, memory in held if memory.vram or memory.gtt)
+        return used or self.gpus
 
 
 def snapshot(
@@ -134,15 +142,19 @@ def _cpu_percent(previous: Metrics | None, at: float, cpu: float | None) -> floa
 def _counters(client: Client | None) -> dict[str, float]:
     try:
         return client.metrics() if client else {}
-    except (NotSupported, EndpointNotFound):  # started without --metrics
-        return {}
+    except HTTPStatusError as error:
+        if error.status not in _ABSENT:
+            raise
+        return {}  # started without --metrics
 
 
 def _slots(client: Client | None) -> tuple[int | None, int | None]:
     try:
         slots = client.slots() if client else None
-    except (NotSupported, EndpointNotFound):  # started with --no-slots
-        return None, None
+    except HTTPStatusError as error:
+        if error.status not in _ABSENT:
+            raise
+        return None, None  # started with --no-slots
     if slots is None:
         return None, None
     return len(slots), sum(bool(slot.get("is_processing")) for slot in slots)
