@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rocm_core.backend import Connection, OnProgress
+from rocm_core.config import Timeouts
 from rocm_core.errors import InvalidGGUF, ModelNotFound, ServerStopped
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.model.generation import LastError
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 class ServedModel:
     """The life and the facts of a model; its server starts at first use."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, timeouts: Timeouts | None = None) -> None:
+        self._timeouts = timeouts or connection.default_timeouts
         self._open: Connection | None = connection
         self._name = connection.ref.name
         self._header: GGUFInfo | None = None
@@ -144,14 +146,17 @@ class ServedModel:
     def preflight(self, dry_run: bool = False) -> list[Check]:
         """Check that everything a request needs is there; return named findings.
 
-        What it finds is in the findings, never raised.
+        Asks in the way requests go: with the key, the headers, ``api=`` and the limits of the
+        model, though never longer than 15 s a check (dry run: 300 s). What it finds is in the
+        findings, never raised.
 
         Args:
-            dry_run: also start the server, if it is our own, and generate one token.
+            dry_run: also start the server, if it is our own, and generate one token, or compute
+                one vector or score if the model was loaded for those.
         """
         from rocm_core.doctor.endpoint import preflight_connection
 
-        return preflight_connection(self.connection, dry_run)
+        return preflight_connection(self.connection, dry_run, self._timeouts)
 
     def err(self) -> BaseException | None:
         """Return the error of the last call on this model that ended; ``None`` if it succeeded.
