@@ -121,6 +121,11 @@ class ServedModel:
         await connection.aready()
         return connection
 
+    @property
+    def limits(self) -> Timeouts:
+        """The limits per phase of a request that brings none of its own."""
+        return self._timeouts
+
     # -- facts ------------------------------------------------------------------------------
 
     @property
