@@ -35,8 +35,7 @@ class RocmComponent(RocmOptions):
         config = RocmOptions.load_config(self)
         # LlamaIndex has a model_name of its own, for people; ours goes to the server.
         name = self.model if self.base_url and self.model else None
-        remote = (self.base_url or self.model).startswith(("http://", "https://"))
-        return replace(config, model_name=name, **({} if remote else mode))
+        return replace(config, model_name=name, **({} if self.is_remote else mode))
 
     async def _amodel(self) -> TextModel:
         # Looking for the model's file, a backend and an engine reads the disk.

@@ -59,6 +59,7 @@ from rocm_core.requests import (
     ToolRequest,
     normalized_format,
     reasoning_fields,
+    refuse_unanswered,
     schema_of,
     tool_request,
     unthinking,
@@ -315,6 +316,7 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
     def _template_request(
         self, messages: list[dict[str, Any]], options: Mapping[str, Any]
     ) -> _Request:
+        refuse_unanswered(messages)
         config, fields = self.generate_config({"reasoning": self.reasoning, **options})
         thinking = (fields.pop("reasoning"), None, fields.pop("chat_template_kwargs", None))
         fields |= reasoning_fields(*thinking)

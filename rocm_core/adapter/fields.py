@@ -30,7 +30,7 @@ class LoadFields(BaseModel):
     """GGUF file, directory, org/repo[:quant], a name in ROCM_MODEL_DIR, demo, or the URL of a
     running server. With base_url: the model's name there, if it has several."""
     base_url: str | None = declared("base_url")
-    """URL of a running server to use instead of starting one."""
+    """URL of a running server to use instead of starting one; http:// may be left out."""
     api_key: SecretStr | None = declared("api_key")
     """Key of that server, sent as a bearer token; never shown."""
     headers: Mapping[str, SecretStr] | None = declared("headers")

@@ -63,7 +63,7 @@ class RocmOptions(LoadFields):
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise ValueError(f"{cls.__name__} has no option {name!r}.{hint}")
         given = {name: _parsed(name, value) for name, value in values.items()}
-        return {**cls._settings_under(values), **given}
+        return {**cls._settings_under(given), **given}
 
     @classmethod
     def _settings_under(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,7 +142,7 @@ class RocmOptions(LoadFields):
     @property
     def is_remote(self) -> bool:
         """Whether somebody else runs the server."""
-        return (self.base_url or self.model).startswith(("http://", "https://"))
+        return is_url(self.base_url or self.model)
 
     def timeouts(self) -> Timeouts:
         """The limits of one request."""

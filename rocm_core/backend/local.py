@@ -52,6 +52,11 @@ class LocalConnection(Connection):
         return self.server.is_running
 
     @property
+    def pid(self) -> int | None:
+        """Process id of the server, while there is a process; no I/O."""
+        return self.server.pid
+
+    @property
     def default_timeouts(self) -> Timeouts:
         """No limit on the first token: the death of our own server is noticed at once."""
         return Timeouts(first_token=None)

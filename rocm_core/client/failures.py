@@ -49,6 +49,16 @@ _REMEDY: dict[type[errors.HTTPStatusError], str] = {
     errors.ServerLoading: "Wait until GET /health answers 200, then try again.",
     errors.ServerBusy: "Every slot is taken: try again later or start it with more slots.",
 }
+# By the server's words (``tools/server/server-common.cpp``).
+_REMEDY_OF_WORDS = {
+    "Cannot continue an assistant message that contains tool calls": (
+        "The conversation ends in tool calls: answer the tools first, with one message of role "
+        "'tool' for each call."
+    ),
+    "Cannot have 2 or more assistant messages at the end": (
+        "Join the last messages of the assistant, or end the conversation with the user's."
+    ),
+}
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 300
@@ -81,9 +91,16 @@ def error_from_body(body: Any, status: int = 0, url: str = "") -> errors.HTTPSta
         text += f" from {url}"
     if cls is errors.ContextOverflow:
         return _context_overflow(report, message, facts)
-    if remedy := _REMEDY.get(cls):
+    if remedy := _remedy(cls, message):
         text = f"{text}. {remedy}"
     return cls(text, **facts)
+
+
+def _remedy(cls: type[errors.HTTPStatusError], message: str) -> str | None:
+    for words, remedy in _REMEDY_OF_WORDS.items():
+        if words in message:
+            return remedy
+    return _REMEDY.get(cls)
 
 
 def _error_class(status: int, kind: str, message: str) -> type[errors.HTTPStatusError]:

@@ -31,6 +31,7 @@ from rocm_core.errors import (
 from rocm_core.model.chat_template import ChatTemplate
 from rocm_core.model.steps import AsyncSender, Hold, Open, Ready, Release, RequestSteps, Sender
 from rocm_core.model.token_ids import StopIds, stopped_by_id
+from rocm_core.requests import refuse_unanswered
 from rocm_core.types import StreamEvent
 
 # Errors of a request that no slot has taken yet: it may be sent again.
@@ -63,7 +64,10 @@ class Retries:
 
 
 class LastError:
-    """Remembers the last exception that left a ``with`` block; any number may be open at once."""
+    """The exception of the last ``with`` block that ended, ``None`` if it succeeded.
+
+    Any number may be open at once.
+    """
 
     error: BaseException | None = None
 
@@ -76,7 +80,9 @@ class LastError:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if isinstance(error, Exception):  # a consumer that stops early is no error
+        # A consumer that stops early (GeneratorExit), perhaps when an abandoned iterator is
+        # collected long after, and an interrupt say nothing about the server.
+        if error is None or isinstance(error, Exception):
             self.error = error
 
 
@@ -88,7 +94,7 @@ class Generation:
             was closed.
         template: the model's chat template, for requests whose messages are to be fitted to it.
         timeouts: limits per phase, unless a request has its own.
-        last_error: remembers every error that a stream raises.
+        last_error: remembers how the last stream ended.
     """
 
     def __init__(
@@ -111,6 +117,7 @@ class Generation:
         with self._last_error, contextlib.ExitStack() as held:
             sender = Sender(self._connection, held)
             stop_ids, event, rest = run_steps(self._begin(request, max_retries), sender.perform)
+            self._last_error.error = None  # also for a consumer that stops early
             while event is not None:
                 if stop_ids and not stop_ids.isdisjoint(event.token_ids):
                     yield stopped_by_id(event)
@@ -127,6 +134,7 @@ class Generation:
                 sender = AsyncSender(self._connection, held)
                 begin = self._begin(request, max_retries)
                 stop_ids, event, rest = await arun_steps(begin, sender.perform)
+                self._last_error.error = None
                 while event is not None:
                     if stop_ids and not stop_ids.isdisjoint(event.token_ids):
                         yield stopped_by_id(event)
@@ -152,9 +160,11 @@ class Generation:
     def _attempt(
         self, request: GenerationRequest | RequestFor
     ) -> RequestSteps[tuple[frozenset[int], StreamEvent | None, Any]]:
+        _refuse_impossible(request)  # before a server is started for it
         connection, props = yield Ready()
         if not isinstance(request, GenerationRequest):
             request = request(props)
+            _refuse_impossible(request)
         config = request.config
         yield from self._stop_ids.look_up(config)
         if isinstance(request, Chat) and request.fit_template:
@@ -162,7 +172,12 @@ class Generation:
             request = replace(request, messages=messages)
         yield Hold(connection.limiter.ticket())
         request = yield Hold(connection.with_slot(request))
-        if isinstance(request, Chat) and connection.chat_dialect == "native":
-            request = request.completion((yield request.template()))
-        first, rest = yield Open(connection.call(request), self.timeouts.of(config))
+        with connection.naming_options(request):
+            call = yield from connection.call_steps(request)
+            first, rest = yield Open(call, self.timeouts.of(config))
         return frozenset(config.stop_token_ids), first, rest
+
+
+def _refuse_impossible(request: GenerationRequest | RequestFor) -> None:
+    if isinstance(request, Chat):
+        refuse_unanswered(request.messages)

@@ -80,13 +80,13 @@ class TextModel(ServedModel):
         timeouts: Timeouts | None = None,
         generate: GenerateConfig | None = None,
     ) -> None:
-        super().__init__(connection)
+        super().__init__(connection, timeouts)
         self._defaults = generate or GenerateConfig()
         self.template = ChatTemplate(lambda: self.connection)
         self._generation = Generation(
             lambda: self.connection,
             self.template,
-            timeouts or connection.default_timeouts,
+            self._timeouts,
             self._last_error,
         )
 

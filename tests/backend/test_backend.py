@@ -220,7 +220,8 @@ def test_a_running_server_is_used_like_any_model(remote: Server) -> None:
     with load_model(f"{remote.url}/v1/", api_key=remote.api_key) as model:
         assert "".join(token.text for token in model.chat(HELLO)) == ANSWER
         assert model.info.n_ctx == 8192
-        assert model.model_type is None
+        assert model.model_type == "llama", "its file is on this machine"
+        assert model.info.architecture == "llama"
     assert remote.is_running
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from dotenv import dotenv_values
+from pydantic import ValidationError
 
 from langchain_rocm import ChatRocm
 from llama_index_rocm import RocmLLM
@@ -191,6 +192,27 @@ def test_model_and_url_come_from_the_settings_if_neither_is_given(
         assert model.connection.ref.value == "http://host:1/"
         assert model.connection.model_name == "demo"
     assert (RocmLLM().base_url, RocmLLM().model) == ("http://host:1/", "demo")
+
+
+def test_a_base_url_needs_no_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cls in (ChatRocm, RocmLLM):
+        given = cls(base_url="gpubox:11434/one")
+        assert (given.base_url, given.is_remote) == ("http://gpubox:11434/one", True)
+        assert given.text_model.connection.ref.value == "http://gpubox:11434/one"
+        assert cls(model="localhost:11434").is_remote
+        assert not cls(model="gpubox:11434").is_remote
+        with pytest.raises(ValidationError, match="base_url takes a URL, or host:port"):
+            cls(base_url="unix:/run/llama.sock")
+    monkeypatch.setenv("LLAMA_ROCM_API_KEY", "sk-1")
+    monkeypatch.setenv("LLAMA_URL", "localhost:11434")
+    assert current_settings().target() == (None, "http://localhost:11434")
+    assert ChatRocm().base_url == "http://localhost:11434"
+    for url in ("localhost:11434", "http://localhost:11434/v1"):
+        with load_model(url) as model:
+            assert model.connection.ref.value.startswith("http://localhost:11434")
+        assert plan(url, None, None, {}, current_settings()).remote.api_key == "sk-1"
+        assert ChatRocm(base_url=url).api_key is not None
+    assert plan("127.0.0.1:11434", None, None, {}, current_settings()).remote.api_key is None
 
 
 def test_who_names_a_model_gets_no_url_from_the_settings_and_the_reverse(
