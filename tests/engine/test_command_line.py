@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,8 +10,8 @@ import pytest
 
 from rocm_core import LoadConfig
 from rocm_core.discover.refs import ModelRef, resolve_ref
-from rocm_core.engine.command_line import Address, arguments, environment
-from rocm_core.engine.embedded_server import FLAGS
+from rocm_core.engine.command_line import Address, Build, arguments, environment
+from rocm_core.engine.embedded_flags import FLAGS
 from rocm_core.errors import ConfigError
 from tests.support.models.reciter import RECITER
 
@@ -19,13 +20,15 @@ REMOTE_FILE = ModelRef("hf", "org/repo:Q4_K_M", "repo")
 
 
 def flags_of(ref: ModelRef = REMOTE_FILE, address: Address = SOCKET, **options: Any) -> list[str]:
-    return arguments(
-        ref, LoadConfig(**options), address, FLAGS | {"-md", "--rpc", "-sm", "-ts", "-mg"}, cores=6
-    )
+    return arguments(ref, LoadConfig(**options), address, Build(FLAGS | {"--rpc"}), cores=6)
 
 
 def value(args: list[str], flag: str) -> str:
     return args[args.index(flag) + 1]
+
+
+def values(args: list[str], flag: str) -> list[str]:
+    return [after for word, after in itertools.pairwise(args) if word == flag]
 
 
 def test_context_is_per_slot_so_the_total_grows_with_explicit_slots() -> None:
@@ -53,7 +56,9 @@ def test_gpu_layers(layers: int, flag: str) -> None:
 def test_a_required_gpu_makes_the_log_tell_what_went_there() -> None:
     assert value(flags_of(require_gpu=True), "--log-verbosity") == "4"
     assert "--log-verbosity" not in flags_of()
-    silent = arguments(REMOTE_FILE, LoadConfig(require_gpu=True), SOCKET, frozenset(), cores=6)
+    silent = arguments(
+        REMOTE_FILE, LoadConfig(require_gpu=True), SOCKET, Build(frozenset()), cores=6
+    )
     assert "--log-verbosity" not in silent
 
 
@@ -100,7 +105,7 @@ def test_typed_options_become_flags() -> None:
     assert value(args, "-mg") == "1"
     assert value(args, "-fa") == "off"
     assert value(args, "-ctk") == "q8_0"
-    assert value(args, "--lora") == "a.gguf,b.gguf"
+    assert values(args, "--lora") == ["a.gguf", "b.gguf"]
     assert value(args, "--mmproj") == "p.gguf"
     assert value(args, "-md") == "d.gguf"
     assert value(args, "--pooling") == "mean"
@@ -112,12 +117,12 @@ def test_typed_options_become_flags() -> None:
 
 def test_an_option_the_build_lacks_is_refused_with_words() -> None:
     with pytest.raises(ConfigError, match=r"has no -md"):
-        arguments(REMOTE_FILE, LoadConfig(draft_model="d.gguf"), SOCKET, FLAGS, 2)
+        arguments(REMOTE_FILE, LoadConfig(draft_model="d.gguf"), SOCKET, Build(FLAGS - {"-md"}), 2)
 
 
 def test_niceties_are_asked_of_the_build_first() -> None:
     old = frozenset({"-m", "--no-webui"})
-    args = arguments(REMOTE_FILE, LoadConfig(), SOCKET, old, 2)
+    args = arguments(REMOTE_FILE, LoadConfig(), SOCKET, Build(old), 2)
     assert "--no-webui" in args
     assert "--jinja" not in args
     assert "--log-colors" not in args
