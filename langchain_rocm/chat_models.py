@@ -64,7 +64,7 @@ class ChatRocm(ProfiledModel):
     llama-server's request: ``chat.invoke(…, top_k=1, lora=[{"id": 0, "scale": 0.5}])``.
 
     The server starts at first use; instances with the same model and load options share one.
-    ``close()`` lets go of it.
+    ``close()`` releases it.
 
     Every answer has ``usage_metadata``, and in ``response_metadata`` ``model_name``,
     ``model_provider`` (``"rocm"``), ``finish_reason`` and ``timings``: llama-server's own

@@ -91,7 +91,7 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
         llm = RocmLLM(model="path/to/model.gguf", context_len=8192, temperature=0.7)
         llm.complete("Why is the sky blue?")
 
-    The server starts at first use; ``close()`` lets go of it. Instances with the same model and
+    The server starts at first use; ``close()`` releases it. Instances with the same model and
     load options share one. An instance may be used from any thread and any event loop.
 
     Options are those of ``LoadConfig`` and ``GenerateConfig`` by name; an unset one is not sent,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from rocm_core.config import LoadConfig, Timeouts
 from rocm_core.discover.refs import ModelRef
 from rocm_core.gpu.vram_release import VramUsed, vram_used
-from rocm_core.shared.lease import SharedServerLease
+from rocm_core.supervisor.handle import HandleFactory
 from rocm_core.supervisor.owned_process import OwnedServer
 from rocm_core.supervisor.restart_policy import CrashHistory
 from rocm_core.supervisor.server import OWN_TIMEOUTS, SupervisedServer
@@ -47,7 +47,16 @@ class Server(SupervisedServer):
             ref,
             config,
             timeouts,
-            handle_factory=SharedServerLease if config.keep_alive else OwnedServer,
+            handle_factory=_handle_factory(config),
             crashes=crashes,
             vram_used=vram_used,
         )
+
+
+def _handle_factory(config: LoadConfig) -> HandleFactory:
+    if not config.keep_alive:
+        return OwnedServer
+    # Seven modules that a program without shared servers does not need.
+    from rocm_core.shared.lease import SharedServerLease
+
+    return SharedServerLease

@@ -27,7 +27,7 @@ from rocm_core.errors import (
 )
 from tests.support.leftovers import assert_afreed, assert_freed
 from tests.support.models.reciter import ANSWER, PIECE_IDS, PIECES, RECITER
-from tests.support.programs import wait_for
+from tests.support.programs import PATIENCE, wait_for
 
 HELLO = [Message("user", "Hello")]
 LONG: dict[str, Any] = {"max_tokens": 6000, "ignore_eos": True}
@@ -194,7 +194,7 @@ def test_a_server_reaped_by_somebody_else_is_known_to_be_gone(engine: Engine) ->
         server = model.connection.server  # type: ignore[attr-defined]
         os.kill(server.pid, signal.SIGKILL)
         with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.Process(server.pid).wait(5)  # it reaps children of this process
+            psutil.Process(server.pid).wait(PATIENCE)  # it reaps children of this process
         wait_for(lambda: not server.is_running, 5)
         assert text(list(model.generate("x", max_tokens=3))) == "Hello! I am"
 

@@ -22,6 +22,7 @@ from tests.support.programs import PATIENCE, Program, runs, wait_for
 from tests.support.sharing import NOTEBOOK, fails_to_start, say_hello, shared
 
 
+@pytest.mark.slow
 def test_a_restarted_kernel_finds_its_server_and_it_ends_when_idle(
     engine: Engine, start: Callable[..., Program], registry: Registry
 ) -> None:
@@ -37,6 +38,7 @@ def test_a_restarted_kernel_finds_its_server_and_it_ends_when_idle(
     assert list(registry.directory.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_notebook_that_is_merely_open_does_not_keep_a_server(
     engine: Engine, registry: Registry
 ) -> None:
@@ -50,6 +52,7 @@ def test_a_notebook_that_is_merely_open_does_not_keep_a_server(
     server.stop()
 
 
+@pytest.mark.slow
 def test_a_stream_under_way_keeps_the_server(engine: Engine, start: Callable[..., Program]) -> None:
     notebook = start(NOTEBOOK, engine, "1s", RECITER)
     pid = int(notebook.line())

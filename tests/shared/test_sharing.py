@@ -6,6 +6,8 @@ import random
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from rocm_core import load_model
 from rocm_core.config import Engine
 from rocm_core.shared.admin import list_servers
@@ -15,6 +17,7 @@ from tests.support.programs import Program, runs, wait_for
 from tests.support.sharing import NOTEBOOK, shared
 
 
+@pytest.mark.slow
 def test_ten_programs_at_once_make_one_server_and_any_one_survives_the_others(
     engine: Engine, start: Callable[..., Program], registry: Registry
 ) -> None:
