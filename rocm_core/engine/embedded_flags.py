@@ -16,6 +16,18 @@ from typing import Any
 # Flags that print facts, without a model, and exit.
 FACT_FLAGS = ("--version", "--list-devices")
 
+# Templates that need no Jinja (LLM_CHAT_TEMPLATES in llama.cpp src/llama-chat.cpp, b11549).
+_NAMES = """
+bailing bailing-think bailing2 chatglm3 chatglm4 chatml command-r deepseek deepseek-ocr
+deepseek2 deepseek3 exaone-moe exaone3 exaone4 falcon3 gemma gigachat glmedge gpt-oss
+granite granite-4.0 granite-4.1 grok-2 hunyuan-dense hunyuan-moe hunyuan-vl kimi-k2
+llama2 llama2-sys llama2-sys-bos llama2-sys-strip llama3 llama4 megrez minicpm mistral-v1
+mistral-v3 mistral-v3-tekken mistral-v7 mistral-v7-tekken monarch openchat orion
+pangu-embedded phi3 phi4 rwkv-world seed_oss smolvlm solar-open vicuna vicuna-orca yandex
+zephyr
+"""
+BUILT_IN_TEMPLATES = frozenset(_NAMES.split())
+
 # Takes the parameters, the text behind the flag, and the module xllamacpp.
 _Setter = Callable[[Any, str, Any], None]
 

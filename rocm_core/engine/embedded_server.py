@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rocm_core.engine.embedded_flags import FACT_FLAGS, apply_flags, flags_of
+from rocm_core.engine.embedded_flags import BUILT_IN_TEMPLATES, FACT_FLAGS, apply_flags, flags_of
 from rocm_core.engine.parent_death import die_with_parent
 
 PARENT_VARIABLE = "ROCM_PARENT_PID"
@@ -47,6 +47,10 @@ def parameters(argv: Sequence[str], key: str | None) -> Any:
         params.model.path = _NO_PATH
     elif not params.model.path:
         raise ValueError("error: no model: -m or -hf is needed")
+    template = params.chat_template
+    if template and not params.use_jinja and template not in BUILT_IN_TEMPLATES:
+        # xllamacpp would take chatml in its place.
+        raise ValueError(f"error: the supplied chat template is not supported: {template}")
     if params.embedding:
         params.n_batch = params.n_ubatch
     return params

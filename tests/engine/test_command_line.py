@@ -136,6 +136,96 @@ def test_a_burst_of_requests_finds_http_threads_and_the_callers_number_wins() ->
     assert args.index("--threads-http") < len(args) - 2
 
 
+# -- options that depend on more than their value -------------------------------------------
+
+
+def built(flags: frozenset[str], **options: Any) -> list[str]:
+    return arguments(REMOTE_FILE, LoadConfig(**options), SOCKET, Build(flags, "the build"), cores=2)
+
+
+def test_a_draft_model_gets_the_type_that_newer_builds_need() -> None:
+    args = flags_of(draft_model="~/d.gguf")
+    assert value(args, "--spec-type") == "draft-simple"
+    assert value(args, "-md") == str(Path("~/d.gguf").expanduser())
+    assert "--spec-type" not in built(FLAGS - {"--spec-type"}, draft_model="d.gguf")
+    assert "--spec-type" not in flags_of()
+    chosen = flags_of(draft_model="d.gguf", extra_args=["--spec-type", "draft-eagle3"])
+    assert values(chosen, "--spec-type") == ["draft-eagle3"]
+
+
+def test_an_adapter_with_a_comma_is_one_adapter() -> None:
+    args = flags_of(lora=['a,"b".gguf:0.5', "~/c.gguf", Path("d:0.5"), "e"])
+    home = str(Path("~/c.gguf").expanduser())
+    assert values(args, "--lora") == ['"a,""b"".gguf"', home, "d:0.5", "e"]
+
+
+def test_a_scale_is_a_number_behind_the_last_colon() -> None:
+    given: list[str | Path] = [
+        "a.gguf",
+        "a.gguf:0.5",
+        "a:b.gguf",
+        "a:1:.25",
+        "a:-1",
+        "a:1e3",
+        Path("a:1"),
+        "a:",
+    ]
+    assert LoadConfig(lora=given).lora_adapters == (
+        *(("a.gguf", 1.0), ("a.gguf", 0.5), ("a:b.gguf", 1.0), ("a:1", 0.25)),
+        *(("a", -1.0), ("a:1e3", 1.0), ("a:1", 1.0), ("a:", 1.0)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "older"),
+    [
+        ("auto", []),
+        ("mmap", []),
+        ("none", ["--no-mmap"]),
+        ("mlock", ["--no-mmap", "--mlock"]),
+        ("mmap+mlock", ["--mlock"]),
+        ("dio", ["--direct-io"]),
+    ],
+)
+def test_a_load_mode_is_a_flag_or_those_of_older_builds(mode: str, older: list[str]) -> None:
+    flags = frozenset({"--no-mmap", "--mlock", "--direct-io"})
+    assert value(built(FLAGS, load_mode=mode), "--load-mode") == mode
+    args = built(flags, load_mode=mode)
+    assert [arg for arg in args if arg in flags] == older
+    if older:
+        with pytest.raises(ConfigError, match=rf"the build has no {older[0]}, which load_mode"):
+            built(frozenset(), load_mode=mode)
+
+
+def test_a_template_is_given_in_the_way_that_the_build_takes(tmp_path: Path) -> None:
+    file, jinja = tmp_path / "t.jinja", "{{ x }}"
+    file.write_text(jinja)
+    args = built(FLAGS, chat_template=jinja)
+    # Builds that check it take only Jinja that stands behind this flag (common/arg.cpp).
+    assert args.index("--jinja") < args.index("--chat-template")
+    assert value(args, "--chat-template") == jinja
+    assert value(built(FLAGS, chat_template=str(file)), "--chat-template-file") == str(file)
+    old = FLAGS - {"--chat-template-file", "--no-jinja"}
+    assert value(built(old, chat_template_file=file), "--chat-template") == jinja
+    named = built(FLAGS, chat_template="llama3")
+    assert named[named.index("--no-jinja") + 1 :] == ["--chat-template", "llama3"]
+    assert "--no-jinja" not in built(old, chat_template="llama3")
+
+
+def test_a_template_too_long_for_an_argument_goes_into_the_private_directory(
+    tmp_path: Path,
+) -> None:
+    longest, longer = "{" * (128 * 1024 - 1), "é{" * (64 * 1024)
+    config = LoadConfig(chat_template=longest)
+    build = Build(FLAGS, directory=tmp_path)
+    assert value(arguments(REMOTE_FILE, config, SOCKET, build, 1), "--chat-template") == longest
+    assert not list(tmp_path.iterdir())
+    args = arguments(REMOTE_FILE, LoadConfig(chat_template=longer), SOCKET, build, 1)
+    path = Path(value(args, "--chat-template-file"))
+    assert path.parent == tmp_path
+    assert path.read_text(encoding="utf-8") == longer
+
+
 def test_download_and_port() -> None:
     args = flags_of(address=Address(port=4711))
     assert value(args, "-hf") == "org/repo:Q4_K_M"
