@@ -182,7 +182,8 @@ class Generation:
         self, request: GenerationRequest | RequestFor
     ) -> RequestSteps[tuple[frozenset[int], StreamEvent | None, Any]]:
         connection, props = yield Ready()
-        self._drafting.model = connection.config.draft_model
+        ours = connection.ref.kind != "url"
+        self._drafting.model = connection.config.draft_model if ours else None
         if not isinstance(request, GenerationRequest):
             request = request(props)
         config = request.config
