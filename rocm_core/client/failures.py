@@ -60,6 +60,23 @@ _REMEDY_OF_WORDS = {
     ),
 }
 
+# What a server says (``tools/server/server-context.cpp``), and what to do about it.
+_SAID: tuple[tuple[str, str], ...] = (
+    (
+        "not support embeddings",
+        "Load the model with embeddings=True; a server of somebody else needs --embeddings.",
+    ),
+    (
+        "not support reranking",
+        "Load a reranking model with rerank=True; a server of somebody else needs --rerank.",
+    ),
+    (
+        "Pooling type 'none'",
+        "This model has no pooling of its own, as chat models have none: load an embedding model, "
+        "or this one with pooling='mean' or 'last'.",
+    ),
+)
+
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 300
 _short.maxdict = _short.maxlist = 10
@@ -109,6 +126,10 @@ def _error_class(status: int, kind: str, message: str) -> type[errors.HTTPStatus
     if _OVERFLOW.search(message) or _BATCH_OVERFLOW.search(message):
         return errors.ContextOverflow
     return _BY_TYPE.get(kind) or _BY_STATUS.get(status) or errors.GenerationError
+
+
+def _remedy(cls: type[errors.HTTPStatusError], message: str) -> str | None:
+    return next((what for said, what in _SAID if said in message), None) or _REMEDY.get(cls)
 
 
 def _context_overflow(

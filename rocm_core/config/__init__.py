@@ -1,6 +1,7 @@
 """Options as plain data: how to generate, how to load, how to reach a server, how long to wait.
 
     load, generate, remote   the dataclasses; each field is declared once with ``option(...)``
+    chat_template            what is given as a chat template: a text, a file or a name
     option, values           what a declaration holds, and the parser of each kind of value
     catalog                  every option by its flat name, in groups; where a model is
 
@@ -15,6 +16,7 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from rocm_core.config.chat_template import TemplateChoice, chosen_template
 from rocm_core.config.generate import SAMPLING_FIELDS, GenerateConfig
 from rocm_core.config.load import (
     ALL_LAYERS,
@@ -23,6 +25,7 @@ from rocm_core.config.load import (
     FlashAttention,
     GpuLayers,
     LoadConfig,
+    LoadMode,
     RestartPolicy,
     SplitMode,
 )
@@ -40,11 +43,14 @@ __all__ = [
     "GenerateConfig",
     "GpuLayers",
     "LoadConfig",
+    "LoadMode",
     "Option",
     "RemoteConfig",
     "RestartPolicy",
     "SplitMode",
+    "TemplateChoice",
     "Timeouts",
+    "chosen_template",
     "options_of",
     "override",
     "unknown_option",

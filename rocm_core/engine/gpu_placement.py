@@ -28,8 +28,8 @@ def place_on_gpus(config: LoadConfig, *, splits: bool) -> LoadConfig:
 
     Args:
         config: how to run the server.
-        splits: whether the engine has flags for several GPUs (the embedded one splits by free
-            memory on its own).
+        splits: whether the engine has flags for several GPUs; one without them splits by free
+            memory on its own.
 
     Raises:
         BackendUnavailable: backend is ``"rocm"``, and there is no GPU that can be used.

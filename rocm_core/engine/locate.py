@@ -6,6 +6,7 @@ Runs the program only for its ``--help``; what else it can do is asked in ``prob
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rocm_core.config import Engine as EngineChoice
-from rocm_core.engine.embedded_server import FLAGS
+from rocm_core.engine import embedded_start
+from rocm_core.engine.embedded_flags import FLAGS
 from rocm_core.errors import EngineNotFound
 
 PATH_VARIABLE = "ROCM_LLAMA_SERVER_PATH"
@@ -44,6 +46,13 @@ class Engine:
     kind: Literal["binary", "embedded"]
     argv: tuple[str, ...]
     source: str
+
+    @property
+    def title(self) -> str:
+        """The engine's name in messages: ``llama-server``, or the embedded one with its version."""
+        if self.kind == "binary":
+            return "llama-server"
+        return f"the embedded engine (xllamacpp {_version()})"
 
     def flags(self) -> frozenset[str]:
         """Return the flags that the engine lists in ``--help``; they differ between builds.
@@ -85,10 +94,17 @@ def find_engine(
         if found := _on_path(env) or _packaged():
             return found
     if choice != "binary" and importlib.util.find_spec("xllamacpp"):
-        argv = (sys.executable, "-m", "rocm_core.engine.embedded_server")
+        argv = (sys.executable, embedded_start.__file__)
         return Engine("embedded", argv, "package xllamacpp")
     wanted = {"binary": "llama-server", "embedded": "package xllamacpp"}.get(choice)
     raise EngineNotFound(f"no {wanted or 'llama.cpp engine'} found. {_REMEDY}")
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("xllamacpp")
+    except importlib.metadata.PackageNotFoundError:
+        return "of an unknown version"
 
 
 def _explicit(path: Path, source: str) -> Path:

@@ -13,14 +13,17 @@ perform it and then differ only in their loop over the events.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rocm_core.backend import Connection
 from rocm_core.client import Chat, GenerationRequest, RequestFor, arun_steps, run_steps
 from rocm_core.config import Timeouts
+from rocm_core.diagnosis.load_result import nothing_drafted
 from rocm_core.errors import (
     RocmError,
     ServerBusy,
@@ -61,6 +64,27 @@ class Retries:
             return None
         self._replaced = False
         return next(self._pauses, None)
+
+
+class DraftCheck:
+    """Warns once if a draft model takes memory and drafts nothing.
+
+    Attributes:
+        model: the draft model that was asked for; ``None`` for none.
+    """
+
+    model: str | Path | None = None
+    _warned = False
+
+    def check(self, last: StreamEvent | None) -> None:
+        """Look at an answer's last event, which has its timings."""
+        if self.model is None or self._warned or last is None or last.timings is None:
+            return
+        timings = last.timings
+        problem = nothing_drafted(str(self.model), timings.predicted_n, timings.draft_n)
+        if problem:
+            self._warned = True
+            warnings.warn(problem, RuntimeWarning, 3)
 
 
 class LastError:
@@ -109,6 +133,7 @@ class Generation:
         self.timeouts = timeouts
         self._last_error = last_error
         self._stop_ids = StopIds()
+        self._drafting = DraftCheck()
 
     def events(
         self, request: GenerationRequest | RequestFor, max_retries: int = 0
@@ -118,12 +143,14 @@ class Generation:
             sender = Sender(self._connection, held)
             stop_ids, event, rest = run_steps(self._begin(request, max_retries), sender.perform)
             self._last_error.error = None  # also for a consumer that stops early
+            last = event
             while event is not None:
                 if stop_ids and not stop_ids.isdisjoint(event.token_ids):
                     yield stopped_by_id(event)
                     return
                 yield event
-                event = next(rest, None)
+                last, event = event, next(rest, None)
+            self._drafting.check(last)
 
     async def aevents(
         self, request: GenerationRequest | RequestFor, max_retries: int = 0
@@ -135,12 +162,14 @@ class Generation:
                 begin = self._begin(request, max_retries)
                 stop_ids, event, rest = await arun_steps(begin, sender.perform)
                 self._last_error.error = None
+                last = event
                 while event is not None:
                     if stop_ids and not stop_ids.isdisjoint(event.token_ids):
                         yield stopped_by_id(event)
                         return
                     yield event
-                    event = await anext(rest, None)
+                    last, event = event, await anext(rest, None)
+                self._drafting.check(last)
 
     def _begin(
         self, request: GenerationRequest | RequestFor, max_retries: int
@@ -162,6 +191,8 @@ class Generation:
     ) -> RequestSteps[tuple[frozenset[int], StreamEvent | None, Any]]:
         _refuse_impossible(request)  # before a server is started for it
         connection, props = yield Ready()
+        ours = connection.ref.kind != "url"
+        self._drafting.model = connection.config.draft_model if ours else None
         if not isinstance(request, GenerationRequest):
             request = request(props)
             _refuse_impossible(request)
