@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rocm_core.config import Engine as Kind
+from rocm_core.engine.engine_files import build_targets
 from rocm_core.engine.locate import PATH_VARIABLE, Engine, find_engine
-from rocm_core.engine.probe import Capabilities, Device, build_targets, capabilities
+from rocm_core.engine.probe import Capabilities, Device, capabilities
 from rocm_core.errors import EngineNotFound
 from rocm_core.gpu import Gpu, Selection
 from rocm_core.gpu.names import build_covers

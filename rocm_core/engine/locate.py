@@ -45,11 +45,16 @@ class Engine:
     argv: tuple[str, ...]
     source: str
 
+    @property
+    def label(self) -> str:
+        """The engine as users know it: the program's path, or the package."""
+        return self.argv[0] if self.kind == "binary" else "the package xllamacpp"
+
     def flags(self) -> frozenset[str]:
         """Return the flags that the engine lists in ``--help``; they differ between builds.
 
         Raises:
-            EngineNotFound: the program cannot be run.
+            EngineNotFound: the program cannot be run, or is no llama-server.
         """
         if self.kind == "embedded":
             return FLAGS
@@ -138,8 +143,12 @@ def _help_flags(argv: tuple[str, ...], mtime: int, size: int) -> frozenset[str]:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineNotFound(f"{argv[0]} cannot be run: {error}") from error
     text = done.stdout.decode("utf-8", "replace")
-    if done.returncode != 0 and "--model" not in text:
-        said = done.stderr.decode("utf-8", "replace").strip()[-500:]
-        raise EngineNotFound(f"{argv[0]} --help exited with {done.returncode}: {said}")
+    if "--model" not in text:
+        said = done.stderr.decode("utf-8", "replace").strip()[-500:] or text.strip()[-500:]
+        raise EngineNotFound(
+            f"{argv[0]} is no llama-server: its --help does not name --model "
+            f"(exit code {done.returncode}{': ' if said else ''}{said}). Give the path of a "
+            f"llama-server, or unset server_path and {PATH_VARIABLE} to use the one that is found."
+        )
     heads = "\n".join(line[:80] for line in text.splitlines() if line.startswith("-"))
     return frozenset(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", heads))
