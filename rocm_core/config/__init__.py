@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from rocm_core.config.generate import SAMPLING_FIELDS, GenerateConfig
 from rocm_core.config.load import (
     ALL_LAYERS,
+    CACHE_TYPES,
     Engine,
     Environment,
     FlashAttention,
@@ -31,6 +32,7 @@ from rocm_core.config.remote import Api, RemoteConfig, Timeouts
 from rocm_core.errors import ConfigError
 
 __all__ = [
+    "CACHE_TYPES",
     "ALL_LAYERS",
     "SAMPLING_FIELDS",
     "Api",

@@ -5,7 +5,7 @@ No I/O but for reading the model file's size and header. Flags: llama.cpp ``comm
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -148,6 +148,22 @@ def _known(flag: str, flags: frozenset[str]) -> str:
             "(server_path=, engine='binary')."
         )
     return flag
+
+
+def check_cache_types(config: LoadConfig, known: Sequence[str]) -> None:
+    """Raise unless the engine knows the types of the KV cache.
+
+    Args:
+        config: how to run the server.
+        known: types that the engine takes (``Engine.cache_types``).
+
+    Raises:
+        ConfigError: ``cache_type_k`` or ``cache_type_v`` is none of them.
+    """
+    for name in ("cache_type_k", "cache_type_v"):
+        value = getattr(config, name)
+        if value is not None and value not in known:
+            raise ConfigError(f"{name} is {value!r}; this engine knows {', '.join(known)}")
 
 
 def _optional_flags(flags: frozenset[str]) -> list[str]:

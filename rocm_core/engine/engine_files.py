@@ -96,7 +96,8 @@ def tell_all(program: str, mtime: int, size: int) -> bool:
         return all(part is None or part in BACKENDS or part in _NO_GPU for part in parts)
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m:
-            return m[:2] != b"#!" and all(m.find(name) < 0 for name in _ELSEWHERE)
+            static = m[:2] != b"#!" and all(m.find(name) < 0 for name in _ELSEWHERE)
+            return static and m.find(b"ggml") >= 0
     except (OSError, ValueError):
         return False
 

@@ -12,7 +12,12 @@ import warnings
 from dataclasses import dataclass, replace
 
 from rocm_core.config import LoadConfig
-from rocm_core.engine.gpu_placement import choose_gpus, process_environment, why_none
+from rocm_core.engine.gpu_placement import (
+    choose_gpus,
+    named_devices,
+    process_environment,
+    why_none,
+)
 from rocm_core.engine.locate import PATH_VARIABLE, Engine, find_engine
 from rocm_core.engine.probe import Capabilities, GpuAccess, capabilities, gpu_access
 from rocm_core.errors import BackendUnavailable, EngineNotFound
@@ -73,7 +78,7 @@ def judge_gpu(config: LoadConfig) -> GpuJudgment:
             return _none(reason, _remedy_for_cpu_build(config, engine))
         judged = _by_kfd(config) if access.by_kfd else None
         if access.by_itself and not (judged and judged.usable):
-            listed = _by_itself(engine, access, capabilities(engine, env))
+            listed = _by_itself(config, engine, access, capabilities(engine, env))
             judged = listed if judged is None or listed.usable else judged
     except EngineNotFound as error:
         return _none(str(error), "")
@@ -152,10 +157,15 @@ def _by_kfd(config: LoadConfig) -> GpuJudgment:
     return _none(why_none(selection), _OTHER_BUILD if lacks_code else _DOCTOR)
 
 
-def _by_itself(engine: Engine, access: GpuAccess, able: Capabilities) -> GpuJudgment:
+def _by_itself(
+    config: LoadConfig, engine: Engine, access: GpuAccess, able: Capabilities
+) -> GpuJudgment:
     if able.state == "gpu":
-        seen = (f"{d.name} {d.description}: seen by {engine.label}" for d in able.devices)
-        return GpuJudgment(True, tuple(seen))
+        named = named_devices(config.devices, able.devices)
+        used = [d for d in able.devices if not named or d.name in named]
+        return GpuJudgment(
+            True, tuple(f"{d.name} {d.description}: seen by {engine.label}" for d in used)
+        )
     has = ", ".join(access.by_itself)
     if able.failure is not None:
         return _none(f"{engine.label} ({has}): {able.failure.cause}", able.failure.remedy)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rocm_core.config import LoadConfig
 from rocm_core.engine.locate import find_engine
-from rocm_core.engine.probe import GpuAccess, gpu_access
+from rocm_core.engine.probe import Device, GpuAccess, capabilities, gpu_access
 from rocm_core.errors import BackendUnavailable, ConfigError, EngineNotFound
 from rocm_core.gpu import HIDE_GPUS, Selection, list_gpus, select_gpus
 
@@ -37,8 +38,10 @@ def place_on_gpus(config: LoadConfig, *, splits: bool) -> LoadConfig:
     """
     if config.backend == "cpu":
         return _with_gpus_hidden(config)
-    if config.backend not in ("", "auto", "rocm") or not _needs_kfd(config):
-        return config  # Vulkan and CUDA ignore ROCm's masks, and count other devices
+    if config.backend not in ("", "auto", "rocm"):
+        return config
+    if not _needs_kfd(config):
+        return _with_named_devices(config)  # Vulkan and CUDA ignore ROCm's masks
     selection = choose_gpus(config)
     if not selection:
         if config.backend == "rocm" and not _access(config).by_itself:
@@ -71,6 +74,46 @@ def choose_gpus(config: LoadConfig) -> Selection:
             f"main_gpu is {config.main_gpu}, and there are {number} GPUs, counted from 0: {labels}"
         )
     return selection
+
+
+def named_devices(devices: Sequence[int | str], listed: Sequence[Device]) -> list[str]:
+    """Return llama.cpp's names of the GPUs that ``devices`` chooses among those an engine lists.
+
+    Args:
+        devices: each an index in ``listed``, llama.cpp's name (``Vulkan0``), or part of the
+            card's name, which means every GPU of that name.
+        listed: from ``probe.capabilities``.
+
+    Raises:
+        ConfigError: one of them is not there.
+    """
+    found: dict[str, None] = {}
+    for device in devices:
+        text = str(device).strip().casefold()
+        names = [d.name for d in listed if text == d.name.casefold()]
+        if not names and text.isdigit() and int(text) < len(listed):
+            names = [listed[int(text)].name]
+        elif not names and not isinstance(device, int):
+            names = [d.name for d in listed if text in d.description.casefold()]
+        if not names:
+            there = "; ".join(f"{d.name} {d.description}" for d in listed) or "none"
+            raise ConfigError(f"there is no GPU {device!r} for this engine. It lists: {there}")
+        found.update(dict.fromkeys(names))
+    return list(found)
+
+
+def _with_named_devices(config: LoadConfig) -> LoadConfig:
+    if not config.devices:
+        return config
+    engine = find_engine(config.engine, config.server_path)
+    if "--device" not in engine.flags():
+        raise ConfigError(
+            f"devices={list(config.devices)}: {engine.label} has no --device to choose among its "
+            "GPUs. Remove devices, or use another build (server_path=, engine='binary')."
+        )
+    listed = capabilities(engine, process_environment(config)).devices
+    names = ",".join(named_devices(config.devices, listed))
+    return replace(config, extra_args=(*config.extra_args, "--device", names))
 
 
 def why_none(selection: Selection) -> str:

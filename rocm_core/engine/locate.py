@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rocm_core.config import CACHE_TYPES
 from rocm_core.config import Engine as EngineChoice
 from rocm_core.engine.embedded_server import FLAGS
 from rocm_core.errors import EngineNotFound
@@ -29,6 +30,9 @@ _REMEDY = (
     'pip install "llama-rocm[server]" (compiles llama-server), or put a ROCm build of '
     f"llama-server on PATH or into {PATH_VARIABLE}."
 )
+# "-ctk, --cache-type-k TYPE   KV cache data type for K\n   allowed values: f32, f16, …"
+_CACHE_TYPES = re.compile(r"^-ctk,.*\n\s+allowed values: (.+)$", re.MULTILINE)
+_Help = tuple[frozenset[str], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +60,20 @@ class Engine:
         Raises:
             EngineNotFound: the program cannot be run, or is no llama-server.
         """
-        if self.kind == "embedded":
-            return FLAGS
+        return FLAGS if self.kind == "embedded" else self._help()[0]
+
+    def cache_types(self) -> tuple[str, ...]:
+        """Return the types of KV cache that the engine names in ``--help``.
+
+        Raises:
+            EngineNotFound: as ``flags``.
+        """
+        types = () if self.kind == "embedded" else self._help()[1]
+        return types or CACHE_TYPES
+
+    def _help(self) -> _Help:
         stat = Path(self.argv[0]).stat()
-        return _help_flags(self.argv, stat.st_mtime_ns, stat.st_size)
+        return _read_help(self.argv, stat.st_mtime_ns, stat.st_size)
 
 
 def find_engine(
@@ -130,7 +144,8 @@ def _packaged() -> Engine | None:
 
 
 @functools.lru_cache(maxsize=8)
-def _help_flags(argv: tuple[str, ...], mtime: int, size: int) -> frozenset[str]:
+def _read_help(argv: tuple[str, ...], mtime: int, size: int) -> _Help:
+    """Return the flags and the types of KV cache that ``--help`` names."""
     del mtime, size  # only part of the cache key: a rebuilt program is run again
     try:
         done = subprocess.run(
@@ -144,11 +159,13 @@ def _help_flags(argv: tuple[str, ...], mtime: int, size: int) -> frozenset[str]:
         raise EngineNotFound(f"{argv[0]} cannot be run: {error}") from error
     text = done.stdout.decode("utf-8", "replace")
     if "--model" not in text:
-        said = done.stderr.decode("utf-8", "replace").strip()[-500:] or text.strip()[-500:]
+        said = done.stderr.decode("utf-8", "replace").strip()[-500:] if done.returncode else ""
         raise EngineNotFound(
-            f"{argv[0]} is no llama-server: its --help does not name --model "
-            f"(exit code {done.returncode}{': ' if said else ''}{said}). Give the path of a "
-            f"llama-server, or unset server_path and {PATH_VARIABLE} to use the one that is found."
+            f"{argv[0]} is no llama-server: its --help names no --model (it exited with "
+            f"{done.returncode}{': ' if said else ''}{said}). Give the path of a llama-server, or "
+            f"unset server_path and {PATH_VARIABLE} to use the one that is found."
         )
     heads = "\n".join(line[:80] for line in text.splitlines() if line.startswith("-"))
-    return frozenset(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", heads))
+    types = _CACHE_TYPES.search(text)
+    flags = frozenset(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", heads))
+    return flags, tuple(re.findall(r"\w+", types[1])) if types else ()

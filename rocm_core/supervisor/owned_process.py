@@ -28,7 +28,7 @@ from rocm_core.diagnosis.explain import (
     gpu_use,
 )
 from rocm_core.discover.refs import ModelRef
-from rocm_core.engine.command_line import Address, arguments, environment
+from rocm_core.engine.command_line import Address, arguments, check_cache_types, environment
 from rocm_core.engine.gpu_placement import place_on_gpus
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
@@ -101,6 +101,7 @@ class OwnedServer(ServerHandle):
         self._config = config
         self._exit: _Exit | None = None
         flags = engine.flags()
+        check_cache_types(config, engine.cache_types())
         config = place_on_gpus(config, splits="-ts" in flags)
         self._directory = socket_dir.create()
         try:

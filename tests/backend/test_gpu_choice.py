@@ -29,6 +29,7 @@ from tests.support.models.reciter import RECITER
 from tests.support.servers.fake_engines import (
     EMPTY,
     RX_6800,
+    VULKAN,
     amd,
     bundle,
     cpu_program,
@@ -258,6 +259,28 @@ def test_a_vulkan_build_is_asked_under_the_environment_of_its_server(
     seen = LoadConfig(**options, environment={"GGML_VK_VISIBLE_DEVICES": "1"})
     assert server_config(REF, seen).backend == "rocm"
     assert server_config(REF, LoadConfig(**options)).backend == "cpu"
+
+
+def test_devices_of_a_vulkan_build_are_those_that_it_lists(
+    row: Callable[..., Setting], tmp_path: Path
+) -> None:
+    row("no GPU", "none", "found")
+    two = VULKAN + "  Vulkan1: AMD Radeon RX 6800 (16368 MiB, 16342 MiB free)\n"
+    engine = program(tmp_path / "vulkan", two, flags="--device D  x\n--list-devices  x")
+    library(tmp_path / "vulkan", "libggml-vulkan.so")
+
+    def arguments(*devices: int | str) -> tuple[str, ...]:
+        config = LoadConfig(server_path=engine.argv[0], devices=devices)
+        return tuple(place_on_gpus(server_config(REF, config), splits=True).extra_args)
+
+    assert arguments() == ()
+    assert arguments(1) == arguments("vulkan1") == arguments("6800") == ("--device", "Vulkan1")
+    assert arguments("Radeon") == ("--device", "Vulkan0,Vulkan1")
+    with pytest.raises(ConfigError, match="no GPU 2 for this engine. It lists: Vulkan0 AMD Radeon"):
+        arguments(2)
+    old = vulkan_program(tmp_path / "old").argv[0]
+    with pytest.raises(ConfigError, match="has no --device to choose"):
+        place_on_gpus(LoadConfig(server_path=old, devices=(0,)), splits=True)
 
 
 def test_the_embedded_engine_gets_the_gpus_like_the_program(row: Callable[..., Setting]) -> None:
