@@ -72,11 +72,12 @@ class LoadFields(BaseModel):
     """Layers on the GPU; -1 or all: all of them, 0: none, auto: as many as llama-server finds room
     for. Unit: layers."""
     require_gpu: bool | None = declared("require_gpu")
-    """If the load log shows nothing on a GPU: True raises GpuNotUsed, None warns where a GPU was
-    asked for or chosen, False says nothing."""
+    """If the load uses no GPU: True raises (GpuNotUsed where the load log shows it), None warns
+    where a GPU was asked for or is in the machine, False says nothing."""
     devices: list[int | str] = declared("devices")
-    """GPUs to use: each an index, UUID, PCI address or name as rocm_core.list_gpus shows them;
-    empty: every card, or the APU if there is no card."""
+    """GPUs to use: each an index, UUID, PCI address or name as rocm_core.list_gpus shows them, or
+    for a Vulkan or CUDA build as it lists them itself; empty: every card, or the APU if there is no
+    card."""
     split_mode: SplitMode | None = declared("split_mode")
     """How several GPUs share a model: none, layer, row or tensor; None: by layers."""
     tensor_split: list[float] = declared("tensor_split")

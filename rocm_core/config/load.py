@@ -37,7 +37,9 @@ _TOKENS, _SECONDS = "tokens", "seconds"
 # path:scale; what follows the colon is a number.
 _SCALED = re.compile(r"(.+):([-+]?(?:\d+\.?\d*|\.\d+))", re.DOTALL)
 # llama.cpp --cache-type-k (common/arg.cpp); which of them a build takes is for the build to say.
-_TYPES = "f32, f16, bf16, q8_0, q4_0, q4_1, iq4_nl, q5_0 or q5_1"
+CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
+_UNQUANTIZED = (None, *CACHE_TYPES[:3])
+_TYPES = f"{', '.join(CACHE_TYPES[:-1])} or {CACHE_TYPES[-1]}"
 
 
 @documented
@@ -88,15 +90,16 @@ class LoadConfig:
     require_gpu: bool | None = option(
         None,
         Switch(),
-        "If the load log shows nothing on a GPU: True raises GpuNotUsed, None warns where a GPU "
-        "was asked for or chosen, False says nothing.",
+        "If the load uses no GPU: True raises (GpuNotUsed where the load log shows it), None warns "
+        "where a GPU was asked for or is in the machine, False says nothing.",
         example="true",
     )
     devices: Sequence[int | str] = option(
         (),
         Several(Device(), "a list of GPUs, each an index, a UUID, a PCI address or a name"),
-        "GPUs to use: each an index, UUID, PCI address or name as rocm_core.list_gpus shows them; "
-        "empty: every card, or the APU if there is no card.",
+        "GPUs to use: each an index, UUID, PCI address or name as rocm_core.list_gpus shows them, "
+        "or for a Vulkan or CUDA build as it lists them itself; empty: every card, or the APU if "
+        "there is no card.",
         flag="device",
         example="0,1",
     )
@@ -352,6 +355,13 @@ class LoadConfig:
             raise ConfigError("server_path names a program; engine='embedded' runs none")
         if self.require_gpu and self.gpu_layers == 0:
             raise ConfigError("require_gpu=True and gpu_layers=0 exclude each other")
+        if self.flash_attn is False and self.cache_type_v not in _UNQUANTIZED:
+            # llama.cpp src/llama-context.cpp; keys may be quantized without it.
+            raise ConfigError(
+                f"cache_type_v={self.cache_type_v!r} and flash_attn=False exclude each other: "
+                "quantized values need flash attention. Leave flash_attn out, or use "
+                "cache_type_v='f16'."
+            )
         if self.tensor_split and not any(self.tensor_split):
             raise ConfigError(
                 f"tensor_split takes proportions such as (3, 1), not {self.tensor_split}"

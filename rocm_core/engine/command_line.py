@@ -6,7 +6,7 @@ No I/O but for the model file's size and header, and the chat template's file. F
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -237,6 +237,22 @@ def _argument(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(_argument, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def check_cache_types(config: LoadConfig, known: Sequence[str]) -> None:
+    """Raise unless the engine knows the types of the KV cache.
+
+    Args:
+        config: how to run the server.
+        known: types that the engine takes (``Engine.cache_types``).
+
+    Raises:
+        ConfigError: ``cache_type_k`` or ``cache_type_v`` is none of them.
+    """
+    for name in ("cache_type_k", "cache_type_v"):
+        value = getattr(config, name)
+        if value is not None and value not in known:
+            raise ConfigError(f"{name} is {value!r}; this engine knows {', '.join(known)}")
 
 
 def _optional_flags(flags: frozenset[str]) -> list[str]:

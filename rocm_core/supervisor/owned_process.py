@@ -29,7 +29,13 @@ from rocm_core.diagnosis.explain import (
 )
 from rocm_core.diagnosis.load_result import missing_adapters, missing_modality
 from rocm_core.discover.refs import ModelRef
-from rocm_core.engine.command_line import Address, Build, arguments, environment
+from rocm_core.engine.command_line import (
+    Address,
+    Build,
+    arguments,
+    check_cache_types,
+    environment,
+)
 from rocm_core.engine.gpu_placement import place_on_gpus
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
@@ -110,6 +116,7 @@ class OwnedServer(ServerHandle):
         flags = engine.flags()
         if "--rpc" in flags:  # else the command line refuses the option
             _check_rpc_workers(config.rpc_servers)
+        check_cache_types(config, engine.cache_types())
         config = place_on_gpus(config, splits="-ts" in flags)
         self._directory = socket_dir.create()
         try:

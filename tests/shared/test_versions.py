@@ -19,14 +19,13 @@ from rocm_core import Server
 from rocm_core.cli import main
 from rocm_core.config import Engine
 from rocm_core.errors import RocmError, ServerStalled, ServerStartError
-from rocm_core.server import find_engine
 from rocm_core.shared import lease
 from rocm_core.shared.admin import list_servers
 from rocm_core.shared.protocol import VERSION, Channel, error_from_line, error_to_line
-from rocm_core.shared.registry import Registry, key_of, with_absolute_paths
+from rocm_core.shared.registry import Registry
 from tests.support.models.reciter import RECITER
 from tests.support.programs import PATIENCE, Program, runs
-from tests.support.sharing import NOTEBOOK, say_hello, shared
+from tests.support.sharing import NOTEBOOK, say_hello, shared, shared_key
 
 NEWER, OLDER = {"protocol": VERSION + 1}, {"protocol": VERSION - 1}
 OTHERS = pytest.mark.parametrize("stated", [NEWER, OLDER, {}], ids=["newer", "older", "none"])
@@ -109,8 +108,7 @@ class ScriptedDaemon:
     """Listens where the daemon of ``server`` would, and sends what a test says."""
 
     def __init__(self, server: Server, registry: Registry) -> None:
-        engine = find_engine(server.config.engine)
-        self.key = key_of(server.ref, with_absolute_paths(server.config), engine)
+        self.key = shared_key(server)
         self._path = registry.path(self.key, "sock")
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self._path))
