@@ -19,6 +19,7 @@ from rocm_core.config.values import (
     Several,
     Switch,
     Text,
+    TextOrPath,
     Whole,
 )
 from rocm_core.errors import ConfigError
@@ -211,7 +212,7 @@ class LoadConfig:
     )
     chat_template: str | Path | None = option(
         None,
-        Text(),
+        TextOrPath(),
         "What replaces the model's chat template: Jinja text, the path of a file of it, or the "
         "name of a template that llama.cpp has built in (llama-server --help lists them).",
         wire="--chat-template",

@@ -111,6 +111,13 @@ class FilePath(Text):
         return value
 
 
+class TextOrPath(FilePath):
+    """Text, or a path; only a ``Path`` is surely one."""
+
+    allowed = "text, or a path"
+    placeholder = "TEXT|PATH"
+
+
 class Choice(Kind):
     """One of several words."""
 
