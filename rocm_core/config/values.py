@@ -283,7 +283,9 @@ class Several(Kind):
         self.placeholder = kind.placeholder
 
     def read(self, value: Any) -> Any:
-        """Accept a value or any number of them; text is never split."""
+        """Accept a value or any number of them; text is never split, and empty text is no value."""
+        if isinstance(value, str) and not value:
+            return ()
         single = isinstance(value, (str, bytes, Path, Mapping)) or not isinstance(value, Iterable)
         try:
             return tuple(self.kind.read(part) for part in ([value] if single else value))
