@@ -119,6 +119,9 @@ class LoadFields(BaseModel):
     """File of Jinja text that replaces the model's chat template."""
     rpc_servers: list[str] = declared("rpc_servers")
     """Addresses of llama.cpp RPC workers, host:port (fragile, never on open networks)."""
+    model_name: str | None = declared("model_name")
+    """The name that requests carry and the server shows; a router or proxy with several models
+    needs it. None: the file's name, or nothing for a remote server."""
     port: int | None = declared("port")
     """TCP port on loopback, 0 for a free one; None: a private unix socket."""
     stall_timeout: float = declared("stall_timeout")
@@ -140,6 +143,9 @@ class LoadFields(BaseModel):
     300 s; never: it raises ServerDied."""
     extra_args: list[str] = declared("extra_args")
     """Further arguments for llama-server, as they are."""
+    environment: Mapping[str, SecretStr | None] | None = declared("environment")
+    """Variables for the server's process over those it inherits; None removes one. A mask of GPUs
+    in here counts like one in this process's own environment."""
 
 
 class GenerationFields(BaseModel):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 import weakref
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import NoReturn
 
 from rocm_core.backend.base import Availability, Connection, OnProgress
@@ -96,7 +97,20 @@ class LocalConnection(Connection):
         self.join_queue(self.server, props.total_slots)
         if _slots_are_ours(self.config):
             self.affinity = self.limiter.queue.affinity(props.total_slots)
+        self._compare_context(props.n_ctx)
         self.props, self._pid = props, self.server.pid
+
+    def _compare_context(self, opened: int) -> None:
+        # llama-server cuts what is longer than the model was trained for, in its log alone
+        # ("the slot context (…) exceeds the training context of the model (…) - capping").
+        wanted = self.config.context_len
+        if self.props is None and 0 < opened < wanted:
+            warnings.warn(
+                f"context_len={wanted}: the server of {self.ref.name} opened {opened} tokens for "
+                "each slot, which is as long as the model goes. Ask for no more than that, or for "
+                "0, the model's own length.",
+                stacklevel=2,
+            )
 
     def release(self) -> None:
         """Release the server, and return once it has stopped if this was its last connection."""
@@ -151,7 +165,19 @@ class LocalBackend:
             raise ConfigError(
                 "api_key belongs to a remote server; a server of our own makes its own key"
             )
+        _warn_of_unused(remote or RemoteConfig())
         return LocalConnection(ref, self.server_config(config))
+
+
+def _warn_of_unused(remote: RemoteConfig) -> None:
+    plain = RemoteConfig()
+    unused = [f.name for f in fields(remote) if getattr(remote, f.name) != getattr(plain, f.name)]
+    if unused:
+        warnings.warn(
+            f"{', '.join(unused)}: no effect on a model that is loaded on this machine; for a "
+            "running server give its URL (base_url=, or as the model)",
+            stacklevel=4,
+        )
 
 
 class RocmBackend(LocalBackend):

@@ -254,7 +254,6 @@ class LoadConfig:
         "The name that requests carry and the server shows; a router or proxy with several models "
         "needs it. None: the file's name, or nothing for a remote server.",
         wire="--alias",
-        in_adapters=False,
         setting=False,
     )
     port: int | None = option(
@@ -327,7 +326,7 @@ class LoadConfig:
         "Variables for the server's process over those it inherits; None removes one. A mask of "
         "GPUs in here counts like one in this process's own environment.",
         repr=False,
-        in_adapters=False,
+        adapter_default=None,
         secret=True,
         flag="env",
         example='{"HSA_OVERRIDE_GFX_VERSION": "11.0.0"}',

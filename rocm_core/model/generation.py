@@ -25,6 +25,7 @@ from rocm_core.client import Chat, GenerationRequest, RequestFor, arun_steps, ru
 from rocm_core.config import Timeouts
 from rocm_core.diagnosis.load_result import nothing_drafted
 from rocm_core.errors import (
+    AuthenticationError,
     RocmError,
     ServerBusy,
     ServerDied,
@@ -91,9 +92,13 @@ class LastError:
     """The exception of the last ``with`` block that ended, ``None`` if it succeeded.
 
     Any number may be open at once.
+
+    Attributes:
+        refusal_note: a sentence that is added to every ``AuthenticationError``.
     """
 
     error: BaseException | None = None
+    refusal_note: str = ""
 
     def __enter__(self) -> None:
         """Nothing is kept of where it was entered."""
@@ -104,6 +109,9 @@ class LastError:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        note = self.refusal_note
+        if isinstance(error, AuthenticationError) and note and note not in str(error):
+            error.args = (f"{error} {note}", *error.args[1:])
         # A consumer that stops early (GeneratorExit), perhaps when an abandoned iterator is
         # collected long after, and an interrupt say nothing about the server.
         if error is None or isinstance(error, Exception):

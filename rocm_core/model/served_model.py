@@ -56,6 +56,10 @@ class ServedModel:
     ) -> None:
         self.close()
 
+    def explain_refusals(self, note: str) -> None:
+        """Add ``note``, a sentence, to the message of every ``AuthenticationError`` from now on."""
+        self._last_error.refusal_note = note
+
     # -- life -------------------------------------------------------------------------------
 
     def load(self, on_progress: OnProgress | None = None) -> ModelInfo:
