@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rocm_core.gguf import GGUFInfo, read_gguf, read_model
     from rocm_core.gpu import Gpu, Selection, list_gpus, select_gpus
     from rocm_core.memory import Device, MemoryEstimate, estimate_memory, fit_model
-    from rocm_core.model.ndjson import ato_ndjson, to_ndjson
+    from rocm_core.model.ndjson import afrom_ndjson, ato_ndjson, from_ndjson, to_ndjson
     from rocm_core.model.service import LlamaService
     from rocm_core.model.text_model import TextModel, load_model
     from rocm_core.server import Server, State
@@ -81,10 +81,12 @@ __all__ = [
     "Usage",
     "discover_models",
     "estimate_memory",
+    "afrom_ndjson",
     "ato_ndjson",
     "cancel_scope",
     "explain_failure",
     "fit_model",
+    "from_ndjson",
     "get_backend",
     "list_backends",
     "list_gpus",
@@ -112,7 +114,7 @@ _HOMES = {
     "gguf": ("GGUFInfo", "read_gguf", "read_model"),
     "gpu": ("Gpu", "Selection", "list_gpus", "select_gpus"),
     "memory": ("Device", "MemoryEstimate", "estimate_memory", "fit_model"),
-    "model.ndjson": ("ato_ndjson", "to_ndjson"),
+    "model.ndjson": ("afrom_ndjson", "ato_ndjson", "from_ndjson", "to_ndjson"),
     "model.service": ("LlamaService",),
     "model.text_model": ("TextModel", "load_model"),
     "server": ("Server", "State"),

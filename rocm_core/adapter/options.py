@@ -77,7 +77,7 @@ class RocmOptions(LoadFields):
                 said = hint(name, values[name], known - _FOREIGN_KEYS, cls._framework)
                 raise ValueError(f"{cls.__name__} has no option {name!r}. {said}".rstrip())
         given = {name: _parsed(name, value) for name, value in values.items()}
-        return {**cls._settings_under(values), **given}
+        return {**cls._settings_under(given), **given}
 
     @classmethod
     def _settings_under(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,7 +183,7 @@ class RocmOptions(LoadFields):
     @property
     def is_remote(self) -> bool:
         """Whether somebody else runs the server."""
-        return (self.base_url or self.model).startswith(("http://", "https://"))
+        return is_url(self.base_url or self.model)
 
     def timeouts(self) -> Timeouts:
         """The limits of one request."""

@@ -38,6 +38,9 @@ _FLAGS = {
     "-a": "model_name",
     "-s": "seed",
     "-dev": "devices",
+    "--no-mmap": "load_mode",
+    "--mlock": "load_mode",
+    "-dio": "load_mode",
 }
 _OF_A_MODEL = ("-hf", "-hfr", "--hf-repo", "--hf", "--model-path")
 

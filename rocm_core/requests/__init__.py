@@ -17,8 +17,10 @@ from rocm_core.requests.tool_calls import (
     insisting,
     new_call_id,
     object_text,
+    refuse_unanswered,
     tool_name,
     tool_request,
+    unanswered,
 )
 
 __all__ = [
@@ -33,9 +35,11 @@ __all__ = [
     "object_text",
     "parse_answer",
     "reasoning_fields",
+    "refuse_unanswered",
     "schema_format",
     "schema_of",
     "tool_name",
     "tool_request",
+    "unanswered",
     "unthinking",
 ]

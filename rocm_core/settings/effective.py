@@ -22,6 +22,7 @@ from rocm_core.config import (
     override,
     unknown_option,
 )
+from rocm_core.config.values import is_address, with_scheme
 from rocm_core.errors import ConfigError
 
 LOAD = tuple(name for name, found in options_of(LoadConfig).items() if found.setting)
@@ -37,7 +38,7 @@ _FOR_URLS = ("stall_timeout", "max_in_flight", "max_queue", "queue_timeout")
 
 def is_url(ref: str | os.PathLike[str] | None) -> bool:
     """Whether a model reference is the address of a running server."""
-    return isinstance(ref, str) and ref.startswith(("http://", "https://"))
+    return isinstance(ref, str) and is_address(ref)
 
 
 @dataclass(frozen=True)
@@ -186,4 +187,4 @@ def _place(source: str) -> str:
 
 
 def _address(url: str) -> str:
-    return url.rstrip("/").removesuffix("/v1")
+    return with_scheme(url).rstrip("/").removesuffix("/v1")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any
 
+from rocm_core.backend import server_config
 from rocm_core.cli.loading import load_progress
 from rocm_core.cli.options import add_key_option, add_model_options, key_of, load_options
 from rocm_core.config import LoadConfig
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     port = _DEFAULT_PORT if chosen.config.port is None else chosen.config.port
     ref = resolve_ref(chosen.ref, chosen.settings.environment())
     config, key = replace(chosen.config, port=port), key_of(options)
-    server = Server(ref, config, host=options.host, api_key=key)
+    server = Server(ref, server_config(ref, config), host=options.host, api_key=key)
     ended = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
