@@ -129,6 +129,7 @@ def test_the_name_of_a_model_of_our_own() -> None:
         GenerationOptions(base_url="http://h", model="m", model_name="other")
 
 
+@pytest.mark.engine
 def test_variables_that_a_pickle_left_behind_are_said() -> None:
     options = GenerationOptions(model="demo", environment={"TOKEN": "s3cret"})  # type: ignore[dict-item]
     pickled = pickle.dumps(options)
