@@ -12,7 +12,7 @@ import httpx
 
 from rocm_core.backend.base import Availability, Connection, Dialect, OnProgress
 from rocm_core.backend.endpoint_probe import ProbeResult, ServerProbe, probe_server
-from rocm_core.client import AsyncClient, Client, arun_steps, run_steps
+from rocm_core.client import AsyncClient, Client, Deadline, arun_steps, run_steps
 from rocm_core.config import LoadConfig, RemoteConfig, Timeouts
 from rocm_core.discover.refs import ModelRef
 from rocm_core.errors import ConfigError
@@ -71,25 +71,35 @@ class RemoteConnection(Connection):
         """Which endpoint takes raw prompts, as the probe found out."""
         return self._probed.completion if self._probed else "native"
 
-    def ready(self, on_progress: OnProgress | None = None) -> ServerProps:
+    def ready(
+        self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
+    ) -> ServerProps:
         """Probe the server, once, and return its facts.
 
         A server that is still loading its model is waited for, at most ``stall_timeout`` seconds.
 
         Raises:
             ServerLoading: it is still loading after that.
+            RequestTimeout: the deadline, or a limit of a phase, passed before that.
             ModelNotFound: it has several models, and not the wanted one.
             ServerUnreachable, AuthenticationError: at once.
         """
         if self.props is not None:
             return self.props
-        return self._remember(run_steps(probe_server(self._probe), self._client.call))
+        limits = deadline or Deadline(self.default_timeouts)
+        steps = probe_server(self._probe, limits)
+        return self._remember(run_steps(steps, lambda call: self._client.call(call, limits)))
 
-    async def aready(self, on_progress: OnProgress | None = None) -> ServerProps:
+    async def aready(
+        self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
+    ) -> ServerProps:
         """``ready`` without blocking the event loop."""
         if self.props is not None:
             return self.props
-        return self._remember(await arun_steps(probe_server(self._probe), self._aclient.call))
+        limits = deadline or Deadline(self.default_timeouts)
+        steps = probe_server(self._probe, limits)
+        found = await arun_steps(steps, lambda call: self._aclient.call(call, limits))
+        return self._remember(found)
 
     def _remember(self, found: ProbeResult) -> ServerProps:
         for client in (self._client, self._aclient):

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
 from rocm_core.backend import Connection, choose_backend, get_backend
-from rocm_core.client import Client, StreamCall, calls
+from rocm_core.client import Client, Deadline, StreamCall, calls
 from rocm_core.config import GenerateConfig, LoadConfig, Timeouts
 from rocm_core.discover.refs import ModelRef
 from rocm_core.errors import (
@@ -64,10 +65,12 @@ def preflight_url(
         ConfigError: the URL or a header is malformed.
     """
     with Client(url, api_key=api_key, headers=headers, timeouts=_TIMEOUT) as client:
-        return list(_server_checks(client, model, dry_run))
+        return list(_server_checks(client, model, dry_run, Deadline(Timeouts())))
 
 
-def preflight_connection(connection: Connection, dry_run: bool = False) -> list[Check]:
+def preflight_connection(
+    connection: Connection, dry_run: bool = False, deadline: Deadline | None = None
+) -> list[Check]:
     """Check whether a model can be used, wherever it runs.
 
     Starts a server on this machine only for a dry run; without one, a server that does not run
@@ -76,17 +79,20 @@ def preflight_connection(connection: Connection, dry_run: bool = False) -> list[
     Args:
         connection: the model's.
         dry_run: whether to also start the server and generate one token.
+        deadline: of all checks together; ``None``: those of ``preflight_url`` only.
     """
+    deadline = deadline or Deadline(Timeouts())
     if connection.ref.kind == "url":
-        return list(_server_checks(connection.client, connection.config.model_name, dry_run))
+        name = connection.config.model_name
+        return list(_server_checks(connection.client, name, dry_run, deadline))
     checks = list(_local_checks(connection.ref, connection.config))
     if any(check.status == "failed" for check in checks):
         return checks
     if dry_run:
-        checks.append(_start(connection))
+        checks.append(_start(connection, deadline))
     if connection.props is None or checks[-1].status == "failed":
         return [*checks, Check("dry_run", "skipped", "the server is not running")]
-    return [*checks, *_server_checks(connection.client, None, dry_run)]
+    return [*checks, *_server_checks(connection.client, None, dry_run, deadline)]
 
 
 # ---------------------------------------------------------------------------
@@ -121,8 +127,11 @@ def _file(ref: ModelRef) -> str:
     return ref.value
 
 
-def _start(connection: Connection) -> Check:
-    return _tried("start", lambda: f"{connection.ready().n_ctx} tokens per slot", "See the log.")
+def _start(connection: Connection, deadline: Deadline) -> Check:
+    def start() -> str:
+        return f"{connection.ready(None, deadline).n_ctx} tokens per slot"
+
+    return _tried("start", start, "See the log.")
 
 
 def _tried(name: str, act: Callable[[], str], remedy: str) -> Check:
@@ -148,8 +157,11 @@ class _Facts:
     findings: list[Check] = field(default_factory=list)
 
 
-def _server_checks(client: Client, model: str | None, dry_run: bool) -> Iterator[Check]:
-    facts = _Facts(model=model)
+def _server_checks(
+    client: Client, model: str | None, dry_run: bool, deadline: Deadline
+) -> Iterator[Check]:
+    # A copy, for the limits of the checks; it shares the connections of the client.
+    client, facts = copy(client), _Facts(model=model)
     checks: tuple[tuple[str, Callable[[Client, _Facts], Check]], ...] = (
         ("reachable", _reachable),
         ("authenticated", _authenticated),
@@ -159,7 +171,9 @@ def _server_checks(client: Client, model: str | None, dry_run: bool) -> Iterator
         ("chat_template", _chat_template),
     )
     for name, check in checks:
+        client.timeouts = deadline.within(_TIMEOUT)
         yield _guarded(name, facts, lambda check=check: check(client, facts))  # type: ignore[misc]
+    client.timeouts = deadline.within(_DRY_RUN_TIMEOUTS)
     if dry_run:
         yield _guarded("dry_run", facts, lambda: _dry_run(client, facts))
     else:
@@ -291,7 +305,7 @@ def _dry_run(client: Client, facts: _Facts) -> Check:
     call: StreamCall = calls.chat([{"role": "user", "content": "Hi"}], _ONE_TOKEN, facts.model)
     if facts.models is None:
         call = calls.completion("Hi", _ONE_TOKEN)
-    with closing(client.stream(call, _DRY_RUN_TIMEOUTS)) as events:
+    with closing(client.stream(call)) as events:
         last = list(events)[-1:]
     usage = last[0].usage if last else None
     told = f", {usage.prompt_tokens} prompt tokens" if usage else ""

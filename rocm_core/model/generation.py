@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from rocm_core.backend import Connection
-from rocm_core.client import Chat, GenerationRequest, RequestFor, arun_steps, run_steps
+from rocm_core.client import Chat, Deadline, GenerationRequest, RequestFor, arun_steps, run_steps
 from rocm_core.config import Timeouts
 from rocm_core.errors import (
     RocmError,
@@ -86,7 +86,7 @@ class Generation:
         connection: returns the connection to the server; raises ``ServerStopped`` once the model
             was closed.
         template: the model's chat template, for requests whose messages are to be fitted to it.
-        timeouts: limits per phase, unless a request has its own.
+        timeouts: limits of a request that brings no deadline.
         last_error: remembers every error that a stream raises.
     """
 
@@ -104,12 +104,16 @@ class Generation:
         self._stop_ids = StopIds()
 
     def events(
-        self, request: GenerationRequest | RequestFor, max_retries: int = 0
+        self,
+        request: GenerationRequest | RequestFor,
+        max_retries: int = 0,
+        deadline: Deadline | None = None,
     ) -> Generator[StreamEvent, None, None]:
         """Yield every event of the answer; see ``TextModel.events``."""
         with self._last_error, contextlib.ExitStack() as held:
             sender = Sender(self._connection, held)
-            stop_ids, event, rest = run_steps(self._begin(request, max_retries), sender.perform)
+            begin = self._begin(request, max_retries, deadline or Deadline(self.timeouts))
+            stop_ids, event, rest = run_steps(begin, sender.perform)
             while event is not None:
                 if stop_ids and not stop_ids.isdisjoint(event.token_ids):
                     yield stopped_by_id(event)
@@ -118,13 +122,16 @@ class Generation:
                 event = next(rest, None)
 
     async def aevents(
-        self, request: GenerationRequest | RequestFor, max_retries: int = 0
+        self,
+        request: GenerationRequest | RequestFor,
+        max_retries: int = 0,
+        deadline: Deadline | None = None,
     ) -> AsyncGenerator[StreamEvent, None]:
         """``events`` for asyncio."""
         with self._last_error:
             async with contextlib.AsyncExitStack() as held:
                 sender = AsyncSender(self._connection, held)
-                begin = self._begin(request, max_retries)
+                begin = self._begin(request, max_retries, deadline or Deadline(self.timeouts))
                 stop_ids, event, rest = await arun_steps(begin, sender.perform)
                 while event is not None:
                     if stop_ids and not stop_ids.isdisjoint(event.token_ids):
@@ -134,34 +141,38 @@ class Generation:
                     event = await anext(rest, None)
 
     def _begin(
-        self, request: GenerationRequest | RequestFor, max_retries: int
+        self, request: GenerationRequest | RequestFor, max_retries: int, deadline: Deadline
     ) -> RequestSteps[tuple[frozenset[int], StreamEvent | None, Any]]:
         """Return the ids to stop at, the first event, if any, and the rest of the stream."""
         retries = Retries(max_retries)
         while True:
             try:
-                return (yield from self._attempt(request))
+                return (yield from self._attempt(request, deadline))
             except RocmError as error:
-                if (pause := retries.pause_after(error)) is None:
+                pause = retries.pause_after(error)
+                if pause is None or not deadline.allows(pause):
                     raise
             yield Release()
             if pause:
                 yield pause
 
     def _attempt(
-        self, request: GenerationRequest | RequestFor
+        self, request: GenerationRequest | RequestFor, deadline: Deadline
     ) -> RequestSteps[tuple[frozenset[int], StreamEvent | None, Any]]:
-        connection, props = yield Ready()
+        if isinstance(request, GenerationRequest):
+            deadline.obey(request.config)
+        connection, props = yield Ready(deadline)
         if not isinstance(request, GenerationRequest):
             request = request(props)
         config = request.config
+        deadline.obey(config)
         yield from self._stop_ids.look_up(config)
         if isinstance(request, Chat) and request.fit_template:
             messages = yield from self._template.fitting(request.messages, props)
             request = replace(request, messages=messages)
-        yield Hold(connection.limiter.ticket())
+        yield Hold(connection.limiter.ticket(deadline))
         request = yield Hold(connection.with_slot(request))
         if isinstance(request, Chat) and connection.chat_dialect == "native":
             request = request.completion((yield request.template()))
-        first, rest = yield Open(connection.call(request), self.timeouts.of(config))
+        first, rest = yield Open(connection.call(request), deadline)
         return frozenset(config.stop_token_ids), first, rest
