@@ -10,6 +10,7 @@ request. Sync and async share it: nothing here waits.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -82,6 +83,23 @@ class Deadline:
         if self.end is not None and time.monotonic() > self.end:
             limit = f"{self.limits.total} s (timeout=, timeouts.total)"
             raise RequestTimeout(f"the call took longer than {limit}, {doing}", phase="total")
+
+    def acquire(self, lock: threading.Lock, doing: str) -> None:
+        """Acquire a lock that is held while another caller of the same server waits for its answer.
+
+        Args:
+            lock: the lock.
+            doing: what the call waits for, for the message.
+
+        Raises:
+            RequestTimeout: ``total``, or the limit of an answer, passed before.
+        """
+        limit = self.limits.first_token
+        left = self.left(limit)
+        if not lock.acquire(timeout=-1 if left is None else left):
+            self.check(doing)
+            limited = f"{limit} s (first_token_timeout=, timeouts.first_token)"
+            raise RequestTimeout(f"no answer for {limited}, {doing}", phase="first_token")
 
     @contextlib.contextmanager
     def named(self, doing: str) -> Iterator[None]:
