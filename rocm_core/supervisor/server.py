@@ -223,6 +223,7 @@ class SupervisedServer(ServerView):
             self._startup = None
             handle.touch()
             self._set_state(State.READY)
+        handle.watch(self.config.stall_timeout)
 
     def _fail(self, startup: Startup, error: BaseException) -> None:
         self._release(_STOP_GRACE)
