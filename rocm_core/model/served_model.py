@@ -167,6 +167,11 @@ class ServedModel:
         answer: Any = yield call
         return answer  # type: ignore[no-any-return]
 
+    @property
+    def limits(self) -> Timeouts:
+        """The limits per phase of a request that brings none of its own."""
+        return self._timeouts
+
     # -- facts ------------------------------------------------------------------------------
 
     @property

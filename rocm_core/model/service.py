@@ -18,14 +18,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from rocm_core.client import Messages
-from rocm_core.errors import RocmError, ServerStopped
+from rocm_core.client import Messages, calls
+from rocm_core.errors import HTTPStatusError, ServerStopped
 from rocm_core.gpu import Gpu
 from rocm_core.model.text_model import TextModel, load_model
 from rocm_core.supervisor.metrics import Metrics, snapshot
 from rocm_core.types import Message, ModelInfo, Token
 
 __all__ = ["LlamaService"]
+
+# What servers say where there is no such endpoint.
+_ABSENT = (404, 405, 501)
 
 
 class LlamaService:
@@ -79,8 +82,7 @@ class LlamaService:
             before.close()
         try:
             info = model.load()
-            with contextlib.suppress(RocmError):
-                self._measured = snapshot(pid=model.connection.pid, gpus=())  # CPU counts from here
+            self._measured = snapshot(pid=model.connection.pid, gpus=())  # CPU counts from here
             return info
         except BaseException:
             with self._lock:
@@ -136,28 +138,19 @@ class LlamaService:
             ClientError: the server does not answer.
         """
         model = self._running()
-        now, queue = self._measure(model), model.connection.limiter.queue
-        gpus = now.gpus_in_use()
+        connection, counters = model.connection, _counters(model)
+        gpus = None if connection.pid is not None else ()
+        self._measured = now = snapshot(pid=connection.pid, previous=self._measured, gpus=gpus)
+        queue, used = connection.limiter.queue, now.gpus_in_use()
         return {
-            **now.counters,
+            **counters,
             "in_flight": queue.in_flight,
             "waiting": queue.waiting,
             "cpu_usage": now.cpu_percent,
             "mem_usage": now.rss,
-            "gpu_usage": _mean([gpu.busy_percent for gpu in gpus]),
-            "vram_usage": _share(gpus),
+            "gpu_usage": _mean([gpu.busy_percent for gpu in used]),
+            "vram_usage": _share(used),
         }
-
-    def _measure(self, model: TextModel) -> Metrics:
-        connection = model.connection
-        local = connection.pid is not None
-        self._measured = snapshot(
-            connection.client,
-            connection.pid,
-            previous=self._measured,
-            gpus=None if local else (),
-        )
-        return self._measured
 
     def send_chat_message(
         self,
@@ -187,6 +180,16 @@ class LlamaService:
         if model is None or model.props is None:
             raise ServerStopped("the service is not running; call start()")
         return model
+
+
+def _counters(model: TextModel) -> dict[str, float]:
+    """Return llama-server's own figures; empty where the server has none."""
+    try:
+        return model.connection.client.call(calls.metrics(), model.limits)
+    except HTTPStatusError as error:
+        if error.status not in _ABSENT:
+            raise
+        return {}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

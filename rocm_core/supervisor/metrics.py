@@ -17,12 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rocm_core.client import Client
-from rocm_core.errors import HTTPStatusError
+from rocm_core.errors import EndpointNotFound, NotSupported
 from rocm_core.gpu import Gpu, ProcessMemory, list_gpus, process_memory
 
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
-# What servers say where there is no such endpoint.
-_ABSENT = (404, 405, 501)
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
@@ -142,19 +140,15 @@ def _cpu_percent(previous: Metrics | None, at: float, cpu: float | None) -> floa
 def _counters(client: Client | None) -> dict[str, float]:
     try:
         return client.metrics() if client else {}
-    except HTTPStatusError as error:
-        if error.status not in _ABSENT:
-            raise
-        return {}  # started without --metrics
+    except (NotSupported, EndpointNotFound):  # started without --metrics
+        return {}
 
 
 def _slots(client: Client | None) -> tuple[int | None, int | None]:
     try:
         slots = client.slots() if client else None
-    except HTTPStatusError as error:
-        if error.status not in _ABSENT:
-            raise
-        return None, None  # started with --no-slots
+    except (NotSupported, EndpointNotFound):  # started with --no-slots
+        return None, None
     if slots is None:
         return None, None
     return len(slots), sum(bool(slot.get("is_processing")) for slot in slots)
