@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-import gc
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -22,12 +19,10 @@ from rocm_core.config import options_of
 from rocm_core.errors import RequestTimeout, RocmError, ServerStopped
 from tests.support.servers.fake_server import FakeServer, answer
 from tests.support.servers.refusing import nobody_accepts
-from tests.support.verbs import SILENT, VERBS, perform, public
+from tests.support.verbs import ROWS, SILENT, VERBS, Outcome, label, outcomes, public, show
 
 LIMIT = 0.25
 SLACK = 0.5
-# As many verbs at once as cost each other little of that, and no queue in front of any server.
-_AT_ONCE = 8
 _NO_QUEUE = 100
 _FIELDS = {found.name: attribute for attribute, found in options_of(Timeouts).items()}
 
@@ -76,11 +71,6 @@ MAKE: dict[type, Make] = {
         llama_index_rocm.RocmLLM(base_url=url, model="m", **options)
     ),
 }
-ROWS = [(cls, name) for cls, verbs in VERBS.items() for name in verbs]
-
-
-def label(cls: type, name: str) -> str:
-    return f"{cls.__module__.partition('.')[0]}.{cls.__name__}.{name}"
 
 
 @contextlib.contextmanager
@@ -103,47 +93,26 @@ SERVERS = {
     "answers facts only": (_answers_facts_only, {"first_token_timeout": LIMIT}),
     "never accepts": (nobody_accepts, {"connect_timeout": LIMIT}),
 }
-Outcome = tuple[float, BaseException | None, Any]
 
 
-def outcomes(url: str, options: dict[str, Any]) -> dict[str, Outcome]:
-    """Perform every verb, some at a time."""
-
-    def run(row: tuple[type, str], subject: Any) -> Outcome:
-        cls, name = row
-        start, error, result = time.monotonic(), None, None
-        try:
-            result = perform(VERBS[cls][name], subject)
-        except Exception as caught:
-            error = caught.with_traceback(None)
-        return time.monotonic() - start, error, result
-
-    subjects = [MAKE[cls](url, options) for cls, _ in ROWS]
-    gc.collect()
-    gc.disable()  # with both frameworks loaded a collection takes a second on a busy machine
-    try:
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = pool.map(run, ROWS, subjects)
-            return dict(zip((label(*row) for row in ROWS), found, strict=True))
-    finally:
-        gc.enable()
+def on(url: str, options: dict[str, Any]) -> dict[str, Outcome]:
+    """Perform every verb on a server, each on a subject of its own."""
+    return outcomes(lambda cls: MAKE[cls](url, options), ROWS)
 
 
 @pytest.fixture(scope="module")
 def _imported() -> None:
     """What a framework imports at the first call of a verb is no part of the call's time."""
-    outcomes("http://127.0.0.1:1", {"timeout": 0.0})
+    on("http://127.0.0.1:1", {"timeout": 0.0})
 
 
 @pytest.fixture(scope="module", params=SERVERS)
 def ended(request: pytest.FixtureRequest, _imported: None) -> dict[str, Outcome]:
     serving, options = SERVERS[request.param]
     with serving() as url:
-        found = outcomes(url, options)
+        found = on(url, options)
     [(option, limit)] = options.items()
-    print(f"\n\nA server that {request.param}, {option}={limit}:")
-    for row, (seconds, error, _) in found.items():
-        print(f"  {row:60} {seconds:5.2f} s  {type(error).__name__ if error else 'findings'}")
+    show(f"a server that {request.param}, {option}={limit}", found)
     return found
 
 

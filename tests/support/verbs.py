@@ -4,14 +4,18 @@
     SILENT[cls]                  public names that ask nothing
     public(cls)                  all public names, by introspection: the two above together
 
-A new verb without a row, or a row without a verb, fails ``tests/house/test_limits.py``.
+A new verb without a row, or a row without a verb, fails ``tests/house/test_limits.py``; with ``-s``
+it and ``test_stopped_servers.py`` print how long each verb took.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pydantic
@@ -216,7 +220,7 @@ VERBS: dict[type, dict[str, Verb]] = {
     LlamaService: {
         "get_metrics": lambda it: it.get_metrics(),
         "send_chat_message": lambda it: it.send_chat_message("Hi"),
-        "start": lambda it: it.start(),
+        "start": lambda it: it.start(it.get_config()),
     },
     langchain_rocm.ChatRocm: {**_RUNNABLE, **_CHAT},
     langchain_rocm.RocmLLM: {**_RUNNABLE, **_TEXT},
@@ -281,3 +285,52 @@ SILENT: dict[type, set[str]] = {
     llama_index_rocm.RocmRerank: {*_OF_OPTIONS, *_OF_COMPONENTS},
     llama_index_rocm.RocmTokenizer: set(),
 }
+
+# ---------------------------------------------------------------------------
+# Performing them, with a watch
+# ---------------------------------------------------------------------------
+
+Row = tuple[type, str]
+ROWS: list[Row] = [(cls, name) for cls, verbs in VERBS.items() for name in verbs]
+# Seconds, the error if there was one, and the result.
+Outcome = tuple[float, BaseException | None, Any]
+# As many at once as cost each other little time.
+_AT_ONCE = 8
+
+
+def label(cls: type, name: str) -> str:
+    """The name of a verb, with its package and class."""
+    return f"{cls.__module__.partition('.')[0]}.{cls.__name__}.{name}"
+
+
+def outcomes(subject: Callable[[type], Any], rows: Sequence[Row]) -> dict[str, Outcome]:
+    """Perform verbs, some at a time, and measure how long each takes.
+
+    ``subject`` makes the object of a class that a verb belongs to.
+    """
+
+    def run(row: Row, on: Any) -> Outcome:
+        cls, name = row
+        start, error, result = time.monotonic(), None, None
+        try:
+            result = perform(VERBS[cls][name], on)
+        except Exception as caught:
+            error = caught.with_traceback(None)
+        return time.monotonic() - start, error, result
+
+    subjects = [subject(cls) for cls, _ in rows]
+    gc.collect()
+    gc.disable()  # with both frameworks loaded a collection takes a second on a busy machine
+    try:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = pool.map(run, rows, subjects)
+            return dict(zip((label(*row) for row in rows), found, strict=True))
+    finally:
+        gc.enable()
+
+
+def show(title: str, found: Mapping[str, Outcome]) -> None:
+    """Print how long each verb took."""
+    print(f"\n\n{title}:")
+    for row, (seconds, error, _) in found.items():
+        print(f"  {row:64} {seconds:5.2f} s  {type(error).__name__ if error else 'no error'}")
