@@ -51,8 +51,9 @@ from llama_index_rocm.streams import (
 )
 from llama_index_rocm.structured import StructuredOutputLLM
 from llama_index_rocm.tool_calls import conversation, offer, only_first_call, selections
-from rocm_core import Chat, Completion, GenerateConfig, read_gguf, resolve_ref
+from rocm_core import Chat, Completion, GenerateConfig, LoadConfig, read_gguf, resolve_ref
 from rocm_core.adapter import GenerationOptions
+from rocm_core.config import TemplateChoice, chosen_template
 from rocm_core.errors import ConfigError
 from rocm_core.requests import (
     CallReader,
@@ -86,7 +87,7 @@ def _format(config: GenerateConfig, given: Any) -> dict[str, Any] | None:
     return wanted
 
 
-class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
+class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, defer_build=False):
     """A GGUF model on llama.cpp, or a running llama-server, as a LlamaIndex LLM.
 
         llm = RocmLLM(model="path/to/model.gguf", context_len=8192, temperature=0.7)
@@ -145,6 +146,8 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
             ref = resolve_ref(self.base_url or self.model)
             info = read_gguf(ref.value) if ref.kind == "file" else None
             template = info.chat_template or "" if info else None
+            if given := self._given_template():
+                template = given.text
             knows = None if template is None else "tools" in template
             self._header = (info.context_length if info else None, knows)
         return self._metadata()
@@ -158,11 +161,17 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
             **self._metadata().model_dump(),
         }
 
+    def _given_template(self) -> TemplateChoice | None:
+        """Return the template in place of the model's; reads its file."""
+        return chosen_template(
+            LoadConfig(chat_template=self.chat_template, chat_template_file=self.chat_template_file)
+        )
+
     def _metadata(self) -> LLMMetadata:
         limit = self.max_tokens
         trained, template_knows_tools = self._header or (None, None)
-        if self.chat_template is not None:
-            template_knows_tools = "tools" in self.chat_template
+        if self._header is None and "{" in (text := self.chat_template or ""):
+            template_knows_tools = "tools" in text
         # The server never opens more context than the model was trained for.
         lengths = [length for length in (self.context_len, trained) if length]
         window, tools = min(lengths, default=DEFAULT_CONTEXT_WINDOW), template_knows_tools

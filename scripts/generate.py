@@ -52,6 +52,7 @@ from rocm_core.config import (
     Engine,
     FlashAttention,
     GpuLayers,
+    LoadMode,
     RestartPolicy,
     SplitMode,
 )

@@ -30,7 +30,7 @@ Dialect = Literal["openai", "native"]
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether a backend can run on this machine.
+    """Whether a backend can run a model on this machine.
 
     Attributes:
         ok: it can.
@@ -222,8 +222,13 @@ class Backend(Protocol):
         """Return whether it can run on this machine."""
         ...
 
-    def probe(self) -> Availability:
-        """Return whether it can run on this machine, and the reasons."""
+    def probe(self, config: LoadConfig | None = None) -> Availability:
+        """Return whether it can run a model on this machine, and the reasons.
+
+        Args:
+            config: how the model would be loaded; default: ``LoadConfig()``. A backend whose
+                ``probe`` takes no argument is asked without it.
+        """
         ...
 
     def load_model(

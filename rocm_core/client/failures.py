@@ -49,16 +49,31 @@ _REMEDY: dict[type[errors.HTTPStatusError], str] = {
     errors.ServerLoading: "Wait until GET /health answers 200, then try again.",
     errors.ServerBusy: "Every slot is taken: try again later or start it with more slots.",
 }
-# By the server's words (``tools/server/server-common.cpp``).
-_REMEDY_OF_WORDS = {
-    "Cannot continue an assistant message that contains tool calls": (
+# What a server says (``tools/server/server-context.cpp``), and what to do about it.
+_SAID: tuple[tuple[str, str], ...] = (
+    (
+        "Cannot continue an assistant message that contains tool calls",
         "The conversation ends in tool calls: answer the tools first, with one message of role "
-        "'tool' for each call."
+        "'tool' for each call.",
     ),
-    "Cannot have 2 or more assistant messages at the end": (
-        "Join the last messages of the assistant, or end the conversation with the user's."
+    (
+        "Cannot have 2 or more assistant messages at the end",
+        "Join the last messages of the assistant, or end the conversation with the user's.",
     ),
-}
+    (
+        "not support embeddings",
+        "Load the model with embeddings=True; a server of somebody else needs --embeddings.",
+    ),
+    (
+        "not support reranking",
+        "Load a reranking model with rerank=True; a server of somebody else needs --rerank.",
+    ),
+    (
+        "Pooling type 'none'",
+        "This model has no pooling of its own, as chat models have none: load an embedding model, "
+        "or this one with pooling='mean' or 'last'.",
+    ),
+)
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 300
@@ -96,19 +111,16 @@ def error_from_body(body: Any, status: int = 0, url: str = "") -> errors.HTTPSta
     return cls(text, **facts)
 
 
-def _remedy(cls: type[errors.HTTPStatusError], message: str) -> str | None:
-    for words, remedy in _REMEDY_OF_WORDS.items():
-        if words in message:
-            return remedy
-    return _REMEDY.get(cls)
-
-
 def _error_class(status: int, kind: str, message: str) -> type[errors.HTTPStatusError]:
     if status == 503 and "oading" in message:
         return errors.ServerLoading
     if _OVERFLOW.search(message) or _BATCH_OVERFLOW.search(message):
         return errors.ContextOverflow
     return _BY_TYPE.get(kind) or _BY_STATUS.get(status) or errors.GenerationError
+
+
+def _remedy(cls: type[errors.HTTPStatusError], message: str) -> str | None:
+    return next((what for said, what in _SAID if said in message), None) or _REMEDY.get(cls)
 
 
 def _context_overflow(

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from rocm_core.backend import Connection, choose_backend, get_backend
+from rocm_core.backend import Connection, choose_backend, get_backend, probe_backend
 from rocm_core.client import Call, Deadline, calls
 from rocm_core.config import Api, LoadConfig, RemoteConfig, Timeouts
 from rocm_core.config.values import with_scheme
@@ -124,8 +124,8 @@ def _local_checks(ref: ModelRef, config: LoadConfig) -> Iterator[Check]:
 
 
 def _backend(ref: ModelRef, config: LoadConfig) -> str:
-    backend = choose_backend(config.backend, ref)
-    found = get_backend(backend.name).probe()
+    backend = choose_backend(ref, config)
+    found = probe_backend(backend, config)
     if not found.ok:
         raise RocmError("; ".join(found.reasons))
     return "; ".join((backend.name, *found.reasons))

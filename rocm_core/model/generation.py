@@ -13,14 +13,17 @@ perform it and then differ only in their loop over the events.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rocm_core.backend import Connection
 from rocm_core.client import Chat, Deadline, GenerationRequest, RequestFor, arun_steps, run_steps
 from rocm_core.config import Timeouts
+from rocm_core.diagnosis.load_result import nothing_drafted
 from rocm_core.errors import (
     RocmError,
     ServerBusy,
@@ -48,7 +51,8 @@ class Retries:
 
     def __init__(self, max_retries: int) -> None:
         """``max_retries``: how often to wait for an error to pass; 0 for never."""
-        self._pauses = iter([min(0.5 * 2**n, _MAX_PAUSE) for n in range(max_retries)])
+        # One after the other: "always" may be written as a very large number.
+        self._pauses = (min(0.5 * 2 ** min(n, 8), _MAX_PAUSE) for n in range(max_retries))
         self._replaced = False
 
     def pause_after(self, error: RocmError) -> float | None:
@@ -60,6 +64,27 @@ class Retries:
             return None
         self._replaced = False
         return next(self._pauses, None)
+
+
+class DraftCheck:
+    """Warns once if a draft model takes memory and drafts nothing.
+
+    Attributes:
+        model: the draft model that was asked for; ``None`` for none.
+    """
+
+    model: str | Path | None = None
+    _warned = False
+
+    def check(self, last: StreamEvent | None) -> None:
+        """Look at an answer's last event, which has its timings."""
+        if self.model is None or self._warned or last is None or last.timings is None:
+            return
+        timings = last.timings
+        problem = nothing_drafted(str(self.model), timings.predicted_n, timings.draft_n)
+        if problem:
+            self._warned = True
+            warnings.warn(problem, RuntimeWarning, 3)
 
 
 class LastError:
@@ -108,6 +133,7 @@ class Generation:
         self.timeouts = timeouts
         self._last_error = last_error
         self._stop_ids = StopIds()
+        self._drafting = DraftCheck()
 
     def events(
         self,
@@ -121,12 +147,14 @@ class Generation:
             begin = self._begin(request, max_retries, deadline or Deadline(self.timeouts))
             stop_ids, event, rest = run_steps(begin, sender.perform)
             self._last_error.error = None  # also for a consumer that stops early
+            last = event
             while event is not None:
                 if stop_ids and not stop_ids.isdisjoint(event.token_ids):
                     yield stopped_by_id(event)
                     return
                 yield event
-                event = next(rest, None)
+                last, event = event, next(rest, None)
+            self._drafting.check(last)
 
     async def aevents(
         self,
@@ -141,12 +169,14 @@ class Generation:
                 begin = self._begin(request, max_retries, deadline or Deadline(self.timeouts))
                 stop_ids, event, rest = await arun_steps(begin, sender.perform)
                 self._last_error.error = None
+                last = event
                 while event is not None:
                     if stop_ids and not stop_ids.isdisjoint(event.token_ids):
                         yield stopped_by_id(event)
                         return
                     yield event
-                    event = await anext(rest, None)
+                    last, event = event, await anext(rest, None)
+                self._drafting.check(last)
 
     def _begin(
         self, request: GenerationRequest | RequestFor, max_retries: int, deadline: Deadline
@@ -171,6 +201,8 @@ class Generation:
         if isinstance(request, GenerationRequest):
             deadline.obey(request.config)
         connection, props = yield Ready(deadline)
+        ours = connection.ref.kind != "url"
+        self._drafting.model = connection.config.draft_model if ours else None
         if not isinstance(request, GenerationRequest):
             request = request(props)
             _refuse_impossible(request)

@@ -18,6 +18,7 @@ from rocm_core.backend import choose_backend
 from rocm_core.backend.local import LocalConnection
 from rocm_core.config import Engine
 from rocm_core.engine.gpu_placement import place_on_gpus
+from rocm_core.engine.locate import PATH_VARIABLE
 from rocm_core.errors import (
     AuthenticationError,
     BackendUnavailable,
@@ -25,9 +26,11 @@ from rocm_core.errors import (
     ServerLoading,
     ServerUnreachable,
 )
-from rocm_core.gpu import kfd_problem, list_gpus
+from rocm_core.gpu import kfd_problem
 from tests.support.gpu_trees import build
+from tests.support.machine import run_on
 from tests.support.models.reciter import ANSWER, RECITER
+from tests.support.servers.fake_engines import hip_program
 from tests.support.servers.fake_server import FakeServer, Reply, answer, stream
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -52,23 +55,16 @@ def test_rocm_says_why_it_cannot_run(tmp_path: Path) -> None:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes the backends believe that they run on a recorded machine, with a llama-server."""
-    for name in ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"):
-        monkeypatch.delenv(name, raising=False)
-
-    def become(name: str) -> None:
-        root = build(name, tmp_path / name)
-        monkeypatch.setattr("rocm_core.backend.local.kfd_problem", lambda: kfd_problem(root))
-        monkeypatch.setattr("rocm_core.engine.gpu_placement.list_gpus", lambda: list_gpus(root))
-        monkeypatch.setattr("rocm_core.backend.local.find_engine", lambda choice="auto": None)
-
-    return become
+    """Makes the backends believe that they run on a recorded machine, with a HIP build."""
+    monkeypatch.setenv(PATH_VARIABLE, hip_program(tmp_path / "hip").argv[0])
+    return lambda name: run_on(build(name, tmp_path / name), monkeypatch)
 
 
 def prepared(splits: bool = True, **options: Any) -> LoadConfig:
     """What a start of the demo model would run with."""
-    backend = choose_backend(options.get("backend", "auto"), resolve_ref(RECITER))
-    connection = backend.load_model(resolve_ref(RECITER), LoadConfig(**options))
+    config = LoadConfig(**options)
+    backend = choose_backend(resolve_ref(RECITER), config)
+    connection = backend.load_model(resolve_ref(RECITER), config)
     connection.release()
     return place_on_gpus(connection.config, splits=splits)
 
@@ -78,7 +74,7 @@ def test_auto_takes_the_gpu_where_there_is_one_and_says_why(
 ) -> None:
     machine("rx_7800_xt_second")
     with caplog.at_level(logging.INFO, "rocm_core.backend"):
-        assert choose_backend("auto", resolve_ref(RECITER)).name == "rocm"
+        assert choose_backend(resolve_ref(RECITER), LoadConfig()).name == "rocm"
     assert "RX 7800 XT (gfx1101, 16.0 GiB, 0000:03:00.0): every card" in caplog.text
     assert "RX 7800 XT" in get_backend("rocm").probe().reasons[0]
 
@@ -88,7 +84,7 @@ def test_auto_takes_the_cpu_where_there_is_no_gpu_and_says_why(
 ) -> None:
     machine("no_gpu")
     with caplog.at_level(logging.INFO, "rocm_core.backend"):
-        assert choose_backend("auto", resolve_ref(RECITER)).name == "cpu"
+        assert choose_backend(resolve_ref(RECITER), LoadConfig()).name == "cpu"
     assert "backend cpu (rocm: /dev/kfd does not exist" in caplog.text
     assert "/dev/kfd" in get_backend("rocm").probe().reasons[0]
     with pytest.raises(BackendUnavailable, match="/dev/kfd does not exist"):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any
 
+from rocm_core.backend import server_config
 from rocm_core.cli.loading import load_progress
 from rocm_core.cli.options import add_model_options, load_options
 from rocm_core.discover.refs import resolve_ref
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     chosen = plan(options.model, None, None, load_options(options), current_settings())
     port = _DEFAULT_PORT if chosen.config.port is None else chosen.config.port
     ref = resolve_ref(chosen.ref, chosen.settings.environment())
-    server = Server(ref, replace(chosen.config, port=port))
+    server = Server(ref, server_config(ref, replace(chosen.config, port=port)))
     ended = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
