@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     add("-fa", "--flash-attn", choices=("on", "off", "auto"), default="auto")
     add("-ctk", "--cache-type-k")
     add("-ctv", "--cache-type-v")
+    add("-cram", "--cache-ram", type=int)
     add("--lora")
     add("--mmproj")
     add("--chat-template")
@@ -100,6 +101,7 @@ def _set_computing(params: Any, options: argparse.Namespace, x: Any) -> None:
         ("n_batch", options.batch_size),
         ("n_ubatch", options.ubatch_size),
         ("verbosity", options.log_verbosity),
+        ("cache_ram_mib", options.cache_ram),
     ):
         if value is not None:
             setattr(params, name, value)

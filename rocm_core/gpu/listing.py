@@ -92,7 +92,7 @@ def list_gpus(root: str | os.PathLike[str] = "/") -> list[Gpu]:
     """
     nodes = gpu_nodes(root)
     names = MarketingNames(root) if nodes else None
-    available = _available(root) if nodes else None
+    available = available_memory(root) if nodes else None
     shared = Counter(_card(node) for node in nodes if node.unique_id)
     gpus: list[Gpu] = []
     usable = 0
@@ -216,8 +216,8 @@ def _allocatable(
     return vram, max(0, vram - vram_used)
 
 
-def _available(root: str | os.PathLike[str]) -> int | None:
-    """Return ``MemAvailable`` of ``/proc/meminfo``, in bytes."""
+def available_memory(root: str | os.PathLike[str] = "/") -> int | None:
+    """Return the kernel's ``MemAvailable`` of ``/proc/meminfo`` in bytes; ``None`` if unknown."""
     for line in (read_text(Path(root) / "proc/meminfo") or "").splitlines():
         name, _, value = line.partition(":")
         if name == "MemAvailable" and (kib := value.removesuffix("kB").strip()).isdigit():

@@ -31,6 +31,7 @@ from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.command_line import Address, arguments, environment
 from rocm_core.engine.gpu_placement import place_on_gpus
 from rocm_core.engine.locate import Engine
+from rocm_core.engine.prompt_cache import with_prompt_cache
 from rocm_core.errors import (
     AuthenticationError,
     EndpointNotFound,
@@ -102,6 +103,7 @@ class OwnedServer(ServerHandle):
         self._exit: _Exit | None = None
         flags = engine.flags()
         config = place_on_gpus(config, splits="-ts" in flags)
+        config = with_prompt_cache(ref, config, flags)
         self._directory = socket_dir.create()
         try:
             self._spawn(engine, config, flags)
