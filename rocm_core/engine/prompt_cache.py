@@ -88,7 +88,7 @@ def _on_cards(config: LoadConfig) -> bool:
         chosen = list(choose_gpus(config))
     except ConfigError:  # an engine of another GPU API counts other devices
         return False
-    return bool(chosen) and not any(gpu.integrated for gpu in chosen)
+    return bool(chosen) and not any(gpu.uses_host_memory for gpu in chosen)
 
 
 def _facts(ref: ModelRef) -> GGUFInfo | None:

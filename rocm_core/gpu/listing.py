@@ -71,6 +71,14 @@ class Gpu:
     problem: str | None
 
     @property
+    def uses_host_memory(self) -> bool:
+        """Whether ROCm allocates from what the host's programs use too.
+
+        That is an APU whose GTT is larger than its carve-out; or one that does not say.
+        """
+        return bool(self.integrated) and self.memory_total in (None, self.gtt_total)
+
+    @property
     def label(self) -> str:
         """Index, name and facts: ``GPU 0: AMD Radeon RX 7600 (gfx1102, 8.0 GiB, 0000:03:00.0)``."""
         number = "-" if self.hip_index is None else str(self.hip_index)

@@ -35,7 +35,8 @@ class Device:
     Attributes:
         name: for the result, such as ``ROCm0``.
         free: free memory in bytes.
-        unified: whether that is the host's memory (an APU): what the host needs is taken from it.
+        unified: whether that is the host's memory (``Gpu.uses_host_memory``): the prompt cache
+            is taken from it.
     """
 
     name: str

@@ -13,7 +13,7 @@ from rocm_core.engine.command_line import Address, arguments
 from rocm_core.engine.embedded_server import FLAGS
 from rocm_core.engine.prompt_cache import host_memory, prompt_cache_of, with_prompt_cache
 from rocm_core.errors import ConfigError
-from rocm_core.gpu import list_gpus
+from rocm_core.gpu import list_gpus, select_gpus
 from tests.support.gpu_trees import build
 from tests.support.machine import Machine
 
@@ -43,16 +43,19 @@ def test_a_size_is_sent_as_it_is(given: str, bound: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("machine", "bound"), [("rx_7900_xtx", 2 * GIB), ("strix_halo_96_gb", GIB), ("no_gpu", GIB)]
+    ("machine", "bound"),
+    [
+        ("rx_7900_xtx", 2 * GIB),
+        ("strix_halo_512_mb", GIB),
+        ("strix_halo_96_gb", 2 * GIB),  # its carve-out is no longer the host's
+        ("no_gpu", GIB),
+    ],
 )
 def test_auto_halves_where_the_model_is_in_host_memory_too(
     machine: str, bound: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gpus = list_gpus(build(machine, tmp_path))
-    monkeypatch.setattr("rocm_core.engine.gpu_placement.list_gpus", lambda: gpus)
-    monkeypatch.setattr("rocm_core.engine.gpu_placement.build_targets", lambda engine: None)
-    for name in ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):
-        monkeypatch.delenv(name, raising=False)
+    chosen = select_gpus(list_gpus(build(machine, tmp_path)), env={})
+    monkeypatch.setattr(prompt_cache, "choose_gpus", lambda config: chosen)
     assert sent(LoadConfig(backend="rocm")) == bound
     assert sent(LoadConfig(backend="rocm", gpu_layers=0)) == GIB
     assert sent(LoadConfig(backend="cpu")) == GIB

@@ -15,10 +15,11 @@ from tests.support.engines import make_server
 
 MIB = 1 << 20
 LIMIT = "prompt cache is enabled, size limit: {} MiB"
-# What 24 prompts of some 1,800 tokens leave without a bound: 6.6 MiB each.
-PROMPTS, UNBOUNDED = 24, 150
-# The KV cache is touched on first use (15 MiB); and what an allocator may keep.
-KV, TOLERANCE = 15, 20
+# MiB that these prompts of some 1,800 tokens leave without a bound: 6.6 each; and within one of 32
+# MiB if glibc keeps freed states (see ``command_line``): 55 on both engines.
+PROMPTS, UNBOUNDED, KEPT_BY_GLIBC = 30, 190, 55
+# The KV cache is touched on first use: 15 MiB in all, half of that by the first prompt.
+KV = 15
 
 
 def demo(engine: Engine, prompt_cache: int | str) -> Server:
@@ -77,4 +78,4 @@ def test_a_small_bound_is_kept(engine: Engine) -> None:
         (_, first), (_, last) = after_prompts(server, (1, PROMPTS))
     finally:
         server.stop()
-    assert last - first <= bound + KV + TOLERANCE < UNBOUNDED
+    assert last - first <= bound + KV < KEPT_BY_GLIBC < UNBOUNDED

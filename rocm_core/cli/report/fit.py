@@ -105,7 +105,7 @@ def _devices(vram: list[int] | None, root: str) -> list[Device]:
         return [Device(f"ROCm{number}", size) for number, size in enumerate(vram)]
     chosen = select_gpus(list_gpus(root))
     found = [
-        Device(gpu.name, free, unified=bool(gpu.integrated))
+        Device(gpu.name, free, unified=gpu.uses_host_memory)
         for gpu in chosen
         if (free := gpu.memory_free) is not None
     ]
