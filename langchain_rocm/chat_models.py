@@ -52,7 +52,7 @@ Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 _OF_CHAT = ("reasoning", "reasoning_budget", "replay_reasoning", "logprobs", "top_logprobs")
 
 
-class ChatRocm(ProfiledModel):
+class ChatRocm(ProfiledModel, defer_build=False):
     """A chat model on llama.cpp: your AMD card, your CPU, or a running server.
 
         chat = ChatRocm(model="path/to/model.gguf", temperature=0.7)

@@ -27,7 +27,7 @@ from rocm_core import Completion, Infill
 _USUAL_SLOTS = 4
 
 
-class RocmLLM(LangChainOptions, BaseLLM):
+class RocmLLM(LangChainOptions, BaseLLM, defer_build=False):
     """Raw text completion on llama.cpp.
 
         RocmLLM(model="path/to/model.gguf", max_tokens=64).invoke("Once upon a time")

@@ -11,7 +11,7 @@ from llama_index_rocm.component import RocmComponent
 from rocm_core import LoadConfig
 
 
-class RocmEmbedding(RocmComponent, BaseEmbedding):
+class RocmEmbedding(RocmComponent, BaseEmbedding, defer_build=False):
     """A GGUF embedding model on llama.cpp, or a running llama-server started with ``--embeddings``.
 
         Settings.embed_model = RocmEmbedding(model="path/to/embedding-model.gguf")

@@ -85,7 +85,7 @@ def _format(config: GenerateConfig, given: Any) -> dict[str, Any] | None:
     return wanted
 
 
-class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
+class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, defer_build=False):
     """A GGUF model on llama.cpp, or a running llama-server, as a LlamaIndex LLM.
 
         llm = RocmLLM(model="path/to/model.gguf", context_len=8192, temperature=0.7)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,6 +43,8 @@ class RocmOptions(LoadFields):
 
     # A validation error would otherwise print every argument, the key among them. The validators of
     # this class and of those between it and an adapter are built by nobody who only imports them.
+    # An adapter sets defer_build=False: before it is built, its signature (and with it the
+    # completion of a notebook) lacks every option.
     model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)
 
     _text_model: TextModel | None = PrivateAttr(default=None)
@@ -198,7 +201,14 @@ def _parsed(name: str, value: Any) -> Any:
     declared = adapter_options().get(name)
     if declared is None or declared.secret or (value is None and declared.adapter_default is None):
         return value
-    return declared.read(value)
+    return _without_paths(declared.read(value))
+
+
+def _without_paths(value: Any) -> Any:
+    # The fields hold text, so that every serializer of the frameworks can write them.
+    if isinstance(value, tuple):
+        return [_without_paths(part) for part in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 class GenerationOptions(RocmOptions, GenerationFields):

@@ -12,6 +12,7 @@ from rocm_core.config.values import Several, Switch
 from rocm_core.errors import ConfigError
 
 _ENV = "environment"
+_EXTRA = "extra_args"
 # Given to another part of load_model than the load options are, or by ``serve`` alone.
 _GENERATE = frozenset(name for name, found in options_of(GenerateConfig).items() if found.flag)
 
@@ -69,6 +70,8 @@ def add_option(
         given["action"] = argparse.BooleanOptionalAction
     elif option.name == _ENV:
         given |= {"action": "append", "metavar": "NAME=VALUE", "type": _pair}
+    elif option.name == _EXTRA:  # one argument, whatever it looks like: it may hold commas
+        given |= {"action": "append", "metavar": "ARG", "type": lambda text: (text,)}
     else:
         given |= {"type": _reader(option), "metavar": option.kind.placeholder}
         if isinstance(option.kind, Several):
@@ -100,9 +103,7 @@ def load_options(options: argparse.Namespace) -> dict[str, Any]:
     for cls in (LoadConfig, RemoteConfig, Timeouts):
         for option in options_of(cls).values():
             if option.name in options:
-                value = getattr(options, option.name)
-                several = isinstance(option.kind, Several) and value is not None
-                given[option.name] = tuple(p for part in value for p in part) if several else value
+                given[option.name] = _value(options, option)
     if _ENV in given:
         given[_ENV] = dict(given[_ENV])
     if "api_key_env" in options and (key := key_of(options)):
@@ -112,14 +113,23 @@ def load_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def generation_options(options: argparse.Namespace) -> dict[str, Any]:
     """Return the given options as keyword arguments of ``GenerateConfig``."""
-    given = {name: getattr(options, name) for name in _GENERATE if name in options}
-    return {n: sum(v, ()) if n in ("stop", "samplers") else v for n, v in given.items()}
+    declared = options_of(GenerateConfig)
+    return {name: _value(options, declared[name]) for name in _GENERATE if name in options}
 
 
 def _add(group: argparse._ActionsContainer, options: Iterable[Option]) -> None:
     for option in options:
         if option.flag is not None:
             add_option(group, option)
+
+
+def _value(options: argparse.Namespace, option: Option) -> Any:
+    """Return the value of a flag, joined if it may be given several times."""
+    value = getattr(options, option.name)
+    if not isinstance(option.kind, Several):
+        return value
+    given = [part for part in value if part is not None]
+    return sum(given, ()) if given else None
 
 
 def _reader(option: Option) -> Callable[[str], Any]:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from rocm_core.demo import demo_model_path
 from rocm_core.discover import find_by_name
-from rocm_core.errors import ModelNotFound
+from rocm_core.errors import ConfigError, ModelNotFound
 from rocm_core.gguf.facts import PART
 
 # org/repo, optionally with a quantization tag: llama-server's own `-hf` form.
@@ -77,8 +77,15 @@ def _named(name: str, env: Mapping[str, str]) -> ModelRef | None:
 
 
 def _without_password(url: str) -> str:
-    """Return a URL without user name and password."""
-    parts = urlsplit(url)
+    """Return a URL without user name and password.
+
+    Raises:
+        ConfigError: it is no URL.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:  # not shown: it may hold a password
+        raise ConfigError(f"the URL of the server is none: {error}") from None
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 

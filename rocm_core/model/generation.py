@@ -47,7 +47,8 @@ class Retries:
 
     def __init__(self, max_retries: int) -> None:
         """``max_retries``: how often to wait for an error to pass; 0 for never."""
-        self._pauses = iter([min(0.5 * 2**n, _MAX_PAUSE) for n in range(max_retries)])
+        # One after the other: "always" may be written as a very large number.
+        self._pauses = (min(0.5 * 2 ** min(n, 8), _MAX_PAUSE) for n in range(max_retries))
         self._replaced = False
 
     def pause_after(self, error: RocmError) -> float | None:

@@ -119,6 +119,14 @@ def test_fit_takes_the_prompt_cache_of_an_apu_from_the_gpus_memory(
     assert (code, facts["fits"]) == (1, False)
 
 
+def test_fit_still_knows_the_flag_that_said_flash_attention_is_off(
+    shaped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for flag in (["--no-flash-attn"], ["--flash-attn", "off"]):
+        _, facts = fit(capsys, str(shaped), "--vram", "1G", *flag)
+        assert "--flash-attn=off" in str(facts["flags"])
+
+
 def test_fit_says_when_nothing_fits(shaped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", str(shaped), "--vram", "1M", "--margin", "0"]) == 1
     assert "It does not fit" in capsys.readouterr().out

@@ -116,6 +116,37 @@ def test_flags_arrive_as_the_arguments_that_they_stand_for() -> None:
     assert generation_options(options) == {"temperature": 0.0, "stop": ("a", "b", "c")}
 
 
+def test_flags_of_lists_may_be_repeated_or_say_none() -> None:
+    line = (
+        "--extra-arg=--override-kv --extra-arg=a=int:1,b=int:2 --extra-arg none --device none "
+        "--samplers none --dry-sequence-breakers a,b --dry-sequence-breakers c --stop none"
+    )
+    options = parser().parse_args(line.split())
+    assert load_options(options) == {
+        "extra_args": ("--override-kv", "a=int:1,b=int:2", "none"),
+        "devices": (),
+    }
+    assert generation_options(options) == {
+        "samplers": None,
+        "dry_sequence_breakers": ("a", "b", "c"),
+        "stop": (),
+    }
+
+
+def test_the_signature_of_an_adapter_has_the_options_before_the_first_instance() -> None:
+    code = (
+        "import inspect, langchain_rocm, llama_index_rocm\n"
+        "for module in (langchain_rocm, llama_index_rocm):\n"
+        "    for cls in (getattr(module, n) for n in module.__all__):\n"
+        "        if hasattr(cls, 'model_fields') and 'context_len' in cls.model_fields:\n"
+        "            print('context_len' in inspect.signature(cls).parameters)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.split() == ["True"] * 7
+
+
 def test_every_sampling_option_is_a_field_of_the_request_and_only_if_it_is_set() -> None:
     given = {n: _some(o) for n, o in options_of(GenerateConfig).items() if n in SAMPLING_FIELDS}
     given.pop("json_schema")

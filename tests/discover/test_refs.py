@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rocm_core import resolve_ref
-from rocm_core.errors import ModelNotFound
+from rocm_core.errors import ConfigError, ModelNotFound
 
 
 def gguf(path: Path) -> Path:
@@ -22,6 +22,12 @@ def test_urls_demo_and_files(tmp_path: Path) -> None:
     path = gguf(tmp_path / "My-Model.Q4_K_M.gguf")
     ref = resolve_ref(path)
     assert (ref.kind, ref.value, ref.name) == ("file", str(path), "My-Model.Q4_K_M")
+
+
+def test_a_broken_url_is_told_without_what_it_holds() -> None:
+    with pytest.raises(ConfigError, match="URL") as caught:
+        resolve_ref("http://me:sk-secret@[broken")
+    assert "sk-secret" not in str(caught.value)
 
 
 def test_a_directory_with_one_model_ignores_projectors_and_later_shards(tmp_path: Path) -> None:

@@ -98,6 +98,13 @@ def test_a_request_asks_once_whether_the_server_is_ready(reading: Read, request_
     assert connection.ready_calls == 2
 
 
+def test_any_number_of_retries_may_be_allowed() -> None:
+    retries = Retries(10**9)
+    pauses = [retries.pause_after(BUSY) for _ in range(2000)]
+    assert pauses[:6] == [0.5, 1, 2, 4, 8, 8]
+    assert pauses[-1] == 8
+
+
 def test_each_attempt_asks_again(reading: Read, pauses: list[float]) -> None:
     model, connection = on([[BUSY], [DIED], EVENTS])
     assert text(reading(model, Completion("x", CONFIG), max_retries=1)) == "ab"

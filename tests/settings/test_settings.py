@@ -394,3 +394,7 @@ def test_config_shows_every_option_and_no_secret(
     assert '"source": "--api-key-env"' in shown
     assert all(name in shown for name in setting_options())
     assert main(["config", "--api-key-env", "GONE"]) == 1
+    monkeypatch.setenv("LLAMA_URL", "http://me:sk-secret@[broken")
+    assert main(["config"]) == 0
+    shown = capsys.readouterr().out
+    assert "sk-secret" not in shown and "********@[broken" in shown

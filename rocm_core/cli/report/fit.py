@@ -58,6 +58,14 @@ def add_command(commands: Any) -> None:
         more_flags = ("--ctx",) if name == "context_len" else ()
         add_option(parser, options_of(LoadConfig)[name], *more_flags)
     add = parser.add_argument
+    add(  # its name before --flash-attn took a value
+        "--no-flash-attn",
+        action="store_const",
+        const=False,
+        dest="flash_attn",
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
+    )
     add(
         "--vram",
         action="append",
