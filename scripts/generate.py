@@ -6,6 +6,7 @@ python -m scripts.generate --check   exit 1 if a file differs
 rocm_core/adapter/fields.py     the adapters' fields, so that an IDE knows and shows them
 .env.example                    every setting, commented out
 docs/reference/options.md       every option, in every way in
+docs/migrating.md               what the options of other integrations are called here
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from rocm_core.adapter.rivals import RIVALS, Counterpart, Rival
 from rocm_core.config import Option
 from rocm_core.config.catalog import adapter_options, groups, setting_options
 from rocm_core.settings.names import ALIASES, variable_of
@@ -52,6 +54,7 @@ from rocm_core.config import (
     Engine,
     FlashAttention,
     GpuLayers,
+    LoadMode,
     RestartPolicy,
     SplitMode,
 )
@@ -74,6 +77,7 @@ class GenerationFields(BaseModel):
 _TYPES = {
     "api_key": "SecretStr | None",
     "headers": "Mapping[str, SecretStr] | None",
+    "environment": "Mapping[str, SecretStr | None] | None",
 }
 
 
@@ -194,10 +198,62 @@ def _tables() -> Iterator[str]:
             yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
+# -- docs/migrating.md -----------------------------------------------------------------------------
+
+_RIVALS_SOURCE = (
+    "Generated from rocm_core.adapter.rivals by `python -m scripts.generate`; change it there."
+)
+_MIGRATING_HEAD = f"""\
+# Coming from another integration
+
+<!-- {_RIVALS_SOURCE} -->
+
+What each option of another class is called here. An option of theirs that is given to one of our
+classes, or to a call, is refused with the same words; none is ignored.
+
+A call takes the options of generation and every field of llama-server's request; what neither
+knows goes into `extra_body={{…}}`, of a call or of the class. Options that load the model are given
+when it is made. `options.md` in `reference/` lists all of ours.
+"""
+_KINDS = ("option", "instead", "none")
+
+
+def migrating() -> str:
+    """Return the text of ``docs/migrating.md``."""
+    return _MIGRATING_HEAD + "".join(_rival(rival) for rival in RIVALS)
+
+
+def _rival(rival: Rival) -> str:
+    lines = [f"\n## {rival.name}\n\nOf `{rival.package}`; here {rival.ours}.\n"]
+    same = [f"`{name}`" for name, found in rival.fields.items() if _is_same(name, found)]
+    words = f"The same here: {', '.join(same)}."
+    lines.append("\n" + textwrap.fill(words, _WIDTH, break_on_hyphens=False) + "\n")
+    rows: dict[Counterpart, list[str]] = {}
+    for name, found in rival.fields.items():
+        if not _is_same(name, found):
+            rows.setdefault(found, []).append(f"`{name}`")
+    lines.append("\n| there | here |\n|---|---|\n")
+    for found in sorted(rows, key=lambda found: _KINDS.index(found.kind)):
+        lines.append(f"| {', '.join(rows[found])} | {_here(found)} |\n")
+    return "".join(lines)
+
+
+def _here(found: Counterpart) -> str:
+    if found.kind == "option":
+        return f"`{found.text}`" + (f": {found.note}" if found.note else "")
+    needless = found.text.startswith("nothing: ")
+    return found.text if found.kind == "instead" and not needless else f"none: {found.reason}"
+
+
+def _is_same(name: str, found: Counterpart) -> bool:
+    return found.kind == "option" and found.text == name and not found.note
+
+
 FILES: dict[str, Callable[[], str]] = {
     "rocm_core/adapter/fields.py": adapter_fields,
     ".env.example": env_example,
     "docs/reference/options.md": reference,
+    "docs/migrating.md": migrating,
 }
 
 

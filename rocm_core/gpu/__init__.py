@@ -8,7 +8,7 @@ Nothing here starts a process or loads a library. ``root`` stands for ``/``: tes
 """
 
 from rocm_core.gpu.kfd import kfd_problem
-from rocm_core.gpu.listing import Gpu, available_memory, list_gpus
+from rocm_core.gpu.listing import Gpu, list_gpus
 from rocm_core.gpu.process import ProcessMemory, process_memory
 from rocm_core.gpu.select import HIDE_GPUS, Selection, select_gpus
 
@@ -17,7 +17,6 @@ __all__ = [
     "Gpu",
     "ProcessMemory",
     "Selection",
-    "available_memory",
     "kfd_problem",
     "list_gpus",
     "process_memory",

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from rocm_core.gpu.drm import DrmDevice, drm_device, render_node_problem
-from rocm_core.gpu.files import read_text
+from rocm_core.gpu.host_memory import available_memory
 from rocm_core.gpu.kfd import KfdNode, gpu_nodes
 from rocm_core.gpu.names import MarketingNames, chip_is_integrated
 
@@ -222,12 +221,3 @@ def _allocatable(
         return vram, None
     # We read the two files one after the other, so the difference can be negative.
     return vram, max(0, vram - vram_used)
-
-
-def available_memory(root: str | os.PathLike[str] = "/") -> int | None:
-    """Return the kernel's ``MemAvailable`` of ``/proc/meminfo`` in bytes; ``None`` if unknown."""
-    for line in (read_text(Path(root) / "proc/meminfo") or "").splitlines():
-        name, _, value = line.partition(":")
-        if name == "MemAvailable" and (kib := value.removesuffix("kB").strip()).isdigit():
-            return int(kib) * 1024
-    return None

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rocm_core.client import Client
-from rocm_core.engine.prompt_cache import prompt_cache_of
+from rocm_core.engine.command_line import prompt_cache_of
 from rocm_core.errors import EndpointNotFound, NotSupported
 from rocm_core.gpu import Gpu, ProcessMemory, list_gpus, process_memory
 
@@ -63,6 +63,12 @@ class Metrics:
     prompt_per_second: float | None = None
     predicted_per_second: float | None = None
     counters: Mapping[str, float] = field(default_factory=dict)
+
+    def gpus_in_use(self) -> tuple[Gpu, ...]:
+        """Return the GPUs on which the process holds memory; all, if the kernel names none."""
+        held = zip(self.gpus, self.process, strict=False)
+        used = tuple(gpu for gpu, memory in held if memory.vram or memory.gtt)
+        return used or self.gpus
 
 
 def snapshot(

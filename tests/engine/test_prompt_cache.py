@@ -8,12 +8,13 @@ import pytest
 
 from rocm_core import LoadConfig
 from rocm_core.discover.refs import ModelRef, resolve_ref
-from rocm_core.engine import prompt_cache
-from rocm_core.engine.command_line import Address, arguments
-from rocm_core.engine.embedded_server import FLAGS
-from rocm_core.engine.prompt_cache import host_memory, prompt_cache_of, with_prompt_cache
+from rocm_core.engine import gpu_placement
+from rocm_core.engine.command_line import Address, Build, arguments, prompt_cache_of
+from rocm_core.engine.embedded_flags import FLAGS
+from rocm_core.engine.gpu_placement import with_prompt_cache
 from rocm_core.errors import ConfigError
 from rocm_core.gpu import list_gpus, select_gpus
+from rocm_core.gpu.host_memory import host_memory
 from tests.support.gpu_trees import build
 from tests.support.machine import Machine
 
@@ -24,12 +25,12 @@ ADDRESS = Address(port=1)
 
 @pytest.fixture(autouse=True)
 def sixteen_gib(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompt_cache, "host_memory", lambda: 16 * GIB)
+    monkeypatch.setattr(gpu_placement, "host_memory", lambda: 16 * GIB)
 
 
 def sent(config: LoadConfig, flags: frozenset[str] = FLAGS, ref: ModelRef = HF) -> int | None:
     resolved = with_prompt_cache(ref, config, flags)
-    return prompt_cache_of(arguments(ref, resolved, ADDRESS, flags, cores=1))
+    return prompt_cache_of(arguments(ref, resolved, ADDRESS, Build(flags), cores=1))
 
 
 def test_auto_is_a_number_when_the_server_starts() -> None:
@@ -55,7 +56,7 @@ def test_auto_halves_where_the_model_is_in_host_memory_too(
     machine: str, bound: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = select_gpus(list_gpus(build(machine, tmp_path)), env={})
-    monkeypatch.setattr(prompt_cache, "choose_gpus", lambda config: chosen)
+    monkeypatch.setattr(gpu_placement, "choose_gpus", lambda config: chosen)
     assert sent(LoadConfig(backend="rocm")) == bound
     assert sent(LoadConfig(backend="rocm", gpu_layers=0)) == GIB
     assert sent(LoadConfig(backend="cpu")) == GIB
