@@ -109,9 +109,10 @@ def _pydantic_type(annotation: str, nullable: bool) -> str:
 
 _ENV_HEAD = f"""\
 # Settings of llama-rocm: copy this file to .env in your project, and uncomment what you want.
-# An argument in your program, or a flag on the command line, goes over everything here; a
-# variable of the environment goes over .env; llama-rocm.toml comes after it. An empty value is
-# no value; "none" sets an option to nothing. `llama-rocm config` shows what holds, and why.
+# An argument in your program, or a flag on the command line, wins over everything here; a
+# variable of the environment wins over .env, and .env over llama-rocm.toml. An empty value is
+# no value; "none" unsets an option that may be unset. `llama-rocm config` shows what holds, and
+# why.
 #
 # {_SOURCE}
 """
@@ -166,14 +167,22 @@ _REFERENCE_HEAD = f"""\
 
 The same names everywhere: as keyword arguments of `load_model`, `ChatRocm`, `RocmLLM` and the other
 classes, as `LLAMA_ROCM_<OPTION>` in the environment and in `.env`, as keys of `llama-rocm.toml`,
-`.yaml` or `.json`, and as flags of the command line. An argument goes over a flag, a flag over the
-environment, then `.env`, the project's file, the user's file, the default.
+`.yaml` or `.json`, and as flags of the command line. An argument or a flag wins over the
+environment, then come `.env`, the project's file, the user's file (`~/.config/llama-rocm`) and the
+default. `LLAMA_ROCM_CONFIG` names a file to read instead of the project's.
+
+The column "default" is `load_model`'s. What the adapters and the command line leave unset is not
+sent, so llama-server's own default holds: `llama-rocm chat` sends no `max_tokens` and no
+`temperature` unless you give one.
 
 How values are written: durations are seconds or text with a unit (`250ms`, `30s`, `10m`, `1h`,
 `1d`); counts are integers, in text also with `k` (1024) or `M` (1024²), so `8k` is 8192; switches
-are on or off, true or false; in a variable a list is `a,b` or JSON, and `none` means unset.
+are on or off, true or false; in a variable a list is `a,b` or JSON, and
+`none` unsets an option whose values include None. On the command line a switch is `--name` or
+`--no-name`, and the flag of a list is repeated for each value.
 
-"In code only" marks options that belong to one call or to the kind of adapter.
+"In code only" marks options that belong to one call or to the kind of adapter: no variable and no
+file sets them.
 """
 
 
@@ -192,8 +201,11 @@ def _tables() -> Iterator[str]:
             wire = f"`{option.wire}`" if option.wire else ""
             default = _shown(option.default)
             if name in adapters and option.adapter_default is not ...:
-                default += f" (adapters: {_shown(option.adapter_default)})"
-            words = option.sentence + ("" if settings.get(name) is option else " In code only.")
+                other = _shown(option.adapter_default)
+                default += f" (adapters: {other})" if other != default else ""
+            words = option.sentence
+            if settings.get(name) is not option:
+                words += " In code and as a flag only." if option.flag else " In code only."
             cells = (f"`{name}`", option.allowed, default, flag, wire, words)
             yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 

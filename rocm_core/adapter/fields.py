@@ -141,7 +141,7 @@ class LoadFields(BaseModel):
     """Time that a request waits there before it raises ServerBusy; None: no limit, as in the
     adapters. Unit: seconds."""
     keep_alive: float = declared("keep_alive")
-    """How long the server outlives its last use; -1: for ever. Programs of this user that ask for
+    """How long the server outlives its last use; -1: forever. Programs of this user that ask for
     the same model and options share it. 0: private, and gone with this program. Unit: seconds."""
     restart: RestartPolicy = declared("restart")
     """on-failure: the next request after a crash starts the server again, at most 5 times within

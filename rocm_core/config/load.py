@@ -314,7 +314,7 @@ class LoadConfig:
     keep_alive: str | float = option(
         0.0,
         Duration(endless=True),
-        "How long the server outlives its last use; -1: for ever. Programs of this user that ask "
+        "How long the server outlives its last use; -1: forever. Programs of this user that ask "
         "for the same model and options share it. 0: private, and gone with this program.",
         unit=_SECONDS,
         example="10m",

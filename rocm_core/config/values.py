@@ -214,13 +214,13 @@ class Duration(Kind):
     placeholder = "TIME"
 
     def __init__(self, *, endless: bool = False) -> None:
-        """``endless``: whether a negative one means for ever; else it is refused."""
+        """``endless``: whether a negative one means forever; else it is refused."""
         self.endless = endless
-        ever = ", -1 for ever" if endless else ""
+        ever = ", -1 forever" if endless else ""
         self.allowed = f'seconds, or text such as "30s", "10m", "1h", "1d"{ever}'
 
     def read(self, value: Any) -> Any:
-        """Return seconds as ``float``; -1.0 for ever."""
+        """Return seconds as ``float``; -1.0 forever."""
         if isinstance(value, str):
             found = _DURATION.fullmatch(value.strip().lower())
             if found is None:

@@ -73,7 +73,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("stall_timeout", "soon", '"30s", "10m"'),
     ("stall_timeout", -1, "0 or more"),
     ("stall_timeout", math.nan, "seconds"),
-    ("keep_alive", True, "-1 for ever"),
+    ("keep_alive", True, "-1 forever"),
     ("engine", "turbo", "one of auto, binary, embedded"),
     ("split_mode", "rows", "one of none, layer, row, tensor"),
     ("devices", [1.5], "an index, a UUID, a PCI address or a name"),
