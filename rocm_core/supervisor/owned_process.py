@@ -36,7 +36,7 @@ from rocm_core.engine.command_line import (
     check_cache_types,
     environment,
 )
-from rocm_core.engine.gpu_placement import place_on_gpus
+from rocm_core.engine.gpu_placement import place_on_gpus, with_prompt_cache
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     AuthenticationError,
@@ -132,6 +132,7 @@ class OwnedServer(ServerHandle):
             _check_rpc_workers(config.rpc_servers)
         check_cache_types(config, engine.cache_types())
         config = place_on_gpus(config, splits="-ts" in flags)
+        config = with_prompt_cache(ref, config, flags)
         self._directory = socket_dir.create()
         try:
             self._spawn(engine, config, flags)
