@@ -21,7 +21,7 @@ from benchmarks.process import ROOT
 from benchmarks.section import Section
 from benchmarks.size import Size
 from rocm_core import GenerateConfig, LoadConfig, Server, load_model, resolve_ref
-from rocm_core.engine.command_line import Address, arguments
+from rocm_core.engine.command_line import Address, Build, arguments
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import EngineNotFound
 from rocm_core.server import find_engine
@@ -80,7 +80,7 @@ def start(size: Size, tell: Tell) -> Section:
 def _bare(engine: Engine) -> float:
     with tempfile.TemporaryDirectory() as folder:
         address = Address(socket=Path(folder) / "s.sock")
-        args = arguments(resolve_ref(MODEL), LoadConfig(), address, engine.flags(), 1)
+        args = arguments(resolve_ref(MODEL), LoadConfig(), address, Build(engine.flags()), 1)
         env = {n: v for n, v in os.environ.items() if not n.startswith("LLAMA_")}
         begun = time.perf_counter()
         child = subprocess.Popen(

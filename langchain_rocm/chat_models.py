@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -52,7 +52,7 @@ Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 _OF_CHAT = ("reasoning", "reasoning_budget", "replay_reasoning", "logprobs", "top_logprobs")
 
 
-class ChatRocm(ProfiledModel):
+class ChatRocm(ProfiledModel, defer_build=False):
     """A chat model on llama.cpp: your AMD card, your CPU, or a running server.
 
         chat = ChatRocm(model="path/to/model.gguf", temperature=0.7)
@@ -60,11 +60,12 @@ class ChatRocm(ProfiledModel):
 
     Options are those of ``rocm_core.LoadConfig`` (how to load) and ``GenerateConfig`` (how to
     generate), flat; what is not given is not sent, so the server's and the model's own defaults
-    apply. Options of one call go over them, and any other keyword becomes a field of
-    llama-server's request: ``chat.invoke(…, top_k=1, lora=[{"id": 0, "scale": 0.5}])``.
+    apply. Options of one call go over them, as do the other fields of llama-server's request:
+    ``chat.invoke(…, top_k=1, lora=[{"id": 0, "scale": 0.5}])``. Any other keyword is refused;
+    ``extra_body={…}`` sends fields that we do not know.
 
     The server starts at first use; instances with the same model and load options share one.
-    ``close()`` lets go of it.
+    ``close()`` releases it.
 
     Every answer has ``usage_metadata``, and in ``response_metadata`` ``model_name``,
     ``model_provider`` (``"rocm"``), ``finish_reason`` and ``timings``: llama-server's own
@@ -118,6 +119,8 @@ class ChatRocm(ProfiledModel):
     def _set_rocm_version(self) -> Self:
         self._add_version("llama-rocm", VERSION)
         return self
+
+    _of_calls: ClassVar[frozenset[str]] = frozenset(_OF_CHAT)
 
     # -- identity ---------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from rocm_core import LoadConfig
 _TEXTS_PER_SLOT = 8
 
 
-class RocmEmbeddings(ServedOptions, Embeddings):
+class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
     """Embeds texts with a GGUF embedding model or a running server.
 
         embeddings = RocmEmbeddings(model="path/to/bge-m3-Q8_0.gguf")

@@ -11,7 +11,7 @@ from llama_index_rocm.component import RocmComponent
 from rocm_core import LoadConfig
 
 
-class RocmEmbedding(RocmComponent, BaseEmbedding):
+class RocmEmbedding(RocmComponent, BaseEmbedding, defer_build=False):
     """A GGUF embedding model on llama.cpp, or a running llama-server started with ``--embeddings``.
 
         Settings.embed_model = RocmEmbedding(model="path/to/embedding-model.gguf")
@@ -44,6 +44,12 @@ class RocmEmbedding(RocmComponent, BaseEmbedding):
         description="Text before every other text.",
     )
 
+    model_name: str = Field(
+        default="",
+        description="LlamaIndex's name of the model, for people and caches; empty: model. What "
+        "requests carry is model, with base_url.",
+    )
+
     @classmethod
     def class_name(cls) -> str:
         """Return the class's name in serialized form."""
@@ -54,6 +60,10 @@ class RocmEmbedding(RocmComponent, BaseEmbedding):
         if "model_name" not in self.model_fields_set:
             self.model_name = self.model or str(self.base_url)
         return self
+
+    def _name_on_server(self) -> str | None:
+        # LlamaIndex's model_name is not the one that goes to the server.
+        return self.model or None if self.base_url else None
 
     def load_config(self) -> LoadConfig:
         """Return the load options, with embedding mode and pooling."""

@@ -217,11 +217,11 @@ class Ticket:
     wake: Callable[[], None]
 
     def __init__(self, limiter: RequestLimiter, deadline: Deadline | None = None) -> None:
+        self.gone = False
         self.limiter = limiter
         self.limits = limiter.limits
         self.deadline = deadline
-        self.token = object()
-        self.gone = False
+        self.token = object()  # the last one: ``__del__`` sees that the rest is there
 
     def __enter__(self) -> None:
         if self._enters():
@@ -268,7 +268,8 @@ class Ticket:
         self._leave()
 
     def __del__(self) -> None:
-        if not self.gone:
+        # Not ``gone``: an interrupt may have come in the middle of ``_leave``, which ends so.
+        if hasattr(self, "token") and self.token in self.limiter.tokens:
             self._leave()
 
     def _enters(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from rocm_core.config import GenerateConfig, LoadConfig, Option, RemoteConfig, Timeouts, options_of
@@ -12,6 +13,7 @@ from rocm_core.config.values import Several, Switch
 from rocm_core.errors import ConfigError
 
 _ENV = "environment"
+_EXTRA = "extra_args"
 # Given to another part of load_model than the load options are, or by ``serve`` alone.
 _GENERATE = frozenset(name for name, found in options_of(GenerateConfig).items() if found.flag)
 
@@ -45,13 +47,15 @@ def add_generation_options(parser: argparse.ArgumentParser) -> None:
     _add(group, options_of(GenerateConfig).values())
 
 
-def add_key_option(parser: argparse._ActionsContainer) -> None:
-    """Add ``--api-key-env``."""
-    parser.add_argument(
+def add_key_option(parser: argparse._ActionsContainer, default: str = "LLAMA_ROCM_API_KEY") -> None:
+    """Add ``--api-key-env`` and ``--api-key-file``; ``default`` says what holds without them."""
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument(
         "--api-key-env",
         metavar="NAME",
-        help="environment variable that holds its key (default: LLAMA_ROCM_API_KEY)",
+        help=f"environment variable that holds its key (default: {default})",
     )
+    one.add_argument("--api-key-file", metavar="PATH", help="file that holds its key, alone")
 
 
 def add_option(
@@ -69,6 +73,8 @@ def add_option(
         given["action"] = argparse.BooleanOptionalAction
     elif option.name == _ENV:
         given |= {"action": "append", "metavar": "NAME=VALUE", "type": _pair}
+    elif option.name == _EXTRA:  # one argument, whatever it looks like: it may hold commas
+        given |= {"action": "append", "metavar": "ARG", "type": lambda text: (text,)}
     else:
         given |= {"type": _reader(option), "metavar": option.kind.placeholder}
         if isinstance(option.kind, Several):
@@ -77,12 +83,14 @@ def add_option(
 
 
 def key_of(options: argparse.Namespace) -> str | None:
-    """Return the key that ``--api-key-env`` names; ``None`` where it is not given.
+    """Return the key that ``--api-key-env`` or ``--api-key-file`` names; ``None`` without them.
 
     Raises:
-        ConfigError: it names a variable that is not set.
+        ConfigError: the variable is not set, or the file cannot be read or holds no key.
     """
-    variable = options.api_key_env
+    variable, file = options.api_key_env, options.api_key_file
+    if file is not None:
+        return _key_in(Path(file))
     if variable is None:
         return None
     if not os.environ.get(variable):
@@ -90,19 +98,27 @@ def key_of(options: argparse.Namespace) -> str | None:
     return os.environ[variable]
 
 
+def _key_in(file: Path) -> str:
+    try:
+        key = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--api-key-file: {file} cannot be read: {error}") from None
+    if not key or len(key.split()) > 1:
+        raise ConfigError(f"--api-key-file: {file} has to hold one key, and nothing else")
+    return key
+
+
 def load_options(options: argparse.Namespace) -> dict[str, Any]:
     """Return the given options as keyword arguments of ``load_model``; the settings add the rest.
 
     Raises:
-        ConfigError: ``--api-key-env`` names a variable that is not set.
+        ConfigError: as ``key_of``.
     """
     given: dict[str, Any] = {}
     for cls in (LoadConfig, RemoteConfig, Timeouts):
         for option in options_of(cls).values():
             if option.name in options:
-                value = getattr(options, option.name)
-                several = isinstance(option.kind, Several) and value is not None
-                given[option.name] = tuple(p for part in value for p in part) if several else value
+                given[option.name] = _value(options, option)
     if _ENV in given:
         given[_ENV] = dict(given[_ENV])
     if "api_key_env" in options and (key := key_of(options)):
@@ -112,14 +128,23 @@ def load_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def generation_options(options: argparse.Namespace) -> dict[str, Any]:
     """Return the given options as keyword arguments of ``GenerateConfig``."""
-    given = {name: getattr(options, name) for name in _GENERATE if name in options}
-    return {n: sum(v, ()) if n in ("stop", "samplers") else v for n, v in given.items()}
+    declared = options_of(GenerateConfig)
+    return {name: _value(options, declared[name]) for name in _GENERATE if name in options}
 
 
 def _add(group: argparse._ActionsContainer, options: Iterable[Option]) -> None:
     for option in options:
         if option.flag is not None:
             add_option(group, option)
+
+
+def _value(options: argparse.Namespace, option: Option) -> Any:
+    """Return the value of a flag, joined if it may be given several times."""
+    value = getattr(options, option.name)
+    if not isinstance(option.kind, Several):
+        return value
+    given = [part for part in value if part is not None]
+    return sum(given, ()) if given else None
 
 
 def _reader(option: Option) -> Callable[[str], Any]:

@@ -7,7 +7,7 @@ What each takes and returns, and its defaults, is llama.cpp's ``tools/server/REA
 from __future__ import annotations
 
 import abc
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from rocm_core.client import calls
@@ -95,6 +95,19 @@ class Endpoints(abc.ABC):
         A scale of 0 is off.
         """
         return self.call(calls.lora_adapters())
+
+    def set_lora_adapters(self, scales: Mapping[int, float]) -> None:
+        """Set the scales of the LoRA adapters, from now on (``POST /lora-adapters``).
+
+        A request can have scales of its own: its field ``lora``, a list of ``{"id", "scale"}``.
+
+        Args:
+            scales: scale by adapter id; an adapter that is not named is switched off (0).
+
+        Raises:
+            InvalidRequest: there is no adapter with such an id.
+        """
+        self.call(calls.set_lora_adapters(scales))
 
     # -- tokens and prompts -----------------------------------------------------------------
 
@@ -276,6 +289,10 @@ class AsyncEndpoints(abc.ABC):
     async def lora_adapters(self) -> list[dict[str, Any]]:
         """Return the LoRA adapters and their scales (``GET /lora-adapters``)."""
         return await self.call(calls.lora_adapters())
+
+    async def set_lora_adapters(self, scales: Mapping[int, float]) -> None:
+        """Set the scale of each LoRA adapter (``POST /lora-adapters``)."""
+        await self.call(calls.set_lora_adapters(scales))
 
     # -- tokens and prompts -----------------------------------------------------------------
 

@@ -49,6 +49,31 @@ _REMEDY: dict[type[errors.HTTPStatusError], str] = {
     errors.ServerLoading: "Wait until GET /health answers 200, then try again.",
     errors.ServerBusy: "Every slot is taken: try again later or start it with more slots.",
 }
+# What a server says (``tools/server/server-context.cpp``), and what to do about it.
+_SAID: tuple[tuple[str, str], ...] = (
+    (
+        "Cannot continue an assistant message that contains tool calls",
+        "The conversation ends in tool calls: answer the tools first, with one message of role "
+        "'tool' for each call.",
+    ),
+    (
+        "Cannot have 2 or more assistant messages at the end",
+        "Join the last messages of the assistant, or end the conversation with the user's.",
+    ),
+    (
+        "not support embeddings",
+        "Load the model with embeddings=True; a server of somebody else needs --embeddings.",
+    ),
+    (
+        "not support reranking",
+        "Load a reranking model with rerank=True; a server of somebody else needs --rerank.",
+    ),
+    (
+        "Pooling type 'none'",
+        "This model has no pooling of its own, as chat models have none: load an embedding model, "
+        "or this one with pooling='mean' or 'last'.",
+    ),
+)
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 300
@@ -81,7 +106,7 @@ def error_from_body(body: Any, status: int = 0, url: str = "") -> errors.HTTPSta
         text += f" from {url}"
     if cls is errors.ContextOverflow:
         return _context_overflow(report, message, facts)
-    if remedy := _REMEDY.get(cls):
+    if remedy := _remedy(cls, message):
         text = f"{text}. {remedy}"
     return cls(text, **facts)
 
@@ -92,6 +117,10 @@ def _error_class(status: int, kind: str, message: str) -> type[errors.HTTPStatus
     if _OVERFLOW.search(message) or _BATCH_OVERFLOW.search(message):
         return errors.ContextOverflow
     return _BY_TYPE.get(kind) or _BY_STATUS.get(status) or errors.GenerationError
+
+
+def _remedy(cls: type[errors.HTTPStatusError], message: str) -> str | None:
+    return next((what for said, what in _SAID if said in message), None) or _REMEDY.get(cls)
 
 
 def _context_overflow(

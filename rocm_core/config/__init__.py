@@ -1,6 +1,7 @@
 """Options as plain data: how to generate, how to load, how to reach a server, how long to wait.
 
     load, generate, remote   the dataclasses; each field is declared once with ``option(...)``
+    chat_template            what is given as a chat template: a text, a file or a name
     option, values           what a declaration holds, and the parser of each kind of value
     catalog                  every option by its flat name, in groups; where a model is
 
@@ -15,14 +16,17 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from rocm_core.config.chat_template import TemplateChoice, chosen_template
 from rocm_core.config.generate import SAMPLING_FIELDS, GenerateConfig
 from rocm_core.config.load import (
     ALL_LAYERS,
+    CACHE_TYPES,
     Engine,
     Environment,
     FlashAttention,
     GpuLayers,
     LoadConfig,
+    LoadMode,
     RestartPolicy,
     SplitMode,
 )
@@ -31,6 +35,7 @@ from rocm_core.config.remote import Api, RemoteConfig, Timeouts
 from rocm_core.errors import ConfigError
 
 __all__ = [
+    "CACHE_TYPES",
     "ALL_LAYERS",
     "SAMPLING_FIELDS",
     "Api",
@@ -40,11 +45,14 @@ __all__ = [
     "GenerateConfig",
     "GpuLayers",
     "LoadConfig",
+    "LoadMode",
     "Option",
     "RemoteConfig",
     "RestartPolicy",
     "SplitMode",
+    "TemplateChoice",
     "Timeouts",
+    "chosen_template",
     "options_of",
     "override",
     "unknown_option",

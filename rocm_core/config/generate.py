@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -143,7 +144,7 @@ class GenerateConfig:
     dry_sequence_breakers: Sequence[str] | None = _field(
         Several(Text(), "a list of texts"),
         "Texts that end a repetition for DRY.",
-        example=",",
+        example='["\\n", ":", ","]',
     )
     mirostat: int | None = _field(
         Whole(0),
@@ -176,14 +177,14 @@ class GenerateConfig:
         example="42",
     )
     stop: Sequence[str] = _field(
-        Several(Text(), "a list of texts"),
+        Several(Text(), "a list of texts (token ids go into stop_token_ids)"),
         "Texts that end the answer; they are not part of it.",
         (),
         annotation="Sequence[str] | None",
         example="###,END",
     )
     stop_token_ids: Sequence[int] = _of_call(
-        Several(Whole(), "a list of token ids"),
+        Several(Whole(), "a list of token ids (texts go into stop)"),
         "Token ids that end the answer (our own: llama-server has no such field).",
         (),
         adapter_default=(),
@@ -223,14 +224,20 @@ class GenerateConfig:
     )
 
     def __post_init__(self) -> None:
-        if not isinstance(self.stop, str) and not all(isinstance(s, str) for s in self.stop or ()):
-            raise ConfigError("stop takes strings; token ids go into stop_token_ids")
-        ids = self.stop_token_ids
-        if isinstance(ids, str) or not all(type(i) is int for i in ids or ()):
-            raise ConfigError("stop_token_ids takes integers; strings go into stop")
         read_options(self)
+        if "" in (self.stop or ()):
+            _warn_of_empty_stop()
+            object.__setattr__(self, "stop", tuple(text for text in self.stop or () if text))
         if self.grammar is not None and self.json_schema is not None:
             raise ConfigError("give grammar or json_schema, not both")
+
+
+def _warn_of_empty_stop() -> None:
+    # Every text begins with "": llama-server would end the answer before its first character.
+    warnings.warn(
+        "stop: an empty text in it would end every answer before it begins; it is left out",
+        stacklevel=2,
+    )
 
 
 # Fields that are sent under another name for each endpoint, or not at all.

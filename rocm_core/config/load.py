@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,15 @@ from rocm_core.config.values import (
     Several,
     Switch,
     Text,
+    TextOrPath,
     Whole,
 )
 from rocm_core.errors import ConfigError
 
 Engine = Literal["auto", "binary", "embedded"]
 SplitMode = Literal["none", "layer", "row", "tensor"]
+# llama.cpp --load-mode (common/arg.cpp).
+LoadMode = Literal["auto", "none", "mmap", "mlock", "mmap+mlock", "dio"]
 Environment = Mapping[str, str | None] | Sequence[tuple[str, str | None]]
 RestartPolicy = Literal["on-failure", "never"]
 FlashAttention = bool | Literal["auto"]
@@ -31,8 +35,12 @@ GpuLayers = int | Literal["auto"]
 
 ALL_LAYERS = -1
 _TOKENS, _SECONDS = "tokens", "seconds"
+# path:scale; what follows the colon is a number.
+_SCALED = re.compile(r"(.+):([-+]?(?:\d+\.?\d*|\.\d+))", re.DOTALL)
 # llama.cpp --cache-type-k (common/arg.cpp); which of them a build takes is for the build to say.
-_TYPES = "f32, f16, bf16, q8_0, q4_0, q4_1, iq4_nl, q5_0 or q5_1"
+CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
+_UNQUANTIZED = (None, *CACHE_TYPES[:3])
+_TYPES = f"{', '.join(CACHE_TYPES[:-1])} or {CACHE_TYPES[-1]}"
 
 
 @documented
@@ -83,15 +91,16 @@ class LoadConfig:
     require_gpu: bool | None = option(
         None,
         Switch(),
-        "If the load log shows nothing on a GPU: True raises GpuNotUsed, None warns where a GPU "
-        "was asked for or chosen, False says nothing.",
+        "If the load uses no GPU: True raises (GpuNotUsed where the load log shows it), None warns "
+        "where a GPU was asked for or is in the machine, False says nothing.",
         example="true",
     )
     devices: Sequence[int | str] = option(
         (),
         Several(Device(), "a list of GPUs, each an index, a UUID, a PCI address or a name"),
-        "GPUs to use: each an index, UUID, PCI address or name as rocm_core.list_gpus shows them; "
-        "empty: every card, or the APU if there is no card.",
+        "GPUs to use: each an index, UUID, PCI address or name as rocm_core.list_gpus shows them, "
+        "or for a Vulkan or CUDA build as it lists them itself; empty: every card, or the APU if "
+        "there is no card.",
         flag="device",
         example="0,1",
     )
@@ -124,6 +133,15 @@ class LoadConfig:
         unit="slots",
         wire="-np",
         example="4",
+    )
+    load_mode: LoadMode | None = option(
+        None,
+        Choice(*get_args(LoadMode)),
+        "How the model's file gets into memory: mmap (mapped), none (read), mlock and mmap+mlock "
+        "(kept from being swapped out), dio (read past the page cache) or auto; None: the build's "
+        "own default. The flags --no-mmap, --mlock and -dio of older builds in one option.",
+        wire="--load-mode",
+        example="mmap",
     )
     threads: int | None = option(
         None,
@@ -173,10 +191,10 @@ class LoadConfig:
     )
     lora: Sequence[str | Path] = option(
         (),
-        Several(FilePath(), "a list of paths"),
-        "LoRA adapter files.",
+        Several(FilePath(), "a list of paths, each with :scale behind it if that is not 1"),
+        "LoRA adapter files, each as path or path:scale; with a scale of 0 it is loaded and off.",
         wire="--lora",
-        example="/srv/lora/one.gguf,/srv/lora/two.gguf",
+        example="/srv/lora/one.gguf,/srv/lora/two.gguf:0.5",
     )
     mmproj: str | Path | None = option(
         None,
@@ -188,16 +206,24 @@ class LoadConfig:
     draft_model: str | Path | None = option(
         None,
         FilePath(),
-        "GGUF of a draft model for speculative decoding.",
+        "GGUF of a draft model for speculative decoding; its vocabulary must be the model's.",
         wire="-md",
         example="/srv/models/draft.gguf",
     )
-    chat_template: str | None = option(
+    chat_template: str | Path | None = option(
         None,
-        Text(),
-        "Jinja text that replaces the model's chat template.",
+        TextOrPath(),
+        "What replaces the model's chat template: Jinja text, the path of a file of it, or the "
+        "name of a template that llama.cpp has built in (llama-server --help lists them).",
         wire="--chat-template",
         example="chatml",
+    )
+    chat_template_file: str | Path | None = option(
+        None,
+        FilePath(),
+        "File of Jinja text that replaces the model's chat template.",
+        wire="--chat-template-file",
+        example="/srv/templates/mine.jinja",
     )
     embeddings: bool = option(
         False,
@@ -228,7 +254,6 @@ class LoadConfig:
         "The name that requests carry and the server shows; a router or proxy with several models "
         "needs it. None: the file's name, or nothing for a remote server.",
         wire="--alias",
-        in_adapters=False,
         setting=False,
     )
     port: int | None = option(
@@ -279,7 +304,7 @@ class LoadConfig:
     keep_alive: str | float = option(
         0.0,
         Duration(endless=True),
-        "How long the server outlives its last use; -1: for ever. Programs of this user that ask "
+        "How long the server outlives its last use; -1: forever. Programs of this user that ask "
         "for the same model and options share it. 0: private, and gone with this program.",
         unit=_SECONDS,
         example="10m",
@@ -303,11 +328,16 @@ class LoadConfig:
         "Variables for the server's process over those it inherits; None removes one. A mask of "
         "GPUs in here counts like one in this process's own environment.",
         repr=False,
-        in_adapters=False,
+        adapter_default=None,
         secret=True,
         flag="env",
         example='{"HSA_OVERRIDE_GFX_VERSION": "11.0.0"}',
     )
+
+    @property
+    def lora_adapters(self) -> tuple[tuple[str, float], ...]:
+        """Path and scale of each of ``lora``; ``~`` stands for the home directory."""
+        return tuple(map(_adapter, self.lora))
 
     def layers_on_gpu(self, layers: int) -> int:
         """Return how many of a model's ``layers`` are asked to be on a GPU; auto asks for all."""
@@ -327,7 +357,23 @@ class LoadConfig:
             raise ConfigError("server_path names a program; engine='embedded' runs none")
         if self.require_gpu and self.gpu_layers == 0:
             raise ConfigError("require_gpu=True and gpu_layers=0 exclude each other")
+        if self.flash_attn is False and self.cache_type_v not in _UNQUANTIZED:
+            # llama.cpp src/llama-context.cpp; keys may be quantized without it.
+            raise ConfigError(
+                f"cache_type_v={self.cache_type_v!r} and flash_attn=False exclude each other: "
+                "quantized values need flash attention. Leave flash_attn out, or use "
+                "cache_type_v='f16'."
+            )
         if self.tensor_split and not any(self.tensor_split):
             raise ConfigError(
                 f"tensor_split takes proportions such as (3, 1), not {self.tensor_split}"
             )
+        if self.chat_template is not None and self.chat_template_file is not None:
+            raise ConfigError("chat_template and chat_template_file exclude each other; give one")
+
+
+def _adapter(value: str | Path) -> tuple[str, float]:
+    """Return path and scale of ``path[:scale]``; a ``Path`` object has no scale."""
+    found = _SCALED.fullmatch(value) if isinstance(value, str) else None
+    path, scale = (found[1], float(found[2])) if found else (value, 1.0)
+    return str(Path(path).expanduser()), scale

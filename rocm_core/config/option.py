@@ -16,6 +16,7 @@ from rocm_core.errors import ConfigError
 
 _KEY = "option"
 _CHOICE_OF_NONE = "none"
+_MAX_SHOWN = 200
 C = TypeVar("C", bound=type[Any])
 
 
@@ -83,9 +84,8 @@ class Option:
 
     def read_text(self, text: str) -> Any:
         """``read`` of what somebody typed; ``none`` is ``None``, unless that is a word of it."""
-        if self.nullable and text.strip().lower() == _CHOICE_OF_NONE and not self._knows_none():
-            return None
-        return self._read(text, self.kind.read_text)
+        none = text.strip().lower() == _CHOICE_OF_NONE and not self._knows_none()
+        return self._read(None if none and self._takes_none() else text, self.kind.read_text)
 
     def complaint(self, error: BaseException) -> str:
         """Return what a wrong value is told, without the value."""
@@ -96,14 +96,25 @@ class Option:
     def _knows_none(self) -> bool:
         return _CHOICE_OF_NONE in getattr(self.kind, "words", ())
 
+    def _takes_none(self) -> bool:
+        return self.nullable or self.default in ((), {})
+
     def _read(self, value: Any, read: Any) -> Any:
-        if value is None and (self.nullable or self.default == ()):
-            return self.default if self.default == () else None
+        if value is None and self._takes_none():
+            return type(self.default)() if self.default in ((), {}) else None
         try:
             return read(value)
-        except (ValueError, TypeError) as error:
-            given = "" if self.secret else f", not {value!r}"
+        except (ValueError, TypeError, RecursionError) as error:
+            given = "" if self.secret else f", not {_shown(value)}"
             raise ConfigError(f"{self.name} {self.complaint(error)}{given}") from error
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more than 4300 digits
+        text = f"a number of {value.bit_length()} bits"
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
 
 
 def option(

@@ -12,19 +12,29 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Number as AnyNumber
 from pathlib import Path
 from typing import Any
 
-_NUMBER = r"[-+]?\d+(?:\.\d+)?"
-_DURATION = re.compile(rf"({_NUMBER})\s*(ms|s|m|h|d)?")
+_DIGITS = r"\d+(?:_\d+)*"
+_DURATION = re.compile(rf"([-+]?(?:{_DIGITS}\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_COUNT = re.compile(rf"({_NUMBER})\s*([KM]?)", re.IGNORECASE)
+_COUNT = re.compile(rf"([-+]?{_DIGITS}(?:\.\d+)?)\s*([KM]?)", re.IGNORECASE)
 _THOUSANDS = {"": 1, "K": 1024, "M": 1024**2}
-_ON = frozenset({"on", "true", "yes", "1"})
-_OFF = frozenset({"off", "false", "no", "0"})
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+# "unix:/run/x.sock"; never what has a name and a password in it, which an error would show.
+_OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?!//)(?!\d)[^@]*$", re.IGNORECASE)
+# Names and IP addresses that no model has. A port must follow, then perhaps a prefix.
+_LOCAL_ADDRESS = re.compile(
+    r"(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\]):\d{1,5}(?:/[^:]*)?", re.IGNORECASE
+)
+_MAX_WHOLE = 2**63  # what JSON (orjson) and llama-server hold
+_MAX_SECONDS = 1e9  # 31 years; clocks of the kernel and of threads take no more than some 292
+_ON = frozenset({"on", "true", "yes", "y", "t", "1"})
+_OFF = frozenset({"off", "false", "no", "n", "f", "0"})
 
 
 class Kind:
@@ -48,7 +58,7 @@ class Kind:
 
 
 class Text(Kind):
-    """Text, or a path."""
+    """Text; a path becomes its text."""
 
     allowed = "text"
     placeholder = "TEXT"
@@ -57,7 +67,35 @@ class Text(Kind):
         """Accept ``str`` and ``Path``."""
         if not isinstance(value, (str, Path)):
             raise ValueError
-        return value
+        return str(value) if isinstance(value, Path) else value
+
+
+class Url(Text):
+    """The address of a server: a URL, or host, port and prefix of one (``localhost:11434``)."""
+
+    allowed = "a URL, or host:port"
+    placeholder = "URL"
+
+    def read(self, value: Any) -> Any:
+        """Return it with its scheme."""
+        if not isinstance(value, str) or _OTHER_SCHEME.match(value.strip()):
+            raise ValueError
+        return with_scheme(value)
+
+
+def with_scheme(address: str) -> str:
+    """Return the address of a server as a URL: without a scheme it is ``http``."""
+    text = address.strip()
+    return f"http://{text}" if text and not _SCHEME.match(text) else text
+
+
+def is_address(text: str) -> bool:
+    """Return whether the text can only be the address of a server, not a model's name or file.
+
+    An ``http(s)://`` URL is; so are ``localhost`` and IP addresses if a port follows. Another name
+    with a port may be a model with its tag.
+    """
+    return text.startswith(("http://", "https://")) or bool(_LOCAL_ADDRESS.fullmatch(text))
 
 
 class FilePath(Text):
@@ -65,6 +103,19 @@ class FilePath(Text):
 
     allowed = "a path"
     placeholder = "PATH"
+
+    def read(self, value: Any) -> Any:
+        """Accept ``str`` and ``Path``."""
+        if not isinstance(value, (str, Path)):
+            raise ValueError
+        return value
+
+
+class TextOrPath(FilePath):
+    """Text, or a path; only a ``Path`` is surely one."""
+
+    allowed = "text, or a path"
+    placeholder = "TEXT|PATH"
 
 
 class Choice(Kind):
@@ -79,7 +130,7 @@ class Choice(Kind):
         """Accept the words as they are written."""
         if value not in self.words:
             raise OutOfRange(f"must be {self.allowed}")
-        return value
+        return self.words[self.words.index(value)]  # of an enumeration: its word
 
 
 class Whole(Kind):
@@ -98,22 +149,41 @@ class Whole(Kind):
         self.allowed = "".join([f"an integer{bound}", *(f", {word!r}" for word in words)])
 
     def read(self, value: Any) -> Any:
-        """Accept integers, floats without a fraction, and text."""
+        """Accept integers, numbers without a fraction (NumPy's as well), and text."""
         if isinstance(value, str):
             text = value.strip()
             if text.lower() in self.words:
                 return self.words[text.lower()]
-            found = _COUNT.fullmatch(text)
-            if found is None:
-                raise ValueError
-            value = float(found[1]) * _THOUSANDS[found[2].upper()]
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            value = _counted(text)
+        whole = int(_number(value))
+        if whole != value:
             raise ValueError
-        if not math.isfinite(value) or value != int(value):
-            raise ValueError
-        if self.least is not None and value < self.least:
+        if self.least is not None and whole < self.least:
             raise OutOfRange(f"must be {self.least} or more")
-        return int(value)
+        if abs(whole) >= _MAX_WHOLE:
+            raise OutOfRange("must fit into 64 bits")
+        return whole
+
+
+def _counted(text: str) -> int | float:
+    found = _COUNT.fullmatch(text)
+    if found is None:
+        raise ValueError
+    number = float(found[1]) if "." in found[1] else int(found[1])  # exact beyond 2**53
+    return number * _THOUSANDS[found[2].upper()]
+
+
+def _number(value: Any) -> int | float:
+    """Return a finite number as Python's own; raise ``ValueError`` if it is none."""
+    if isinstance(value, bool) or not isinstance(value, AnyNumber):
+        raise ValueError
+    try:
+        number: int | float = value.__index__() if hasattr(value, "__index__") else float(value)  # type: ignore[arg-type]
+        if not math.isfinite(float(number)):
+            raise ValueError
+    except OverflowError as error:
+        raise ValueError from error
+    return number
 
 
 class OutOfRange(ValueError):
@@ -131,16 +201,11 @@ class Number(Kind):
         self.allowed = "a finite number" + ("" if least is None else f" of {least:g} or more")
 
     def read(self, value: Any) -> Any:
-        """Accept integers, floats, and text of them; never ``nan`` or an infinity."""
-        if isinstance(value, str):
-            value = float(value)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError
-        if not math.isfinite(value):
-            raise ValueError
-        if self.least is not None and value < self.least:
+        """Return a ``float``, of numbers and text of them; never ``nan`` or an infinity."""
+        number = float(_number(float(value) if isinstance(value, str) else value))
+        if self.least is not None and number < self.least:
             raise OutOfRange(f"must be {self.least:g} or more")
-        return value
+        return number
 
 
 class Duration(Kind):
@@ -149,25 +214,22 @@ class Duration(Kind):
     placeholder = "TIME"
 
     def __init__(self, *, endless: bool = False) -> None:
-        """``endless``: whether a negative one means for ever; else it is refused."""
+        """``endless``: whether a negative one means forever; else it is refused."""
         self.endless = endless
-        ever = ", -1 for ever" if endless else ""
+        ever = ", -1 forever" if endless else ""
         self.allowed = f'seconds, or text such as "30s", "10m", "1h", "1d"{ever}'
 
     def read(self, value: Any) -> Any:
-        """Return seconds as ``float``; -1.0 for ever."""
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            raise ValueError
+        """Return seconds as ``float``; -1.0 forever."""
         if isinstance(value, str):
             found = _DURATION.fullmatch(value.strip().lower())
             if found is None:
                 raise ValueError
             value = float(found[1]) * _SECONDS[found[2] or "s"]
-        if not math.isfinite(value):
-            raise ValueError
-        if value < 0 and not self.endless:
+        seconds = float(_number(value))
+        if seconds < 0 and not self.endless:
             raise OutOfRange("must be 0 or more")
-        return -1.0 if value < 0 else float(value)
+        return -1.0 if seconds < 0 else min(seconds, _MAX_SECONDS)
 
 
 class Size(Kind):
@@ -182,7 +244,7 @@ class Size(Kind):
             found = _SIZE.fullmatch(value.strip())
             if found is None:
                 raise ValueError
-            return int(float(found[1]) * _BYTES[found[2].upper()])
+            return int(_number(float(found[1]) * _BYTES[found[2].upper()]))
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise ValueError
         return value
@@ -221,8 +283,10 @@ class Several(Kind):
         self.placeholder = kind.placeholder
 
     def read(self, value: Any) -> Any:
-        """Accept a value or a sequence of them; text is never split."""
-        single = isinstance(value, (str, Path)) or not isinstance(value, Sequence)
+        """Accept a value or any number of them; text is never split, and empty text is no value."""
+        if isinstance(value, str) and not value:
+            return ()
+        single = isinstance(value, (str, bytes, Path, Mapping)) or not isinstance(value, Iterable)
         try:
             return tuple(self.kind.read(part) for part in ([value] if single else value))
         except OutOfRange as error:  # whose words would be about one value
@@ -232,7 +296,13 @@ class Several(Kind):
         """Accept ``a,b`` and a JSON list."""
         if text.lstrip().startswith("["):
             return self.read(json.loads(text))
-        return tuple(self.kind.read_text(part) for part in text.split(",") if part.strip())
+        parts = [part for part in text.split(",") if part.strip()]
+        if text.strip() and not parts:  # a comma as a value would otherwise be lost
+            raise ValueError
+        return tuple(self.kind.read_text(part) for part in parts)
+
+
+_WHOLE = Whole()
 
 
 class Device(Kind):
@@ -242,10 +312,8 @@ class Device(Kind):
     placeholder = "GPU"
 
     def read(self, value: Any) -> Any:
-        """Accept ``int`` and ``str``."""
-        if isinstance(value, bool) or not isinstance(value, (int, str)):
-            raise ValueError
-        return value
+        """Accept integers and ``str``."""
+        return value if isinstance(value, str) else _WHOLE.read(value)
 
 
 class Pairs(Kind):

@@ -7,32 +7,11 @@ the first row that matches any line, so rows with the more specific cause come f
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from rocm_core.diagnosis.download_failures import DOWNLOAD
+from rocm_core.diagnosis.failure_row import KnownFailure
+from rocm_core.diagnosis.failure_row import failure_row as _row
 
-
-@dataclass(frozen=True, slots=True)
-class KnownFailure:
-    """One row of the table.
-
-    Attributes:
-        name: short name, unique in the table.
-        pattern: searched in each log line, ignoring case; may have the groups ``what`` (a file,
-            an argument, …) and ``gfx`` (a GPU target).
-        cause: what the line means; ``{what}`` and ``{gfx}`` stand for the groups' text.
-        remedy: what the user can do.
-        source: where the line was reported or is printed.
-    """
-
-    name: str
-    pattern: re.Pattern[str]
-    cause: str
-    remedy: str
-    source: str
-
-
-def _row(name: str, pattern: str, cause: str, remedy: str, source: str) -> KnownFailure:
-    return KnownFailure(name, re.compile(pattern, re.IGNORECASE), cause, remedy, source)
+__all__ = ["ACCESS", "KERNELS", "KNOWN", "LOADER", "MEMORY", "MODEL", "WITHOUT_GPU", "KnownFailure"]
 
 
 # llama.cpp compiles its CUDA code for HIP: older builds print CUDA where newer ones print ROCm.
@@ -73,8 +52,10 @@ LOADER: tuple[KnownFailure, ...] = (
         rf"(?P<what>{_ROCM_LIBRARY}){_NOT_FOUND}",
         "the build needs {what}, and this ROCm is another version or not installed",
         "install the ROCm version the build was made for, put its directory into LD_LIBRARY_PATH "
-        "(/opt/rocm/lib, /opt/rocm/core-7.14/lib), or use a build that brings ROCm along",
-        "#25807, lemonade-sdk/llamacpp-rocm#44, mozilla-ai/llamafile#547",
+        "(/opt/rocm/core/lib since ROCm 7.14 and for ROCm 10, else /opt/rocm/lib), or use a build "
+        "that brings ROCm along",
+        "#25807, lemonade-sdk/llamacpp-rocm#44, mozilla-ai/llamafile#547; rocm.docs.amd.com, "
+        "transition guide (paths)",
     ),
     _row(
         "missing_library",
@@ -261,11 +242,49 @@ MEMORY: tuple[KnownFailure, ...] = (
 
 MODEL: tuple[KnownFailure, ...] = (
     _row(
+        "replaced_argument",
+        r"invalid argument: (?P<what>--(?:no-)?mmap|--mlock|(?:--(?:no-)?direct-io|-n?dio))\b",
+        "this llama.cpp build no longer has the argument {what}",
+        "use the option load_mode in its place: 'none' for --no-mmap, 'mmap+mlock' for --mlock, "
+        "'dio' for -dio",
+        "common/arg.cpp (--load-mode)",
+    ),
+    _row(
+        "removed_argument",
+        r"(?P<what>--\S+)(?: \S+)? +the argument has been removed\. use ",
+        "this llama.cpp build no longer has the argument {what}",
+        "use the one that the line names in its place",
+        "common/arg.cpp",
+    ),
+    _row(
         "unknown_argument",
         r"invalid argument: (?P<what>\S+)",
-        "llama-server does not know the argument {what}",
-        "remove it from extra_args, or use a build that has it (llama-server --help)",
+        "it does not know the argument {what}",
+        "remove it from extra_args, or use a build that has it (llama-server --help; server_path=, "
+        "engine='binary')",
         "common/arg.cpp",
+    ),
+    _row(
+        "no_rpc",
+        r"RPC not supported in this build",
+        "this llama.cpp build cannot use rpc_servers",
+        "use a build made with GGML_RPC=ON (server_path=), or remove rpc_servers",
+        "common/arg.cpp",
+    ),
+    _row(
+        "bad_cache_type",
+        r"unsupported cache type: (?P<what>\S+)",
+        "llama-server knows no type {what} of the KV cache",
+        "use f16, bf16, q8_0, q5_0, q5_1, q4_0, q4_1 or iq4_nl; llama-server --help lists what it "
+        "takes (--cache-type-k)",
+        "common/arg.cpp",
+    ),
+    _row(
+        "quantized_v_cache",
+        r"(?:quantized V cache|V cache quantization) requires flash_attn",
+        "a quantized cache of values (cache_type_v) needs flash attention, which is off",
+        "use flash_attn=True, or leave it out; or cache_type_v='f16'",
+        "llama-context.cpp",
     ),
     _row(
         "bad_argument",
@@ -278,7 +297,7 @@ MODEL: tuple[KnownFailure, ...] = (
         "port_in_use",
         r"couldn't bind|address already in use|bind: Address|another server answers on port",
         "the TCP port is taken",
-        "choose another port, or port=0 for a free one",
+        "choose another port, port=0 for a free one, or none for a unix socket",
         "tools/server/server-http.cpp; #26822 (Windows lets two servers share a port)",
     ),
     _row(
@@ -357,4 +376,12 @@ WITHOUT_GPU: tuple[KnownFailure, ...] = (
     ),
 )
 
-KNOWN: tuple[KnownFailure, ...] = (*LOADER, *ACCESS, *KERNELS, *MEMORY, *MODEL, *WITHOUT_GPU)
+KNOWN: tuple[KnownFailure, ...] = (
+    *LOADER,
+    *ACCESS,
+    *KERNELS,
+    *MEMORY,
+    *DOWNLOAD,
+    *MODEL,
+    *WITHOUT_GPU,
+)

@@ -1,16 +1,19 @@
 """Map a ``LoadConfig`` to llama-server's command line and environment.
 
-No I/O but for reading the model file's size and header. Flags: llama.cpp ``common/arg.cpp``.
+No I/O but for the model file's size and header, and the chat template's file. Flags: llama.cpp
+``common/arg.cpp``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
-from rocm_core.config import LoadConfig, options_of
+from rocm_core.config import LoadConfig, chosen_template, options_of
+from rocm_core.config.values import FilePath
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.embedded_server import PARENT_VARIABLE
 from rocm_core.errors import ConfigError
@@ -21,8 +24,23 @@ _TINY_MODEL_BYTES = 64 * 1024 * 1024
 # llama-server's flag for "all layers" that every build understands.
 _ALL_LAYERS = "999"
 # Options whose argument depends on more than their own value, and flags without an argument.
-_COMPUTED = frozenset({"context_len", "gpu_layers", "model_name", "parallel", "port", "threads"})
+_COMPUTED = frozenset(
+    {"context_len", "gpu_layers", "model_name", "parallel", "port", "threads"}
+    | {"chat_template", "chat_template_file", "load_mode", "lora"}
+)
 _BARE = ("embeddings", "rerank")
+# Flags of builds without --load-mode.
+_OLD_LOAD_MODES: Mapping[str, tuple[str, ...]] = {
+    "auto": (),
+    "none": ("--no-mmap",),
+    "mmap": (),
+    "mlock": ("--no-mmap", "--mlock"),
+    "mmap+mlock": ("--mlock",),
+    "dio": ("--direct-io",),
+}
+_SPECULATIVE = ("--spec-type", "--spec-default")
+# Bytes of one argument: Linux takes 32 pages of 4 KiB (MAX_ARG_STRLEN), with the final zero.
+_MAX_ARGUMENT = 32 * 4096 - 1
 # Tokens: llama-server's default physical batch, the largest that we choose (it costs memory), and
 # the context of a model that is still to be downloaded: a page of text should fit.
 _DEFAULT_UBATCH, _MAX_INPUT, _PAGE = 512, 8192, 2048
@@ -34,33 +52,71 @@ _DEFAULT_UBATCH, _MAX_INPUT, _PAGE = 512, 8192, 2048
 _HTTP_THREADS = 128
 
 
+LOOPBACK = "127.0.0.1"
+# Listening on all addresses; a client on this machine takes the loopback one.
+_REACHED_AT = {"0.0.0.0": LOOPBACK, "::": "::1"}
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server listens: exactly one of a unix socket and a TCP port on 127.0.0.1.
+    """Where a server listens: exactly one of a unix socket and a TCP port.
 
     Attributes:
         socket: path of the socket.
         port: number of the port.
+        host: the address that the port belongs to.
     """
 
     socket: Path | None = None
     port: int | None = None
+    host: str = LOOPBACK
 
     @property
     def arguments(self) -> list[str]:
         """llama-server's flags for this address."""
         if self.socket is not None:
             return ["--host", str(self.socket)]
-        return ["--host", "127.0.0.1", "--port", str(self.port)]
+        return ["--host", self.host, "--port", str(self.port)]
 
     @property
     def url(self) -> str:
-        """The base URL for an HTTP client; with a socket its host name is not resolved."""
-        return "http://localhost" if self.socket else f"http://127.0.0.1:{self.port}"
+        """The base URL for an HTTP client here; with a socket its host name is not resolved."""
+        if self.socket:
+            return "http://localhost"
+        host = _REACHED_AT.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+class Build(NamedTuple):
+    """What the command line needs to know of the engine that gets it.
+
+    Attributes:
+        flags: the flags that it understands (``Engine.flags``).
+        title: its name in messages (``Engine.title``).
+        directory: a private directory for what is too long for a command line; ``None``: it
+            stays there all the same.
+    """
+
+    flags: frozenset[str]
+    title: str = "this llama.cpp engine"
+    directory: Path | None = None
+
+    def known(self, flag: str, option: str) -> str:
+        """Return ``flag``, which ``option`` needs.
+
+        Raises:
+            ConfigError: the engine does not have it.
+        """
+        if flag not in self.flags:
+            raise ConfigError(
+                f"{self.title} has no {flag}, which {option} needs. Remove {option}, or use "
+                "another build (server_path=, engine='binary')."
+            )
+        return flag
 
 
 def arguments(
-    ref: ModelRef, config: LoadConfig, address: Address, flags: frozenset[str], cores: int
+    ref: ModelRef, config: LoadConfig, address: Address, build: Build, cores: int
 ) -> list[str]:
     """Return the arguments for llama-server (or the embedded engine), without the program.
 
@@ -68,33 +124,83 @@ def arguments(
         ref: the model.
         config: how to run it.
         address: where the server listens.
-        flags: the flags that the engine understands (``Engine.flags``).
+        build: what the engine understands.
         cores: number of threads unless ``config.threads`` is set.
 
     Raises:
-        ConfigError: an option needs a flag that this build does not have.
+        ConfigError: an option needs a flag that this build does not have, or the chat template
+            is none.
     """
     config = _with_whole_inputs(ref, config)
     args = ["-hf" if ref.kind == "hf" else "-m", ref.value, *address.arguments]
     args += ["--alias", config.model_name or ref.name]
-    args += _gpu_layers(config, flags)
+    args += _gpu_layers(config, build)
     args += _context(config)
     args += ["-t", str(config.threads or _threads(ref, cores))]
-    for flag, value in _declared(config):
-        args += [_known(flag, flags), value]
+    for name, flag, value in _declared(config):
+        args += [build.known(flag, name), value]
     for name in _BARE:
         if getattr(config, name):
-            args.append(_known(options_of(LoadConfig)[name].wire, flags))
-    if config.require_gpu and "--log-verbosity" in flags:
+            args.append(build.known(options_of(LoadConfig)[name].wire, name))
+    args += [*_load_mode(config, build), *_lora(config, build), *_drafting(config, build)]
+    if config.require_gpu and "--log-verbosity" in build.flags:
         # Newer builds log only on this level what they put on the GPU.
         args += ["--log-verbosity", "4"]
-    args += _optional_flags(flags)
+    args += _optional_flags(build.flags)
+    args += _chat_template(config, build)  # its text is Jinja only after --jinja
     return [*args, *config.extra_args]
 
 
-def _gpu_layers(config: LoadConfig, flags: frozenset[str]) -> list[str]:
+def _load_mode(config: LoadConfig, build: Build) -> list[str]:
+    mode = config.load_mode
+    if mode is None:
+        return []
+    if "--load-mode" in build.flags:
+        return ["--load-mode", mode]
+    # Builds before it have a flag for each part of it; mapping is their default.
+    return [build.known(flag, "load_mode") for flag in _OLD_LOAD_MODES[mode]]
+
+
+def _lora(config: LoadConfig, build: Build) -> list[str]:
+    args = []
+    for path, _ in config.lora_adapters:
+        # llama.cpp reads a row of CSV (parse_csv_row in common/arg.cpp); all of the flags count.
+        # The scales are set after the load: --lora-scaled cannot have a path with a colon.
+        quoted = '"' + path.replace('"', '""') + '"' if set(path) & set(',"') else path
+        args += [build.known("--lora", "lora"), quoted]
+    return args
+
+
+def _drafting(config: LoadConfig, build: Build) -> list[str]:
+    # Newer builds load a draft model and leave it unused without a type (common/speculative.cpp).
+    chosen = any(arg.split("=")[0] in _SPECULATIVE for arg in config.extra_args)
+    if config.draft_model is None or chosen or "--spec-type" not in build.flags:
+        return []
+    return ["--spec-type", "draft-simple"]
+
+
+def _chat_template(config: LoadConfig, build: Build) -> list[str]:
+    choice = chosen_template(config)
+    if choice is None:
+        return []
+    if choice.name:
+        # As Jinja every name but chatml would be the text of each prompt (common/chat.cpp).
+        plain = ["--no-jinja"] if "--no-jinja" in build.flags else []
+        return [*plain, build.known("--chat-template", "chat_template"), choice.name]
+    path = choice.path
+    long = len(choice.text.encode()) > _MAX_ARGUMENT
+    if path is None and build.directory is not None and long:
+        path = build.directory / "chat_template.jinja"
+        path.write_text(choice.text, encoding="utf-8")
+    if path is not None and "--chat-template-file" in build.flags:
+        return ["--chat-template-file", str(path)]
+    return [build.known("--chat-template", "chat_template"), choice.text]
+
+
+def _gpu_layers(config: LoadConfig, build: Build) -> list[str]:
     if config.gpu_layers == "auto":
-        _known("--fit", flags)  # builds that fit the layers to the free memory do so unasked
+        # Builds that fit the layers to the free memory do so unasked.
+        build.known("--fit", "gpu_layers='auto'")
         return []
     return ["-ngl", str(config.gpu_layers) if config.counts_gpu_layers else _ALL_LAYERS]
 
@@ -125,12 +231,14 @@ def _threads(ref: ModelRef, cores: int) -> int:
     return cores
 
 
-def _declared(config: LoadConfig) -> Iterator[tuple[str, str]]:
-    """Yield flag and value of each option that goes to llama-server as it is declared."""
+def _declared(config: LoadConfig) -> Iterator[tuple[str, str, str]]:
+    """Yield name, flag and value of each option that goes to llama-server as it is declared."""
     for name, option in options_of(LoadConfig).items():
         value = getattr(config, name) if name not in (*_COMPUTED, *_BARE) else None
         if option.wire and value not in (None, ()):
-            yield option.wire, _argument(value)
+            if isinstance(option.kind, FilePath):
+                value = Path(value).expanduser()
+            yield name, option.wire, _argument(value)
 
 
 def _argument(value: object) -> str:
@@ -141,13 +249,20 @@ def _argument(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _known(flag: str, flags: frozenset[str]) -> str:
-    if flag not in flags:
-        raise ConfigError(
-            f"this llama.cpp engine has no {flag}. Remove the option, or use another build "
-            "(server_path=, engine='binary')."
-        )
-    return flag
+def check_cache_types(config: LoadConfig, known: Sequence[str]) -> None:
+    """Raise unless the engine knows the types of the KV cache.
+
+    Args:
+        config: how to run the server.
+        known: types that the engine takes (``Engine.cache_types``).
+
+    Raises:
+        ConfigError: ``cache_type_k`` or ``cache_type_v`` is none of them.
+    """
+    for name in ("cache_type_k", "cache_type_v"):
+        value = getattr(config, name)
+        if value is not None and value not in known:
+            raise ConfigError(f"{name} is {value!r}; this engine knows {', '.join(known)}")
 
 
 def _optional_flags(flags: frozenset[str]) -> list[str]:

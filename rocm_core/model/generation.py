@@ -13,15 +13,19 @@ perform it and then differ only in their loop over the events.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rocm_core.backend import Connection
 from rocm_core.client import Chat, Deadline, GenerationRequest, RequestFor, arun_steps, run_steps
 from rocm_core.config import Timeouts
+from rocm_core.diagnosis.load_result import nothing_drafted
 from rocm_core.errors import (
+    AuthenticationError,
     RocmError,
     ServerBusy,
     ServerDied,
@@ -31,6 +35,7 @@ from rocm_core.errors import (
 from rocm_core.model.chat_template import ChatTemplate
 from rocm_core.model.steps import AsyncSender, Hold, Open, Ready, Release, RequestSteps, Sender
 from rocm_core.model.token_ids import StopIds, stopped_by_id
+from rocm_core.requests import refuse_unanswered
 from rocm_core.types import StreamEvent
 
 # Errors of a request that no slot has taken yet: it may be sent again.
@@ -47,7 +52,8 @@ class Retries:
 
     def __init__(self, max_retries: int) -> None:
         """``max_retries``: how often to wait for an error to pass; 0 for never."""
-        self._pauses = iter([min(0.5 * 2**n, _MAX_PAUSE) for n in range(max_retries)])
+        # One after the other: "always" may be written as a very large number.
+        self._pauses = (min(0.5 * 2 ** min(n, 8), _MAX_PAUSE) for n in range(max_retries))
         self._replaced = False
 
     def pause_after(self, error: RocmError) -> float | None:
@@ -61,10 +67,38 @@ class Retries:
         return next(self._pauses, None)
 
 
+class DraftCheck:
+    """Warns once if a draft model takes memory and drafts nothing.
+
+    Attributes:
+        model: the draft model that was asked for; ``None`` for none.
+    """
+
+    model: str | Path | None = None
+    _warned = False
+
+    def check(self, last: StreamEvent | None) -> None:
+        """Look at an answer's last event, which has its timings."""
+        if self.model is None or self._warned or last is None or last.timings is None:
+            return
+        timings = last.timings
+        problem = nothing_drafted(str(self.model), timings.predicted_n, timings.draft_n)
+        if problem:
+            self._warned = True
+            warnings.warn(problem, RuntimeWarning, 3)
+
+
 class LastError:
-    """Remembers the last exception that left a ``with`` block; any number may be open at once."""
+    """The exception of the last ``with`` block that ended, ``None`` if it succeeded.
+
+    Any number may be open at once.
+
+    Attributes:
+        refusal_note: a sentence that is added to every ``AuthenticationError``.
+    """
 
     error: BaseException | None = None
+    refusal_note: str = ""
 
     def __enter__(self) -> None:
         """Nothing is kept of where it was entered."""
@@ -75,7 +109,12 @@ class LastError:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if isinstance(error, Exception):  # a consumer that stops early is no error
+        note = self.refusal_note
+        if isinstance(error, AuthenticationError) and note and note not in str(error):
+            error.args = (f"{error} {note}", *error.args[1:])
+        # A consumer that stops early (GeneratorExit), perhaps when an abandoned iterator is
+        # collected long after, and an interrupt say nothing about the server.
+        if error is None or isinstance(error, Exception):
             self.error = error
 
 
@@ -87,7 +126,7 @@ class Generation:
             was closed.
         template: the model's chat template, for requests whose messages are to be fitted to it.
         timeouts: limits of a request that brings no deadline.
-        last_error: remembers every error that a stream raises.
+        last_error: remembers how the last stream ended.
     """
 
     def __init__(
@@ -102,6 +141,7 @@ class Generation:
         self.timeouts = timeouts
         self._last_error = last_error
         self._stop_ids = StopIds()
+        self._drafting = DraftCheck()
 
     def events(
         self,
@@ -114,12 +154,15 @@ class Generation:
             sender = Sender(self._connection, held)
             begin = self._begin(request, max_retries, deadline or Deadline(self.timeouts))
             stop_ids, event, rest = run_steps(begin, sender.perform)
+            self._last_error.error = None  # also for a consumer that stops early
+            last = event
             while event is not None:
                 if stop_ids and not stop_ids.isdisjoint(event.token_ids):
                     yield stopped_by_id(event)
                     return
                 yield event
-                event = next(rest, None)
+                last, event = event, next(rest, None)
+            self._drafting.check(last)
 
     async def aevents(
         self,
@@ -133,12 +176,15 @@ class Generation:
                 sender = AsyncSender(self._connection, held)
                 begin = self._begin(request, max_retries, deadline or Deadline(self.timeouts))
                 stop_ids, event, rest = await arun_steps(begin, sender.perform)
+                self._last_error.error = None
+                last = event
                 while event is not None:
                     if stop_ids and not stop_ids.isdisjoint(event.token_ids):
                         yield stopped_by_id(event)
                         return
                     yield event
-                    event = await anext(rest, None)
+                    last, event = event, await anext(rest, None)
+                self._drafting.check(last)
 
     def _begin(
         self, request: GenerationRequest | RequestFor, max_retries: int, deadline: Deadline
@@ -159,11 +205,15 @@ class Generation:
     def _attempt(
         self, request: GenerationRequest | RequestFor, deadline: Deadline
     ) -> RequestSteps[tuple[frozenset[int], StreamEvent | None, Any]]:
+        _refuse_impossible(request)  # before a server is started for it
         if isinstance(request, GenerationRequest):
             deadline.obey(request.config)
         connection, props = yield Ready(deadline)
+        ours = connection.ref.kind != "url"
+        self._drafting.model = connection.config.draft_model if ours else None
         if not isinstance(request, GenerationRequest):
             request = request(props)
+            _refuse_impossible(request)
         config = request.config
         deadline.obey(config)
         yield from self._stop_ids.look_up(config)
@@ -172,7 +222,12 @@ class Generation:
             request = replace(request, messages=messages)
         yield Hold(connection.limiter.ticket(deadline))
         request = yield Hold(connection.with_slot(request))
-        if isinstance(request, Chat) and connection.chat_dialect == "native":
-            request = request.completion((yield request.template()))
-        first, rest = yield Open(connection.call(request), deadline)
+        with connection.naming_options(request):
+            call = yield from connection.call_steps(request)
+            first, rest = yield Open(call, deadline)
         return frozenset(config.stop_token_ids), first, rest
+
+
+def _refuse_impossible(request: GenerationRequest | RequestFor) -> None:
+    if isinstance(request, Chat):
+        refuse_unanswered(request.messages)

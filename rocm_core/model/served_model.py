@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rocm_core.backend import Connection, OnProgress
 from rocm_core.client import Call, Deadline, arun_steps, calls, run_steps
 from rocm_core.config import GenerateConfig, Timeouts
-from rocm_core.errors import ServerStopped
+from rocm_core.errors import InvalidGGUF, ModelNotFound, ServerStopped
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.model.generation import LastError
 from rocm_core.model.steps import AsyncSender, Hold, Ready, RequestSteps, Sender
@@ -60,6 +61,10 @@ class ServedModel:
     ) -> None:
         self.close()
 
+    def explain_refusals(self, note: str) -> None:
+        """Add ``note``, a sentence, to the message of every ``AuthenticationError`` from now on."""
+        self._last_error.refusal_note = note
+
     # -- life -------------------------------------------------------------------------------
 
     def load(
@@ -81,13 +86,16 @@ class ServedModel:
             ServerUnreachable, AuthenticationError, ServerLoading, ModelNotFound: of a server that
                 somebody else runs.
         """
-        return self._info(self.connection.ready(on_progress, deadline or self.deadline()))
+        with self._last_error:
+            return self._info(self.connection.ready(on_progress, deadline or self.deadline()))
 
     async def aload(
         self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
     ) -> ModelInfo:
         """``load`` without blocking the event loop."""
-        return self._info(await self.connection.aready(on_progress, deadline or self.deadline()))
+        deadline = deadline or self.deadline()
+        with self._last_error:
+            return self._info(await self.connection.aready(on_progress, deadline))
 
     def deadline(
         self, config: GenerateConfig | None = None, limits: Timeouts | None = None
@@ -163,6 +171,11 @@ class ServedModel:
         answer: Any = yield call
         return answer  # type: ignore[no-any-return]
 
+    @property
+    def limits(self) -> Timeouts:
+        """The limits per phase of a request that brings none of its own."""
+        return self._timeouts
+
     # -- facts ------------------------------------------------------------------------------
 
     @property
@@ -179,7 +192,8 @@ class ServedModel:
     def model_type(self) -> str | None:
         """The architecture (``llama``, ``qwen3``, …) from the GGUF header.
 
-        ``None`` for a remote server or a download: llama-server's API does not tell it.
+        Of a download it is known once the server has told its file; of a remote server as well,
+        if that runs on this machine, else ``None``: llama-server's API does not tell it.
         """
         header = self._gguf()
         return header.architecture if header else None
@@ -187,18 +201,24 @@ class ServedModel:
     def preflight(self, dry_run: bool = False) -> list[Check]:
         """Check that everything a request needs is there; return named findings.
 
-        What it finds is in the findings, never raised. Each request takes 15 s at most, that of
-        the dry run 300 s, all together no longer than the model's ``timeout``.
+        Asks in the way requests go: with the key, the headers, ``api=`` and the limits of the
+        model, though never longer than 15 s a check (dry run: 300 s), and for all of them no
+        longer than its ``timeout``. What it finds is in the findings, never raised.
 
         Args:
-            dry_run: also start the server, if it is our own, and generate one token.
+            dry_run: also start the server, if it is our own, and generate one token, or compute
+                one vector or score if the model was loaded for those.
         """
         from rocm_core.doctor.endpoint import preflight_connection
 
         return preflight_connection(self.connection, dry_run, self.deadline())
 
     def err(self) -> BaseException | None:
-        """Return the last error of any call on this model (each call also raises its own)."""
+        """Return the error of the last call on this model that ended; ``None`` if it succeeded.
+
+        Each call also raises its own. A stream whose first event has come counts as a success,
+        unless it fails later.
+        """
         return self._last_error.error
 
     def metrics(self) -> dict[str, float]:
@@ -216,9 +236,13 @@ class ServedModel:
         return self._ask(calls.metrics(), None)
 
     def _gguf(self) -> GGUFInfo | None:
-        ref = self.connection.ref
-        if self._header is None and ref.kind == "file":
-            self._header = read_gguf(ref.value)
+        connection = self.connection
+        if self._header is not None:
+            return self._header
+        if connection.ref.kind == "file":
+            self._header = read_gguf(connection.ref.value)
+        elif self.props is not None and connection.on_this_machine:
+            self._header = _header_at(self.props.model_path)
         return self._header
 
     def _info(self, props: ServerProps) -> ModelInfo:
@@ -233,3 +257,13 @@ class ServedModel:
             modalities=props.modalities,
             build_info=props.build_info,
         )
+
+
+def _header_at(path: str) -> GGUFInfo | None:
+    """Read the file that a server told; a container or a tunnel has paths of its own."""
+    if not Path(path).is_absolute() or not Path(path).is_file():
+        return None
+    try:
+        return read_gguf(path)
+    except (ModelNotFound, InvalidGGUF):
+        return None

@@ -67,7 +67,7 @@ def load_model(
     """
     chosen = plan(ref, config, generate, options, current_settings())
     resolved = resolve_ref(chosen.ref, chosen.settings.environment())
-    backend = choose_backend(chosen.config.backend, resolved)
+    backend = choose_backend(resolved, chosen.config)
     connection = backend.load_model(resolved, chosen.config, chosen.remote)
     limits = timeouts or chosen.timeouts(connection.default_timeouts)
     return TextModel(connection, limits, chosen.generate)

@@ -74,7 +74,7 @@ class SharedServerLease(ServerHandle):
         """Work out the server's key; start and connect nothing.
 
         Raises:
-            ConfigError: the platform cannot share servers.
+            ConfigError: the platform cannot share servers, or the chat template's file is none.
             ServerStartError: there is no private, writable directory for the registry.
         """
         super().__init__(ref, timeouts, owner)

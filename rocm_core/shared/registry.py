@@ -28,7 +28,7 @@ from typing import Any
 
 import orjson
 
-from rocm_core.config import LoadConfig
+from rocm_core.config import LoadConfig, chosen_template
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import ConfigError, ServerStartError
@@ -252,8 +252,18 @@ def key_of(
 
 
 def with_absolute_paths(config: LoadConfig) -> LoadConfig:
-    """Return ``config`` with absolute paths, for a process with another working directory."""
-    changes: dict[str, Any] = {"lora": [_absolute(path) for path in config.lora]}
+    """Return ``config`` for a process with another working directory, and for its key.
+
+    Paths are absolute. A chat template's file is replaced by what is in it: another text is another
+    server.
+
+    Raises:
+        ConfigError: the chat template's file cannot be read, or is none.
+    """
+    adapters = [f"{_absolute(path)}:{scale:g}" for path, scale in config.lora_adapters]
+    changes: dict[str, Any] = {"lora": adapters}
+    if choice := chosen_template(config):
+        changes |= {"chat_template": choice.name or choice.text, "chat_template_file": None}
     for name in ("server_path", "mmproj", "draft_model"):
         if value := getattr(config, name):
             changes[name] = _absolute(value)

@@ -29,12 +29,16 @@ def tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:
 
     Empty if there is no file.
     """
+    return _tail(path, lines)
+
+
+def _tail(path: Path, lines: int, end: int | None = None) -> list[str]:
+    """``tail``, without what was written after the first ``end`` bytes of the file."""
     found: list[str] = []
-    for part in (path, _older(path)):
-        found = _last_lines(part) + found
-        if len(found) >= lines:
-            break
-    return found[-lines:]
+    for part, size in ((path, end), (_older(path), None)):
+        if len(found) < lines:
+            found = _last_lines(part, size) + found
+    return found[-lines:] if lines else []
 
 
 def follow(path: Path, ended: Callable[[], bool], lines: int = 0) -> Iterator[str]:
@@ -47,8 +51,9 @@ def follow(path: Path, ended: Callable[[], bool], lines: int = 0) -> Iterator[st
     """
     file = _open(path)
     if file is not None:
-        yield from tail(path, lines)
-        file.seek(0, os.SEEK_END)
+        # First, because lines may be written while the reader takes the last ones.
+        end = file.seek(0, os.SEEK_END)
+        yield from _tail(path, lines, end)
     rest = b""
     try:
         while True:
@@ -75,15 +80,16 @@ def _older(path: Path) -> Path:
     return path.with_name(f"{path.name}.1")
 
 
-def _last_lines(path: Path) -> list[str]:
+def _last_lines(path: Path, end: int | None) -> list[str]:
     file = _open(path)
     if file is None:
         return []
     with file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _TAIL_BYTES))
-        lines = file.read().decode("utf-8", "replace").splitlines()
-        return lines[1:] if size > _TAIL_BYTES else lines  # the first one is incomplete
+        size = size if end is None else min(end, size)
+        start = file.seek(max(0, size - _TAIL_BYTES))
+        lines = file.read(size - start).decode("utf-8", "replace").splitlines()
+        return lines[1:] if start else lines  # the first one is incomplete
 
 
 def _open(path: Path) -> IO[bytes] | None:

@@ -126,7 +126,7 @@ class Child:
     Attributes:
         pid: process id; also the id of its process group.
         exited: set once the process is gone and reaped.
-        changed: set whenever a line was printed or the process exited; the reader clears it.
+        changed: set whenever a line was printed or the process exited; a waiting thread clears it.
         returncode: exit code or minus the signal number; ``None`` while the process runs.
         progress: share of the load done (0..1); stays 0 in builds that do not report it.
     """

@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -27,12 +27,20 @@ from rocm_core.diagnosis.explain import (
     gpu_problem,
     gpu_use,
 )
+from rocm_core.diagnosis.load_result import missing_adapters, missing_modality
 from rocm_core.discover.refs import ModelRef
-from rocm_core.engine.command_line import Address, arguments, environment
+from rocm_core.engine.command_line import (
+    LOOPBACK,
+    Build,
+    arguments,
+    check_cache_types,
+    environment,
+)
 from rocm_core.engine.gpu_placement import place_on_gpus
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     AuthenticationError,
+    ConfigError,
     EndpointNotFound,
     EngineNotFound,
     GpuNotUsed,
@@ -59,6 +67,9 @@ _LOG_DELAY = 2.0
 # Between two polls, so that a flood of log lines cannot occupy this thread.
 _PAUSE = 0.002
 _PROBE_TIMEOUTS = Timeouts(connect=1.0, first_token=1.0)
+# Seconds for a worker of ``rpc_servers`` to take a connection.
+_RPC_TIMEOUT = 3.0
+_OTHER_PORT = "Remedy: choose another port, port=0 for a free one, or none for a unix socket."
 _KILLED_BY_US = (-signal.SIGTERM, -getattr(signal, "SIGKILL", signal.SIGTERM))
 
 E = TypeVar("E", bound=ServerError)
@@ -88,19 +99,38 @@ class OwnedServer(ServerHandle):
         engine: Engine,
         timeouts: Timeouts,
         owner: HandleOwner,
+        *,
+        host: str = LOOPBACK,
+        key: str | None = None,
     ) -> None:
         """Spawn the process; does not wait for it.
 
+        Args:
+            ref: the model.
+            config: how to run it.
+            engine: the program.
+            timeouts: limits of the clients' requests, in seconds.
+            owner: the supervisor.
+            host: the address that ``config.port`` belongs to.
+            key: the API key; ``None``: a random one.
+
         Raises:
             EngineNotFound: the program cannot be run.
-            ConfigError: an option needs a flag that the build does not have.
+            ConfigError: an option needs a flag that the build does not have, or names no file.
+            ServerStartError: nothing answers at an address of ``rpc_servers``.
             BackendUnavailable: backend ``"rocm"``, and there is no GPU that can be used.
         """
         super().__init__(ref, timeouts, owner)
         self._stall_timeout = config.stall_timeout
+        self._host = host
+        self.key = key or secrets.token_urlsafe(32)
         self._config = config
+        self._engine = engine
         self._exit: _Exit | None = None
         flags = engine.flags()
+        if "--rpc" in flags:  # else the command line refuses the option
+            _check_rpc_workers(config.rpc_servers)
+        check_cache_types(config, engine.cache_types())
         config = place_on_gpus(config, splits="-ts" in flags)
         self._directory = socket_dir.create()
         try:
@@ -114,9 +144,9 @@ class OwnedServer(ServerHandle):
         log.info("started %s (pid %d) from %s", ref.name, self.child.pid, engine.source)
 
     def _spawn(self, engine: Engine, config: LoadConfig, flags: frozenset[str]) -> None:
-        self.address = _address(config, self._directory)
-        self.key = secrets.token_urlsafe(32)
-        args = arguments(self.ref, config, self.address, flags, _physical_cores())
+        self.address = socket_dir.address_of(config, self._directory, self._host)
+        build = Build(flags, engine.title, self._directory)
+        args = arguments(self.ref, config, self.address, build, _physical_cores())
         self.command = (*engine.argv, *args)
         changes = dict(config.environment)
         env = environment(os.environ, self.key, self._directory, os.getpid(), changes)
@@ -193,7 +223,8 @@ class OwnedServer(ServerHandle):
         """Wait until ``GET /health`` answers 200 or ``cancelled`` returns true.
 
         Raises:
-            ServerStartError: the process exited (``PortInUse``: it lost its port).
+            ServerStartError: the process exited (``PortInUse``: it lost its port), or it runs
+                without a LoRA adapter or the projector that was asked for.
             ServerStalled: no sign of progress for ``stall_timeout``.
             GpuNotUsed: ``require_gpu``, and the log shows nothing on a GPU.
         """
@@ -206,6 +237,8 @@ class OwnedServer(ServerHandle):
                     raise self._start_failure()
                 if self._answers(probe):
                     self._check_gpu()
+                    self._check_adapters(probe)
+                    self._check_projector(probe)
                     return
                 if self.child.progress > shown:
                     shown = self.child.progress
@@ -236,6 +269,28 @@ class OwnedServer(ServerHandle):
         if problem:
             warnings.warn(f"{self.ref.name} runs on the CPU: {problem}", RuntimeWarning, 2)
 
+    def _check_adapters(self, probe: Client) -> None:
+        """Raise if a LoRA adapter is missing; set the scales that are not 1."""
+        asked = self._config.lora_adapters
+        if not asked:
+            return
+        try:
+            listed = probe.lora_adapters()
+        except EndpointNotFound:
+            return  # an old build, which ends if it cannot load one
+        if problem := missing_adapters([path for path, _ in asked], listed):
+            raise self.error(ServerStartError, f"{self.ref.name}: {problem}")
+        if any(scale != 1 for _, scale in asked):
+            # Those of extra_args come after ours, and keep what they have.
+            scales = [*(scale for _, scale in asked), *(a["scale"] for a in listed[len(asked) :])]
+            probe.set_lora_adapters(dict(enumerate(scales)))
+
+    def _check_projector(self, probe: Client) -> None:
+        """Raise if a projector was given, and the server takes text only."""
+        given = self._config.mmproj
+        if given and (problem := missing_modality(str(given), probe.props().modalities)):
+            raise self.error(ServerStartError, f"{self.ref.name}: {problem}")
+
     def _answers(self, probe: Client) -> bool:
         if self.address.socket is not None and not self.address.socket.exists():
             return False
@@ -245,7 +300,8 @@ class OwnedServer(ServerHandle):
         except (ServerUnreachable, ServerLoading, RequestTimeout):
             return False
         if not ours:
-            raise self.error(PortInUse, f"another server answers on port {self.address.port}")
+            taken = f"another server answers on port {self.address.port}"
+            raise self.error(PortInUse, f"{taken}. {_OTHER_PORT}")
         return True
 
     def _is_ours(self, probe: Client) -> bool:
@@ -255,17 +311,21 @@ class OwnedServer(ServerHandle):
 
     def _start_failure(self) -> ServerStartError:
         exited = self._exit or self._explain_exit()
-        lost_port = exited.failure is not None and exited.failure.name == "port_in_use"
-        cls = PortInUse if lost_port or self._port_is_taken() else ServerStartError
-        return self.error(cls, f"llama-server, loading {self.ref.name}, {exited.text}")
+        text = f"{self._engine.title}, loading {self.ref.name}, {exited.text}"
+        if exited.failure is not None and exited.failure.name == "port_in_use":
+            return self.error(PortInUse, text)
+        if self._port_is_taken():
+            taken = f"port {self.address.port} is taken"
+            return self.error(PortInUse, f"{text}; {taken}. {_OTHER_PORT}")
+        return self.error(ServerStartError, text)
 
     def _port_is_taken(self) -> bool:
         # llama-server's log is asynchronous: after a failed bind the line may be missing.
         if self.address.port is None or self.child.returncode in _KILLED_BY_US:
             return False
-        with socket.socket() as probe:
+        with socket_dir.socket_for(self._host) as probe:
             try:
-                probe.bind(("127.0.0.1", self.address.port))
+                probe.bind((self._host, self.address.port))
             except OSError:
                 return True
         return False
@@ -296,16 +356,24 @@ class _StallWatch:
         return now - self._since > self._timeout
 
 
-def _address(config: LoadConfig, directory: Path) -> Address:
-    if config.port is None and hasattr(socket, "AF_UNIX"):
-        return Address(socket=socket_dir.socket_in(directory))
-    return Address(port=config.port or _free_port())
+def _check_rpc_workers(addresses: Sequence[str]) -> None:
+    """Raise unless something listens at each address.
 
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    llama-server ignores an absent worker (``ggml-rpc.cpp`` logs it on the debug level) and puts
+    all layers elsewhere.
+    """
+    for address in addresses:
+        host, _, port = address.strip().rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65535:
+            raise ConfigError(f"rpc_servers takes addresses host:port, not {address!r}")
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), _RPC_TIMEOUT):
+                continue
+        except OSError as error:
+            raise ServerStartError(
+                f"rpc_servers: nothing answers at {address} ({error.strerror or error}). Start the "
+                f"worker there (rpc-server -H {host} -p {port}), or remove the address."
+            ) from error
 
 
 def _physical_cores() -> int:

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -218,6 +219,62 @@ def test_a_dropped_request_gives_its_place_back() -> None:
     assert way.queue.in_flight == 1
     del request
     assert clean(way)
+
+
+class InterruptAt:
+    """Raises ``KeyboardInterrupt`` at the n-th line of the queue's module that this thread runs."""
+
+    def __init__(self, line: int) -> None:
+        self.left = line
+
+    def __call__(self, frame: Any, event: str, arg: object) -> Any:
+        if frame.f_code.co_filename != sys.modules[RequestQueue.__module__].__file__:
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["free", "taken"])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_between_any_two_lines_leaves_it_clean(taken: bool) -> None:
+    for line in range(1, 200):
+        way, interrupt, over = limiter(), InterruptAt(line), threading.Event()
+        before = sys.gettrace()
+        with _held_until_one_waits(way, over) if taken else contextlib.nullcontext():
+            try:
+                sys.settrace(interrupt)
+                with way.ticket():
+                    pass
+            except KeyboardInterrupt:
+                pass
+            finally:
+                sys.settrace(before)
+                over.set()
+        assert clean(way), line
+        if interrupt.left > 0:
+            assert line > 20
+            return
+    pytest.fail("no run came to its end without an interrupt")
+
+
+@contextlib.contextmanager
+def _held_until_one_waits(way: RequestLimiter, over: threading.Event) -> Iterator[None]:
+    inside = threading.Event()
+
+    def hold() -> None:
+        with way.ticket():
+            inside.set()
+            while not way.queue.waiting and not over.wait(0.001):
+                pass
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert inside.wait(PATIENCE)
+    yield
+    thread.join()
 
 
 def test_without_a_known_number_of_slots_nobody_waits() -> None:

@@ -65,6 +65,7 @@ def test_every_contender_delivers_the_same_text(
     assert [line.split("|")[1].strip() for line in lines[2 : 2 + len(names)]] == names
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 @pytest.mark.timeout(600)
 def test_every_measure_runs_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

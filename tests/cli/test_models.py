@@ -86,6 +86,14 @@ def test_fit_for_slots_prints_flags_for_both_programs(
     ]  # fmt: skip
 
 
+def test_fit_still_knows_the_flag_that_said_flash_attention_is_off(
+    shaped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for flag in (["--no-flash-attn"], ["--flash-attn", "off"]):
+        _, facts = fit(capsys, str(shaped), "--vram", "1G", *flag)
+        assert "--flash-attn=off" in str(facts["flags"])
+
+
 def test_fit_says_when_nothing_fits(shaped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", str(shaped), "--vram", "1M", "--margin", "0"]) == 1
     assert "It does not fit" in capsys.readouterr().out

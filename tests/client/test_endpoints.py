@@ -46,6 +46,8 @@ ADAPTERS = b'[{"id":0,"path":"a.gguf","scale":1.0}]'
          {"query": "q", "documents": ["a"], "top_n": 0}, RANKS, [(1, 0.5), (0, -2.5)]),
         ("call", (calls.set_lora_adapters({0: 0.0}),), "POST /lora-adapters",
          [{"id": 0, "scale": 0.0}], b'{"success":true}', {"success": True}),
+        ("set_lora_adapters", ({0: 0.5, 2: 1.0},), "POST /lora-adapters",
+         [{"id": 0, "scale": 0.5}, {"id": 2, "scale": 1.0}], b'{"success":true}', None),
     ],
 )  # fmt: skip
 def test_endpoint(

@@ -35,9 +35,10 @@ CLASSES = (LoadConfig, RemoteConfig, Timeouts, GenerateConfig)
 NO_FLAG = {
     "base_url": "--model takes a URL",
     "model_dir": "ROCM_MODEL_DIR: for every program",
-    "api_key": "--api-key-env: a key never stands on a command line",
+    "api_key": "--api-key-env, --api-key-file: a key never stands on a command line",
     "headers": "may hold a key",
 }
+KEY_FLAGS = ("--api-key-env", "--api-key-file")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -90,7 +91,7 @@ def test_every_option_has_a_flag_or_a_reason() -> None:
     assert without == set(NO_FLAG)
     ours = {f"--{o.flag}" for o in declared.values() if o.flag}
     ours |= {f"--no-{flag[2:]}" for flag in ours}
-    assert flags - ours == {"-h", "--help", "-m", "-v", "--verbose", "--api-key-env"}
+    assert flags - ours == {"-h", "--help", "-m", "-v", "--verbose", *KEY_FLAGS}
 
 
 def test_flags_arrive_as_the_arguments_that_they_stand_for() -> None:
@@ -114,6 +115,37 @@ def test_flags_arrive_as_the_arguments_that_they_stand_for() -> None:
         "embeddings": True,
     }
     assert generation_options(options) == {"temperature": 0.0, "stop": ("a", "b", "c")}
+
+
+def test_flags_of_lists_may_be_repeated_or_say_none() -> None:
+    line = (
+        "--extra-arg=--override-kv --extra-arg=a=int:1,b=int:2 --extra-arg none --device none "
+        "--samplers none --dry-sequence-breakers a,b --dry-sequence-breakers c --stop none"
+    )
+    options = parser().parse_args(line.split())
+    assert load_options(options) == {
+        "extra_args": ("--override-kv", "a=int:1,b=int:2", "none"),
+        "devices": (),
+    }
+    assert generation_options(options) == {
+        "samplers": None,
+        "dry_sequence_breakers": ("a", "b", "c"),
+        "stop": (),
+    }
+
+
+def test_the_signature_of_an_adapter_has_the_options_before_the_first_instance() -> None:
+    code = (
+        "import inspect, langchain_rocm, llama_index_rocm\n"
+        "for module in (langchain_rocm, llama_index_rocm):\n"
+        "    for cls in (getattr(module, n) for n in module.__all__):\n"
+        "        if hasattr(cls, 'model_fields') and 'context_len' in cls.model_fields:\n"
+        "            print('context_len' in inspect.signature(cls).parameters)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.split() == ["True"] * 7
 
 
 def test_every_sampling_option_is_a_field_of_the_request_and_only_if_it_is_set() -> None:

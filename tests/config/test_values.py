@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from dataclasses import asdict
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -42,7 +46,20 @@ RIGHT: list[tuple[str, Any, Any]] = [
     ("devices", 0, (0,)),
     ("tensor_split", [3, 1], (3, 1)),
     ("lora", "a,b.gguf", ("a,b.gguf",)),
+    ("lora", [""], ("",)),
     ("require_gpu", "yes", True),
+    ("require_gpu", "f", False),
+    ("context_len", np.int64(4096), 4096),
+    ("context_len", Decimal(4096), 4096),
+    ("threads", "1_000", 1000),
+    ("stall_timeout", ".5", 0.5),
+    ("stall_timeout", "1e3", 1000.0),
+    ("queue_timeout", np.float32(0.5), 0.5),
+    ("tensor_split", np.array([3.0, 1.0]), (3.0, 1.0)),
+    ("tensor_split", [Fraction(1, 2)] * 2, (0.5, 0.5)),
+    ("devices", {7}, (7,)),
+    ("devices", np.arange(2), (0, 1)),
+    ("extra_args", {"--a": 1}.keys(), ("--a",)),
 ]
 # Option, what was given, what the error says is allowed.
 WRONG: list[tuple[str, Any, str]] = [
@@ -56,7 +73,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("stall_timeout", "soon", '"30s", "10m"'),
     ("stall_timeout", -1, "0 or more"),
     ("stall_timeout", math.nan, "seconds"),
-    ("keep_alive", True, "-1 for ever"),
+    ("keep_alive", True, "-1 forever"),
     ("engine", "turbo", "one of auto, binary, embedded"),
     ("split_mode", "rows", "one of none, layer, row, tensor"),
     ("devices", [1.5], "an index, a UUID, a PCI address or a name"),
@@ -64,6 +81,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("tensor_split", [-1], "proportions such as (3, 1)"),
     ("server_path", 7, "a path"),
     ("restart", "always", "one of on-failure, never"),
+    ("threads", 10**30, "64 bits"),
+    ("context_len", np.True_, "an integer"),
+    ("extra_args", b"ab", "a list of arguments"),
 ]
 
 
@@ -151,6 +171,94 @@ def test_a_wrong_generation_option_is_refused_everywhere(
             adapter(model="demo", **{name: given})
 
 
+@pytest.mark.parametrize("name", ["context_len", "tensor_split", "keep_alive", "devices"])
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_number_of_any_length_is_refused_in_a_short_line(name: str, digits: int) -> None:
+    with pytest.raises(ConfigError, match=f"^{name} ") as caught:
+        LoadConfig(**{name: 10**digits})
+    assert len(str(caught.value)) < 400
+    with pytest.raises(ValidationError, match=name):
+        ChatRocm(model="demo", **{name: 10**digits})
+
+
+def test_a_list_may_come_from_an_iterator_and_is_read_once() -> None:
+    for cls in (ChatRocm, RocmLLM):
+        given: dict[str, Any] = {"stop": iter("ab"), "lora": map(Path, ["a", "b"])}
+        llm = cls(model="demo", **given)
+        assert (llm.stop, llm.lora) == (["a", "b"], ["a", "b"])
+    assert GenerateConfig(stop=iter("ab")).stop == ("a", "b")  # type: ignore[arg-type]
+
+
+def test_paths_are_taken_by_adapters_too_and_are_text_there() -> None:
+    paths: dict[str, Any] = {
+        "model": Path("a.gguf"),
+        "mmproj": Path("b.gguf"),
+        "lora": [Path("c.gguf")],
+    }
+    for cls in (ChatRocm, RocmLLM):
+        llm = cls(**paths)
+        assert (llm.model, llm.mmproj, llm.lora) == ("a.gguf", "b.gguf", ["c.gguf"])
+    assert GenerateConfig(grammar=Path("g")).grammar == "g"  # type: ignore[arg-type]
+
+
+def test_a_word_of_an_enumeration_becomes_the_word() -> None:
+    class Mode(str, enum.Enum):
+        ROW = "row"
+
+    assert str(LoadConfig(split_mode=Mode.ROW).split_mode) == "row"  # type: ignore[arg-type]
+
+
+def test_a_long_integer_in_text_is_exact() -> None:
+    assert GenerateConfig(seed="9007199254740993").seed == 2**53 + 1  # type: ignore[arg-type]
+
+
+def test_equal_proportions_are_equal_numbers_whatever_way_they_came() -> None:
+    # The key of a shared server is made of them.
+    split = LoadConfig(tensor_split=(3, 1)).tensor_split
+    assert str(split) == str(options_of(LoadConfig)["tensor_split"].read_text("3,1"))
+
+
+def test_the_longest_duration_is_one_that_clocks_take() -> None:
+    assert Timeouts(idle="4000000d").idle == 1e9  # type: ignore[arg-type]
+    assert Timeouts(idle=1e300).idle == 1e9
+
+
+@pytest.mark.parametrize("wrong", [5, 2.5, True, [1], {"a": "b"}, b"ab", np.array([0, 1])])
+def test_what_is_no_list_of_texts_is_refused_as_stop(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"token ids go into stop_token_ids"):
+        GenerateConfig(stop=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["x", ["x"], True, 2.5, b"ab", Path("x")])
+def test_what_is_no_list_of_ids_is_refused_as_stop_token_ids(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"texts go into stop"):
+        GenerateConfig(stop_token_ids=wrong)
+    with pytest.raises(ValidationError, match="stop_token_ids"):
+        ChatRocm(model="demo", stop_token_ids=wrong)
+
+
+@pytest.mark.parametrize("name", ["stop", "devices", "extra_args", "headers", "samplers"])
+def test_none_empties_a_list_in_a_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"LLAMA_ROCM_{name.upper()}", "none")
+    assert not current_settings().values[name]
+
+
+def test_empty_text_is_an_empty_list_in_a_file_as_in_a_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "llama-rocm.toml").write_text('devices = ""\nstop = ""')
+    assert current_settings().values == {"devices": (), "stop": ()}
+
+
+def test_a_comma_alone_is_not_an_empty_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLAMA_ROCM_DRY_SEQUENCE_BREAKERS", ",")
+    with pytest.raises(ConfigError, match="DRY_SEQUENCE_BREAKERS: takes a list of texts"):
+        current_settings()
+    monkeypatch.setenv("LLAMA_ROCM_DRY_SEQUENCE_BREAKERS", '["\\n", ","]')
+    assert current_settings().values["dry_sequence_breakers"] == ("\n", ",")
+
+
 def test_limits_are_durations_and_load_model_takes_them_by_their_flat_names() -> None:
     text: Any = {"connect": "250ms", "total": "1h"}
     assert Timeouts(**text) == Timeouts(connect=0.25, total=3600.0)
@@ -185,7 +293,7 @@ def test_sizes_are_powers_of_1024(text: Any, size: int) -> None:
     assert Size().read(text) == size
 
 
-@pytest.mark.parametrize("wrong", ["much", -1, True, 1.5])
+@pytest.mark.parametrize("wrong", ["much", -1, True, 1.5, "9" * 400 + "G"])
 def test_a_wrong_size_is_refused(wrong: Any) -> None:
     with pytest.raises(ValueError):
         Size().read(wrong)

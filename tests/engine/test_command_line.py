@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,8 +10,8 @@ import pytest
 
 from rocm_core import LoadConfig
 from rocm_core.discover.refs import ModelRef, resolve_ref
-from rocm_core.engine.command_line import Address, arguments, environment
-from rocm_core.engine.embedded_server import FLAGS
+from rocm_core.engine.command_line import Address, Build, arguments, environment
+from rocm_core.engine.embedded_flags import FLAGS
 from rocm_core.errors import ConfigError
 from tests.support.models.reciter import RECITER
 
@@ -19,13 +20,15 @@ REMOTE_FILE = ModelRef("hf", "org/repo:Q4_K_M", "repo")
 
 
 def flags_of(ref: ModelRef = REMOTE_FILE, address: Address = SOCKET, **options: Any) -> list[str]:
-    return arguments(
-        ref, LoadConfig(**options), address, FLAGS | {"-md", "--rpc", "-sm", "-ts", "-mg"}, cores=6
-    )
+    return arguments(ref, LoadConfig(**options), address, Build(FLAGS | {"--rpc"}), cores=6)
 
 
 def value(args: list[str], flag: str) -> str:
     return args[args.index(flag) + 1]
+
+
+def values(args: list[str], flag: str) -> list[str]:
+    return [after for word, after in itertools.pairwise(args) if word == flag]
 
 
 def test_context_is_per_slot_so_the_total_grows_with_explicit_slots() -> None:
@@ -53,7 +56,9 @@ def test_gpu_layers(layers: int, flag: str) -> None:
 def test_a_required_gpu_makes_the_log_tell_what_went_there() -> None:
     assert value(flags_of(require_gpu=True), "--log-verbosity") == "4"
     assert "--log-verbosity" not in flags_of()
-    silent = arguments(REMOTE_FILE, LoadConfig(require_gpu=True), SOCKET, frozenset(), cores=6)
+    silent = arguments(
+        REMOTE_FILE, LoadConfig(require_gpu=True), SOCKET, Build(frozenset()), cores=6
+    )
     assert "--log-verbosity" not in silent
 
 
@@ -100,7 +105,7 @@ def test_typed_options_become_flags() -> None:
     assert value(args, "-mg") == "1"
     assert value(args, "-fa") == "off"
     assert value(args, "-ctk") == "q8_0"
-    assert value(args, "--lora") == "a.gguf,b.gguf"
+    assert values(args, "--lora") == ["a.gguf", "b.gguf"]
     assert value(args, "--mmproj") == "p.gguf"
     assert value(args, "-md") == "d.gguf"
     assert value(args, "--pooling") == "mean"
@@ -112,12 +117,12 @@ def test_typed_options_become_flags() -> None:
 
 def test_an_option_the_build_lacks_is_refused_with_words() -> None:
     with pytest.raises(ConfigError, match=r"has no -md"):
-        arguments(REMOTE_FILE, LoadConfig(draft_model="d.gguf"), SOCKET, FLAGS, 2)
+        arguments(REMOTE_FILE, LoadConfig(draft_model="d.gguf"), SOCKET, Build(FLAGS - {"-md"}), 2)
 
 
 def test_niceties_are_asked_of_the_build_first() -> None:
     old = frozenset({"-m", "--no-webui"})
-    args = arguments(REMOTE_FILE, LoadConfig(), SOCKET, old, 2)
+    args = arguments(REMOTE_FILE, LoadConfig(), SOCKET, Build(old), 2)
     assert "--no-webui" in args
     assert "--jinja" not in args
     assert "--log-colors" not in args
@@ -129,6 +134,96 @@ def test_a_burst_of_requests_finds_http_threads_and_the_callers_number_wins() ->
     args = flags_of(extra_args=["--threads-http", "5"])
     assert args[-2:] == ["--threads-http", "5"]
     assert args.index("--threads-http") < len(args) - 2
+
+
+# -- options that depend on more than their value -------------------------------------------
+
+
+def built(flags: frozenset[str], **options: Any) -> list[str]:
+    return arguments(REMOTE_FILE, LoadConfig(**options), SOCKET, Build(flags, "the build"), cores=2)
+
+
+def test_a_draft_model_gets_the_type_that_newer_builds_need() -> None:
+    args = flags_of(draft_model="~/d.gguf")
+    assert value(args, "--spec-type") == "draft-simple"
+    assert value(args, "-md") == str(Path("~/d.gguf").expanduser())
+    assert "--spec-type" not in built(FLAGS - {"--spec-type"}, draft_model="d.gguf")
+    assert "--spec-type" not in flags_of()
+    chosen = flags_of(draft_model="d.gguf", extra_args=["--spec-type", "draft-eagle3"])
+    assert values(chosen, "--spec-type") == ["draft-eagle3"]
+
+
+def test_an_adapter_with_a_comma_is_one_adapter() -> None:
+    args = flags_of(lora=['a,"b".gguf:0.5', "~/c.gguf", Path("d:0.5"), "e"])
+    home = str(Path("~/c.gguf").expanduser())
+    assert values(args, "--lora") == ['"a,""b"".gguf"', home, "d:0.5", "e"]
+
+
+def test_a_scale_is_a_number_behind_the_last_colon() -> None:
+    given: list[str | Path] = [
+        "a.gguf",
+        "a.gguf:0.5",
+        "a:b.gguf",
+        "a:1:.25",
+        "a:-1",
+        "a:1e3",
+        Path("a:1"),
+        "a:",
+    ]
+    assert LoadConfig(lora=given).lora_adapters == (
+        *(("a.gguf", 1.0), ("a.gguf", 0.5), ("a:b.gguf", 1.0), ("a:1", 0.25)),
+        *(("a", -1.0), ("a:1e3", 1.0), ("a:1", 1.0), ("a:", 1.0)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "older"),
+    [
+        ("auto", []),
+        ("mmap", []),
+        ("none", ["--no-mmap"]),
+        ("mlock", ["--no-mmap", "--mlock"]),
+        ("mmap+mlock", ["--mlock"]),
+        ("dio", ["--direct-io"]),
+    ],
+)
+def test_a_load_mode_is_a_flag_or_those_of_older_builds(mode: str, older: list[str]) -> None:
+    flags = frozenset({"--no-mmap", "--mlock", "--direct-io"})
+    assert value(built(FLAGS, load_mode=mode), "--load-mode") == mode
+    args = built(flags, load_mode=mode)
+    assert [arg for arg in args if arg in flags] == older
+    if older:
+        with pytest.raises(ConfigError, match=rf"the build has no {older[0]}, which load_mode"):
+            built(frozenset(), load_mode=mode)
+
+
+def test_a_template_is_given_in_the_way_that_the_build_takes(tmp_path: Path) -> None:
+    file, jinja = tmp_path / "t.jinja", "{{ x }}"
+    file.write_text(jinja)
+    args = built(FLAGS, chat_template=jinja)
+    # Builds that check it take only Jinja that stands behind this flag (common/arg.cpp).
+    assert args.index("--jinja") < args.index("--chat-template")
+    assert value(args, "--chat-template") == jinja
+    assert value(built(FLAGS, chat_template=str(file)), "--chat-template-file") == str(file)
+    old = FLAGS - {"--chat-template-file", "--no-jinja"}
+    assert value(built(old, chat_template_file=file), "--chat-template") == jinja
+    named = built(FLAGS, chat_template="llama3")
+    assert named[named.index("--no-jinja") + 1 :] == ["--chat-template", "llama3"]
+    assert "--no-jinja" not in built(old, chat_template="llama3")
+
+
+def test_a_template_too_long_for_an_argument_goes_into_the_private_directory(
+    tmp_path: Path,
+) -> None:
+    longest, longer = "{" * (128 * 1024 - 1), "é{" * (64 * 1024)
+    config = LoadConfig(chat_template=longest)
+    build = Build(FLAGS, directory=tmp_path)
+    assert value(arguments(REMOTE_FILE, config, SOCKET, build, 1), "--chat-template") == longest
+    assert not list(tmp_path.iterdir())
+    args = arguments(REMOTE_FILE, LoadConfig(chat_template=longer), SOCKET, build, 1)
+    path = Path(value(args, "--chat-template-file"))
+    assert path.parent == tmp_path
+    assert path.read_text(encoding="utf-8") == longer
 
 
 def test_download_and_port() -> None:

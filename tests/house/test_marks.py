@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from rocm_core.config import Engine
+from rocm_core.engine import embedded_start
 from tests.support.no_engine.sitecustomize import VARIABLE, EngineStarted, starts_engine
 
-EMBEDDED = ("-m", "rocm_core.engine.embedded_server", "--version")
+EMBEDDED = (embedded_start.__file__, "--version")
 
 
 @pytest.fixture

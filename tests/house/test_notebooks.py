@@ -27,6 +27,7 @@ def printed_by(notebook: nbformat.NotebookNode) -> list[str]:
     return [printed(cell) for cell in notebook.cells if cell.cell_type == "code"]
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_notebook_runs_and_prints_what_it_shows(path: Path) -> None:

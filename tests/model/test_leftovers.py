@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from rocm_core import TextModel
 from tests.support.leftovers import Footprint
 
@@ -15,6 +17,7 @@ def ask(model: TextModel) -> None:
     assert len(list(model.chat(HELLO, max_tokens=4))) == 4
 
 
+@pytest.mark.slow
 def test_1000_sequential_requests_leave_nothing(model: TextModel) -> None:
     for _ in range(50):
         ask(model)
@@ -24,6 +27,7 @@ def test_1000_sequential_requests_leave_nothing(model: TextModel) -> None:
     before.assert_no_more(megabytes=3)
 
 
+@pytest.mark.slow
 def test_500_requests_64_at_a_time_leave_nothing(model: TextModel) -> None:
     with ThreadPoolExecutor(64) as pool:
         list(pool.map(lambda _: ask(model), range(100)))
@@ -33,6 +37,7 @@ def test_500_requests_64_at_a_time_leave_nothing(model: TextModel) -> None:
     before.assert_no_more(megabytes=8)
 
 
+@pytest.mark.slow
 async def test_500_tasks_64_at_a_time_leave_nothing(model: TextModel) -> None:
     gate = asyncio.Semaphore(64)
 

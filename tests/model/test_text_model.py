@@ -9,6 +9,8 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -27,7 +29,8 @@ from rocm_core.errors import (
 )
 from tests.support.leftovers import assert_afreed, assert_freed
 from tests.support.models.reciter import ANSWER, PIECE_IDS, PIECES, RECITER
-from tests.support.programs import wait_for
+from tests.support.programs import PATIENCE, wait_for
+from tests.support.scripted_model import PROPS, scripted_model
 
 HELLO = [Message("user", "Hello")]
 LONG: dict[str, Any] = {"max_tokens": 6000, "ignore_eos": True}
@@ -133,6 +136,41 @@ def test_info_names_what_is_known(model: TextModel) -> None:
     assert info.modalities["vision"] is False
 
 
+def test_model_type_of_a_download_is_in_the_file_that_the_server_told(
+    tmp_path: Path,
+) -> None:
+    for path, found in (
+        (RECITER, "llama"),
+        (tmp_path / "gone.gguf", None),
+        (tmp_path, None),
+        ("reciter.gguf", None),
+        ("", None),
+    ):
+        model = scripted_model([[]], replace(PROPS, model_path=str(path)))
+        assert model.model_type is None, "nothing was asked yet"
+        assert model.load().architecture == found
+        assert model.model_type == found
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF rubbish")
+    model = scripted_model([[]], replace(PROPS, model_path=str(tmp_path / "bad.gguf")))
+    assert model.load().architecture is None
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        ("http://127.0.0.1:1", True),
+        ("http://localhost:1/v1", True),
+        ("http://[::1]:1", True),
+        ("http://gpubox:1", False),
+        ("https://10.0.0.7", False),
+    ],
+)
+def test_paths_of_another_machine_are_not_looked_for(host: str, here: bool) -> None:
+    with load_model(host) as model:
+        model.connection.props = replace(PROPS, model_path=str(RECITER))
+        assert (model.model_type == "llama") is here
+
+
 def test_model_type_needs_no_server(engine: Engine) -> None:
     with load_model(RECITER, engine=engine) as model:
         assert model.model_type == "llama"
@@ -194,7 +232,7 @@ def test_a_server_reaped_by_somebody_else_is_known_to_be_gone(engine: Engine) ->
         server = model.connection.server  # type: ignore[attr-defined]
         os.kill(server.pid, signal.SIGKILL)
         with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.Process(server.pid).wait(5)  # it reaps children of this process
+            psutil.Process(server.pid).wait(PATIENCE)  # it reaps children of this process
         wait_for(lambda: not server.is_running, 5)
         assert text(list(model.generate("x", max_tokens=3))) == "Hello! I am"
 

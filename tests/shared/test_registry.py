@@ -20,7 +20,7 @@ from rocm_core.server import Engine
 from rocm_core.shared import process_identity, registry
 from rocm_core.shared.process_identity import ProcessId
 from rocm_core.shared.protocol import error_from_line, error_to_line
-from rocm_core.shared.registry import Entry, Registry, key_of
+from rocm_core.shared.registry import Entry, Registry, key_of, with_absolute_paths
 
 KEY = "0123456789abcdef"
 ENGINE = Engine("binary", ("/opt/llama-server",), "PATH")
@@ -247,6 +247,21 @@ def key(config: LoadConfig | None = None, **changes: Any) -> str:
 )
 def test_unequal_options_are_never_shared(options: dict[str, Any]) -> None:
     assert key(LoadConfig(**options)) != key()
+
+
+def test_another_text_in_the_template_file_is_another_server(tmp_path: Path) -> None:
+    file = tmp_path / "t.jinja"
+    file.write_text("{{ one }}")
+    config = LoadConfig(chat_template_file=file, lora=["~/a,b.gguf:0.5", Path("c:1")])
+    first = with_absolute_paths(config)
+    assert (first.chat_template, first.chat_template_file) == ("{{ one }}", None)
+    assert with_absolute_paths(LoadConfig(chat_template=str(file))).chat_template == "{{ one }}"
+    assert first.lora_adapters == (
+        (str(Path("~/a,b.gguf").expanduser()), 0.5),
+        (str(Path("c:1").absolute()), 1.0),
+    )
+    file.write_text("{{ two }}")
+    assert key(with_absolute_paths(config)) != key(first)
 
 
 def test_what_decides_how_we_deal_with_it_is_shared() -> None:

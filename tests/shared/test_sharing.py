@@ -6,6 +6,8 @@ import random
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from rocm_core import load_model
 from rocm_core.config import Engine
 from rocm_core.shared.admin import list_servers
@@ -15,6 +17,7 @@ from tests.support.programs import Program, runs, wait_for
 from tests.support.sharing import NOTEBOOK, shared
 
 
+@pytest.mark.slow
 def test_ten_programs_at_once_make_one_server_and_any_one_survives_the_others(
     engine: Engine, start: Callable[..., Program], registry: Registry
 ) -> None:
@@ -56,6 +59,17 @@ def test_models_of_one_program_share_it_too(engine: Engine, registry: Registry) 
     facts = list_servers(registry)[0].facts
     assert facts["pid"] in pids
     assert facts["keep_alive"] == 30  # the last one's word
+
+
+def test_a_server_and_a_model_of_equal_options_share_it(engine: Engine, registry: Registry) -> None:
+    """``Server`` and ``load_model`` choose the backend alike, so the keys are equal."""
+    server = shared(engine)
+    server.start()
+    with load_model(RECITER, engine=engine, keep_alive=60) as model:
+        model.load()
+        assert model.connection.server.pid == server.pid  # type: ignore[attr-defined]
+    assert len(list_servers(registry)) == 1
+    server.stop()
 
 
 def test_on_a_tcp_port_it_is_shared_as_well(engine: Engine) -> None:

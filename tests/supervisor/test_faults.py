@@ -42,6 +42,7 @@ def test_100_mb_of_log_neither_block_the_server_nor_fill_the_memory(
     server.stop()
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_while_loading_is_told_with_its_last_line(
     engine: Engine, tmp_path: Path
 ) -> None:

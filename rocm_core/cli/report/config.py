@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from rocm_core.cli.options import (
     add_generation_options,
@@ -21,6 +21,8 @@ from rocm_core.settings import GENERATE, current_settings
 
 _MASK = "********"
 _DEFAULT = "default"
+# By its looks alone: what is shown may be no correct URL.
+_URL_USER = re.compile(r"(//)[^/?#]*:[^/?#]*@")
 
 
 def add_command(commands: Any) -> None:
@@ -73,9 +75,8 @@ def _shown(option: Option, value: Any) -> Any:
     if option.secret:
         names = dict(value or {}) if name != "api_key" else None
         return dict.fromkeys(names, _MASK) if names is not None else (_MASK if value else None)
-    if name in ("base_url", "model") and value and urlsplit(str(value)).password:
-        parts = urlsplit(str(value))
-        return parts._replace(netloc=f"{_MASK}@{parts.netloc.rpartition('@')[2]}").geturl()
+    if name in ("base_url", "model") and value:
+        return _URL_USER.sub(rf"\1{_MASK}@", str(value))
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, (list, tuple)):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from rocm_core.cli.options import add_option
-from rocm_core.cli.sizes import parse_size, show_size
+from rocm_core.cli.sizes import parse_memory, parse_size, show_size
 from rocm_core.config import LoadConfig, options_of
 from rocm_core.discover.refs import resolve_ref
 from rocm_core.errors import ConfigError
@@ -49,12 +49,21 @@ def add_command(commands: Any) -> None:
         more_flags = ("--ctx",) if name == "context_len" else ()
         add_option(parser, options_of(LoadConfig)[name], *more_flags)
     add = parser.add_argument
+    add(  # its name before --flash-attn took a value
+        "--no-flash-attn",
+        action="store_const",
+        const=False,
+        dest="flash_attn",
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
+    )
     add(
         "--vram",
         action="append",
-        type=parse_size,
+        type=parse_memory,
         metavar="SIZE",
-        help="free memory of a GPU, once for each; default: as this machine's GPUs have now",
+        help="free memory of a GPU, such as 24G (so is 24), once for each; default: as this "
+        "machine's GPUs have now",
     )
     add("--margin", type=parse_size, default=_MARGIN, help="to leave free per GPU (default: 1G)")
     add("--max", choices=get_args(Goal), dest="goal", help="what to make as large as fits")

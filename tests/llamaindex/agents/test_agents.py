@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,16 +169,23 @@ async def test_agent_workflow_hands_over(scripted_llm: RocmLLM, server: FakeServ
 
 
 async def test_agent_workflow_chooses_by_the_models_template(
-    scripted_llm: RocmLLM, server: FakeServer
+    scripted_llm: RocmLLM, server: FakeServer, tmp_path: Path
 ) -> None:
     script(server, *TWO_TOOLS)
     workflow = AgentWorkflow.from_tools_or_functions([add, multiply], llm=scripted_llm)
     assert isinstance(workflow.agents["Agent"], FunctionAgent)
     output, _ = await run(workflow, "(2+3)*4?")
     assert str(output) == "It is 20."
-    without = RocmLLM(model=RECITER, chat_template="{{ messages[0].content }}")
-    workflow = AgentWorkflow.from_tools_or_functions([add], llm=without)
-    assert isinstance(workflow.agents["Agent"], ReActAgent)
+    plain = "{{ messages[0].content }}"
+    file = tmp_path / "tools.jinja"
+    file.write_text(plain)
+    for without in (
+        RocmLLM(model=RECITER, chat_template=plain),
+        RocmLLM(model=RECITER, chat_template=str(file)),
+        RocmLLM(model=RECITER, chat_template_file=str(file)),
+    ):
+        workflow = AgentWorkflow.from_tools_or_functions([add], llm=without)
+        assert isinstance(workflow.agents["Agent"], ReActAgent)
 
 
 @BOTH

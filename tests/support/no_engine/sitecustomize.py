@@ -14,7 +14,7 @@ from typing import Any
 
 # The file; unset, everything is allowed.
 VARIABLE = "TESTS_WITHOUT_ENGINE"
-_EMBEDDED = "rocm_core.engine.embedded_server"
+_EMBEDDED = "embedded_start.py"
 
 
 class EngineStarted(Exception):
@@ -27,9 +27,10 @@ def starts_engine(argv: Iterable[str | bytes | os.PathLike[str]]) -> bool:
 
 
 def _is_engine(word: str) -> bool:
-    if word == _EMBEDDED:
+    name = os.path.basename(word)  # noqa: PTH119
+    if name == _EMBEDDED:
         return True
-    if os.path.basename(word) not in ("llama-server", "llama-server.exe"):  # noqa: PTH119
+    if name not in ("llama-server", "llama-server.exe"):
         return False
     try:
         with open(word, "rb") as file:

@@ -1,0 +1,90 @@
+"""A hub of models on this machine, as llama.cpp asks one for ``-hf org/repo[:quant]``.
+
+    with Hub({"org/tiny": ["tiny-Q4_K_M.gguf"]}, content) as hub:
+        load_model("org/tiny", environment=hub.environment(tmp_path))
+
+Endpoints: llama.cpp ``common/hf-cache.cpp`` (refs and tree of the API, ``/resolve/``). A repository
+that it does not have is answered with 404.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+
+_COMMIT = "a" * 40
+
+
+class Hub:
+    """The server; ``asked`` lists the paths of the requests."""
+
+    def __init__(self, repositories: Mapping[str, Sequence[str]], content: bytes) -> None:
+        self.asked: list[str] = []
+        hub, digest = self, hashlib.sha256(content).hexdigest()
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *args: object) -> None:
+                """Stay quiet."""
+
+            def do_HEAD(self) -> None:
+                self.do_GET()
+
+            def do_GET(self) -> None:
+                hub.asked.append(f"{self.command} {self.path}")
+                body = hub.body(self.path, repositories, content, digest)
+                self.send_response(404 if body is None else 200)
+                self.send_header("Content-Length", str(len(body or b"")))
+                self.send_header("ETag", f'"{digest}"')
+                self.end_headers()
+                if body and self.command == "GET":
+                    self.wfile.write(body)
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    @staticmethod
+    def body(
+        path: str, repositories: Mapping[str, Sequence[str]], content: bytes, digest: str
+    ) -> bytes | None:
+        """Return the answer to a request; ``None`` for 404."""
+        for name, files in repositories.items():
+            if path == f"/api/models/{name}/refs":
+                main = {"name": "main", "ref": "refs/heads/main", "targetCommit": _COMMIT}
+                return json.dumps({"branches": [main], "tags": [], "converts": []}).encode()
+            if path.startswith(f"/api/models/{name}/tree/"):
+                size = len(content)
+                lfs = {"oid": digest, "size": size, "pointerSize": 130}
+                listed = [
+                    {"type": "file", "path": file, "size": size, "oid": "b" * 40, "lfs": lfs}
+                    for file in files
+                ]
+                return json.dumps(listed).encode()
+            if path.startswith(f"/{name}/resolve/"):
+                return content
+        return None
+
+    def environment(self, cache: Path) -> dict[str, str | None]:
+        """Return the variables for a server that downloads from here into ``cache``."""
+        port = self._server.server_address[1]
+        proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"))
+        url = f"http://127.0.0.1:{port}/"
+        return {**proxies, "HF_ENDPOINT": url, "HF_HUB_CACHE": str(cache), "LLAMA_CACHE": None}
+
+    def __enter__(self) -> Hub:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
