@@ -88,7 +88,7 @@ def _limit(name: str, default: float | None, text: str, **facts: Any) -> Any:
 class Timeouts:
     """How long to wait, in seconds: for a whole call, and for each phase of its requests.
 
-    ``None`` waits forever. They hold foreverything that asks a server: a load, an answer,
+    ``None`` waits forever. They hold for everything that asks a server: a load, an answer,
     vectors, tokens, metrics, checks.
 
     Raises:

@@ -20,7 +20,7 @@ def send_one(connection: Connection, deadline: Deadline, *, conversation: bool) 
 
     Args:
         connection: the model's.
-        deadline: of all of it.
+        deadline: of all of this.
         conversation: send a conversation, not a finished prompt.
 
     Returns:

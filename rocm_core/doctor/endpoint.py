@@ -93,8 +93,8 @@ def preflight_connection(
         connection: the model's.
         dry_run: whether to also start the server and generate one token (or compute one vector or
             score, if that is what the model was loaded for).
-        deadline: of all checks together; a check takes 15 s at most (the dry run 300 s). ``None``:
-            one of the connection's own limits.
+        deadline: of all checks together. Its limits hold for each request, which takes 15 s at
+            most (the dry run 300 s). ``None``: one of the connection's own limits.
     """
     deadline = deadline or Deadline(connection.default_timeouts)
     if connection.ref.kind == "url":
@@ -177,10 +177,10 @@ class _Facts:
         return self.connection.client.call(call, self.within(_CHECK))
 
     def within(self, seconds: float) -> Deadline:
-        """Return the deadline of a part that takes ``seconds`` at most after the connection."""
-        connect = self.deadline.limits.connect
-        most = seconds + (connect or 0.0)
-        return self.deadline.within(Timeouts(connect, seconds, seconds, most))
+        """Return the deadline of one check: ``seconds`` after the connection, or an earlier one."""
+        most = seconds + (self.deadline.limits.connect or 0.0)
+        limits = Timeouts(connect=None, first_token=seconds, idle=None, total=most)
+        return self.deadline.within(limits)
 
     @property
     def native(self) -> bool:
@@ -360,5 +360,4 @@ def _chat_template(facts: _Facts) -> Check:
 
 def _dry_run(facts: _Facts) -> Check:
     connection, deadline = facts.connection, facts.within(_DRY_RUN)
-    told = send_one(connection, deadline, conversation=facts.conversations)
-    return Check("dry_run", "ok", told)
+    return Check("dry_run", "ok", send_one(connection, deadline, conversation=facts.conversations))

@@ -93,9 +93,9 @@ class ServedModel:
         self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
     ) -> ModelInfo:
         """``load`` without blocking the event loop."""
+        deadline = deadline or self.deadline()
         with self._last_error:
-            limits = deadline or self.deadline()
-            return self._info(await self.connection.aready(on_progress, limits))
+            return self._info(await self.connection.aready(on_progress, deadline))
 
     def deadline(
         self, config: GenerateConfig | None = None, limits: Timeouts | None = None
@@ -202,8 +202,8 @@ class ServedModel:
         """Check that everything a request needs is there; return named findings.
 
         Asks in the way requests go: with the key, the headers, ``api=`` and the limits of the
-        model. A check takes 15 s at most (the dry run 300 s), all together no longer than the
-        model's ``timeout``. What it finds is in the findings, never raised.
+        model, though never longer than 15 s a check (dry run: 300 s), and for all of them no
+        longer than its ``timeout``. What it finds is in the findings, never raised.
 
         Args:
             dry_run: also start the server, if it is our own, and generate one token, or compute

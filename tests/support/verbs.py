@@ -100,6 +100,7 @@ _CLIENT: dict[str, Verb] = {
     "models": lambda it: it.models(),
     "props": lambda it: it.props(),
     "rerank": lambda it: it.rerank("q", ["a"]),
+    "set_lora_adapters": lambda it: it.set_lora_adapters({0: 0.5}),
     "slots": lambda it: it.slots(),
     "stream": lambda it: it.stream(calls.completion("Hi", CONFIG)),
     "text_completion": lambda it: it.text_completion("Hi", CONFIG),
@@ -219,6 +220,7 @@ VERBS: dict[type, dict[str, Verb]] = {
     TextModel: _MODEL,
     LlamaService: {
         "get_metrics": lambda it: it.get_metrics(),
+        "is_running": lambda it: it.is_running(timeout=0.2),
         "send_chat_message": lambda it: it.send_chat_message("Hi"),
         "start": lambda it: it.start(it.get_config()),
     },
@@ -265,8 +267,11 @@ SILENT: dict[type, set[str]] = {
     Client: {*_OF_CLIENTS, "close"},
     AsyncClient: {*_OF_CLIENTS, "aclose"},
     # ``close`` waits for its ``drain`` and for the end of a process, which is killed at last.
-    TextModel: {"aclose", "close", "connection", "deadline", "err", "model_type", "props"},
-    LlamaService: {"get_config", "is_running", "stop"},
+    TextModel: {
+        *("aclose", "close", "connection", "deadline", "err", "explain_refusals", "limits"),
+        *("model_type", "props"),
+    },
+    LlamaService: {"get_config", "stop"},
     langchain_rocm.ChatRocm: {*_OF_RUNNABLES, *_OF_OPTIONS, "changed_config", "generate_config"},
     langchain_rocm.RocmLLM: {
         *(*_OF_RUNNABLES, *_OF_OPTIONS, "changed_config", "generate_config", "save"),
