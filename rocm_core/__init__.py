@@ -11,9 +11,12 @@ Importing this package starts nothing and opens nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+# As type checkers understand it. Importing ``typing`` would take a third of the time until the
+# command line can handle Ctrl-C.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rocm_core.backend import Backend, Connection, get_backend, list_backends
     from rocm_core.client import AsyncClient, Chat, Client, Completion, Infill, cancel_scope
     from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from rocm_core.gguf import GGUFInfo, read_gguf, read_model
     from rocm_core.gpu import Gpu, Selection, list_gpus, select_gpus
     from rocm_core.memory import Device, MemoryEstimate, estimate_memory, fit_model
-    from rocm_core.model.ndjson import ato_ndjson, to_ndjson
+    from rocm_core.model.ndjson import afrom_ndjson, ato_ndjson, from_ndjson, to_ndjson
     from rocm_core.model.service import LlamaService
     from rocm_core.model.text_model import TextModel, load_model
     from rocm_core.server import Server, State
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
         ToolCallDelta,
         Usage,
     )
+
+    __version__: str
 
 __all__ = [
     "AsyncClient",
@@ -76,10 +81,12 @@ __all__ = [
     "Usage",
     "discover_models",
     "estimate_memory",
+    "afrom_ndjson",
     "ato_ndjson",
     "cancel_scope",
     "explain_failure",
     "fit_model",
+    "from_ndjson",
     "get_backend",
     "list_backends",
     "list_gpus",
@@ -107,7 +114,7 @@ _HOMES = {
     "gguf": ("GGUFInfo", "read_gguf", "read_model"),
     "gpu": ("Gpu", "Selection", "list_gpus", "select_gpus"),
     "memory": ("Device", "MemoryEstimate", "estimate_memory", "fit_model"),
-    "model.ndjson": ("ato_ndjson", "to_ndjson"),
+    "model.ndjson": ("afrom_ndjson", "ato_ndjson", "from_ndjson", "to_ndjson"),
     "model.service": ("LlamaService",),
     "model.text_model": ("TextModel", "load_model"),
     "server": ("Server", "State"),
@@ -126,8 +133,13 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    from importlib import import_module
+    from importlib import import_module, metadata
 
+    if name == "__version__":
+        try:
+            return metadata.version("llama-rocm")
+        except metadata.PackageNotFoundError:  # a source tree that is not installed
+            return "unknown"
     for home, names in _HOMES.items():
         if name in names:
             value = getattr(import_module(f"{__name__}.{home}"), name)

@@ -161,7 +161,7 @@ class ModelInfo:
 
     Attributes:
         name: the model's name in requests.
-        architecture: ``llama``, ``qwen3``, …; ``None`` without a file on this machine.
+        architecture: ``llama``, ``qwen3``, …; ``None`` if the server's file is not on this machine.
         n_ctx: context length of one slot in tokens.
         n_ctx_train: tokens that the model was trained for; ``None`` if unknown.
         total_slots: requests that the server computes at once.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_rocm.conversion.media import refuse_blind
@@ -23,6 +23,7 @@ from rocm_core.requests import (
     normalized_format,
     reasoning_fields,
     tool_request,
+    unanswered,
     unthinking,
 )
 from rocm_core.types import ServerProps
@@ -106,8 +107,12 @@ def chat_request(
             any further one is a request field. ``None`` counts as not given.
 
     Raises:
-        ConfigError: two options exclude each other, or one is not understood.
+        ConfigError: two options exclude each other, one is not understood, or the conversation
+            ends in tool calls.
     """
+    last = messages[-1] if messages else None
+    if isinstance(last, AIMessage) and (calls := [*last.tool_calls, *last.invalid_tool_calls]):
+        raise unanswered([call["name"] for call in calls])
     rest = {name: value for name, value in options.items() if value is not None}
     tools = tool_request(
         [convert_to_openai_tool(tool) for tool in rest.pop("tools", ())],

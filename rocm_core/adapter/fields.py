@@ -31,7 +31,7 @@ class LoadFields(BaseModel):
     """GGUF file, directory, org/repo[:quant], a name in ROCM_MODEL_DIR, demo, or the URL of a
     running server. With base_url: the model's name there, if it has several."""
     base_url: str | None = declared("base_url")
-    """URL of a running server to use instead of starting one."""
+    """URL of a running server to use instead of starting one; http:// may be left out."""
     api_key: SecretStr | None = declared("api_key")
     """Key of that server, sent as a bearer token; never shown."""
     headers: Mapping[str, SecretStr] | None = declared("headers")
@@ -72,11 +72,12 @@ class LoadFields(BaseModel):
     """Layers on the GPU; -1 or all: all of them, 0: none, auto: as many as llama-server finds room
     for. Unit: layers."""
     require_gpu: bool | None = declared("require_gpu")
-    """If the load log shows nothing on a GPU: True raises GpuNotUsed, None warns where a GPU was
-    asked for or chosen, False says nothing."""
+    """If the load uses no GPU: True raises (GpuNotUsed where the load log shows it), None warns
+    where a GPU was asked for or is in the machine, False says nothing."""
     devices: list[int | str] = declared("devices")
-    """GPUs to use: each an index, UUID, PCI address or name as rocm_core.list_gpus shows them;
-    empty: every card, or the APU if there is no card."""
+    """GPUs to use: each an index, UUID, PCI address or name as rocm_core.list_gpus shows them, or
+    for a Vulkan or CUDA build as it lists them itself; empty: every card, or the APU if there is no
+    card."""
     split_mode: SplitMode | None = declared("split_mode")
     """How several GPUs share a model: none, layer, row or tensor; None: by layers."""
     tensor_split: list[float] = declared("tensor_split")
@@ -118,6 +119,9 @@ class LoadFields(BaseModel):
     """File of Jinja text that replaces the model's chat template."""
     rpc_servers: list[str] = declared("rpc_servers")
     """Addresses of llama.cpp RPC workers, host:port (fragile, never on open networks)."""
+    model_name: str | None = declared("model_name")
+    """The name that requests carry and the server shows; a router or proxy with several models
+    needs it. None: the file's name, or nothing for a remote server."""
     port: int | None = declared("port")
     """TCP port on loopback, 0 for a free one; None: a private unix socket."""
     stall_timeout: float = declared("stall_timeout")
@@ -132,13 +136,16 @@ class LoadFields(BaseModel):
     """Time that a request waits there before it raises ServerBusy; None: no limit, as in the
     adapters. Unit: seconds."""
     keep_alive: float = declared("keep_alive")
-    """How long the server outlives its last use; -1: for ever. Programs of this user that ask for
+    """How long the server outlives its last use; -1: forever. Programs of this user that ask for
     the same model and options share it. 0: private, and gone with this program. Unit: seconds."""
     restart: RestartPolicy = declared("restart")
     """on-failure: the next request after a crash starts the server again, at most 5 times within
     300 s; never: it raises ServerDied."""
     extra_args: list[str] = declared("extra_args")
     """Further arguments for llama-server, as they are."""
+    environment: Mapping[str, SecretStr | None] | None = declared("environment")
+    """Variables for the server's process over those it inherits; None removes one. A mask of GPUs
+    in here counts like one in this process's own environment."""
 
 
 class GenerationFields(BaseModel):

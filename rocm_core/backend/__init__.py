@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 from importlib.metadata import EntryPoints, entry_points
 
 from rocm_core.backend.base import Availability, Backend, Connection, OnProgress
+from rocm_core.config import LoadConfig
 from rocm_core.discover.refs import ModelRef
 from rocm_core.errors import BackendUnavailable, ConfigError
 
@@ -18,6 +20,8 @@ __all__ = [
     "choose_backend",
     "get_backend",
     "list_backends",
+    "probe_backend",
+    "server_config",
 ]
 
 GROUP = "rocm_core.backends"
@@ -52,26 +56,54 @@ def get_backend(name: str) -> Backend:
     raise ConfigError(f"no backend {name!r}; there are: {', '.join(list_backends())}")
 
 
-def choose_backend(name: str, ref: ModelRef) -> Backend:
-    """Return the named backend; for ``"auto"`` (or ``""``) the first that can run ``ref`` here.
-
-    A URL goes to ``remote``. Anything else goes to ``rocm`` if there is a usable GPU and an engine
-    for it, else to ``cpu``.
+def probe_backend(backend: Backend, config: LoadConfig) -> Availability:
+    """Return whether ``backend`` can run a model with ``config`` on this machine.
 
     Raises:
-        ConfigError: there is no backend of that name.
+        ConfigError: an option does not fit this machine.
+    """
+    try:
+        inspect.signature(backend.probe).bind(config)
+    except TypeError:  # another package's, written before ``probe`` took an argument
+        return backend.probe()
+    return backend.probe(config)
+
+
+def choose_backend(ref: ModelRef, config: LoadConfig) -> Backend:
+    """Return the backend that ``config`` names; for ``"auto"`` the first that can run it here.
+
+    A URL goes to ``remote``. Anything else goes to ``rocm`` if the engine that ``config`` would run
+    can use a GPU of this machine, else to ``cpu``.
+
+    Raises:
+        ConfigError: there is no backend of that name, or an option does not fit this machine.
         BackendUnavailable: none can; the message lists every reason.
     """
-    if name not in ("", "auto"):
-        return get_backend(name)
+    if config.backend not in ("", "auto"):
+        return get_backend(config.backend)
     if ref.kind == "url":
         return get_backend("remote")
     reasons: list[str] = []
     for candidate in _AUTO:
-        found = get_backend(candidate).probe()
+        found = probe_backend(get_backend(candidate), config)
         if found.ok:
             why = [*reasons, *found.reasons]
             log.info("backend %s%s", candidate, f" ({'; '.join(why)})" if why else "")
             return get_backend(candidate)
         reasons.append(f"{candidate}: {'; '.join(found.reasons)}")
     raise BackendUnavailable("no backend can run here. " + " ".join(reasons))
+
+
+def server_config(ref: ModelRef, config: LoadConfig) -> LoadConfig:
+    """Return ``config`` for a ``Server`` of one's own that runs as ``load_model`` would run it.
+
+    Raises:
+        ConfigError: the backend runs no server on this machine, or as ``choose_backend``.
+        BackendUnavailable: the backend cannot run here.
+    """
+    from rocm_core.backend.local import LocalBackend
+
+    backend = choose_backend(ref, config)
+    if not isinstance(backend, LocalBackend):
+        raise ConfigError(f"backend {backend.name!r} starts no server on this machine")
+    return backend.server_config(config)

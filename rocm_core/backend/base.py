@@ -10,8 +10,16 @@ from typing import Literal, Protocol
 
 from rocm_core.backend.request_queue import Limits, RequestLimiter, RequestQueue, queue_for
 from rocm_core.backend.slot_affinity import SlotAffinity
-from rocm_core.client import AsyncClient, Chat, Client, GenerationRequest, Infill, StreamCall
-from rocm_core.config import LoadConfig, RemoteConfig, Timeouts
+from rocm_core.client import (
+    AsyncClient,
+    Chat,
+    Client,
+    GenerationRequest,
+    Infill,
+    Steps,
+    StreamCall,
+)
+from rocm_core.config import Api, LoadConfig, RemoteConfig, Timeouts
 from rocm_core.discover.refs import ModelRef
 from rocm_core.types import ServerProps
 
@@ -21,7 +29,7 @@ Dialect = Literal["openai", "native"]
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether a backend can run on this machine.
+    """Whether a backend can run a model on this machine.
 
     Attributes:
         ok: it can.
@@ -69,6 +77,48 @@ class Connection(abc.ABC):
     def completion_dialect(self) -> Dialect:
         """Which endpoint takes raw prompts; known after ``ready``."""
         return "native"
+
+    @property
+    def api(self) -> Api:
+        """Which dialect was asked for (``api=``); ``"auto"`` unless the server is remote."""
+        return "auto"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server; ``None`` if it is not ours, or does not run."""
+        return None
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether paths that the server tells mean files of this machine; known without I/O."""
+        return True
+
+    def answers(self, timeout: float = 1.0) -> bool:
+        """Return whether the server can take a request now.
+
+        Args:
+            timeout: seconds to wait for a server that somebody else runs, which is sent one small
+                request; a server of our own is watched all the time.
+        """
+        return self.is_alive
+
+    def call_steps(self, request: GenerationRequest) -> Steps[StreamCall]:
+        """Return the HTTP call for a request; a procedure for ``run_steps``.
+
+        A server without chat endpoint is asked first for the prompt that its template makes of a
+        conversation.
+
+        Raises:
+            ConfigError: the server's endpoint cannot do what the request says.
+        """
+        if isinstance(request, Chat) and self.chat_dialect == "native":
+            request = request.completion((yield request.template()))
+        return self.call(request)
+
+    @contextlib.contextmanager
+    def naming_options(self, request: GenerationRequest) -> Iterator[None]:
+        """Add to the error of a missing endpoint the option that helps, if there is one."""
+        yield
 
     def call(self, request: GenerationRequest) -> StreamCall:
         """Return the HTTP call for a request.
@@ -164,8 +214,13 @@ class Backend(Protocol):
         """Return whether it can run on this machine."""
         ...
 
-    def probe(self) -> Availability:
-        """Return whether it can run on this machine, and the reasons."""
+    def probe(self, config: LoadConfig | None = None) -> Availability:
+        """Return whether it can run a model on this machine, and the reasons.
+
+        Args:
+            config: how the model would be loaded; default: ``LoadConfig()``. A backend whose
+                ``probe`` takes no argument is asked without it.
+        """
         ...
 
     def load_model(

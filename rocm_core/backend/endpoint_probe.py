@@ -26,7 +26,7 @@ T = TypeVar("T")
 NO_PROPS = ServerProps(0, 0, "", "", "", {}, {}, "", {})
 _POLL = 0.25
 # The status codes by which servers, and proxies in front of them, say: no such endpoint.
-_ABSENT = (404, 405, 501)
+ABSENT = (404, 405, 501)
 
 _known: dict[str, Dialect] = {}
 
@@ -119,7 +119,7 @@ def _optional(call: Call[T]) -> Steps[T | None]:
     try:
         answer: T = yield call
     except HTTPStatusError as error:
-        if error.status not in _ABSENT:
+        if error.status not in ABSENT:
             raise
         return None
     return answer

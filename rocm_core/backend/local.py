@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 import weakref
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import NoReturn
 
 from rocm_core.backend.base import Availability, Connection, OnProgress
@@ -12,9 +13,8 @@ from rocm_core.backend.pool import pool
 from rocm_core.client import AsyncClient, Client
 from rocm_core.config import LoadConfig, RemoteConfig, Timeouts
 from rocm_core.discover.refs import ModelRef
-from rocm_core.engine.gpu_placement import choose_gpus, sees_other_gpu, why_none
+from rocm_core.engine.gpu_judgment import AUTO, judge_gpu, on_cpu
 from rocm_core.errors import BackendUnavailable, ConfigError, EngineNotFound, ServerStopped
-from rocm_core.gpu import kfd_problem
 from rocm_core.server import find_engine
 from rocm_core.types import ServerProps
 
@@ -50,6 +50,11 @@ class LocalConnection(Connection):
     def is_alive(self) -> bool:
         """Whether the server's process runs and is ready; no I/O."""
         return self.server.is_running
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server, while there is a process; no I/O."""
+        return self.server.pid
 
     @property
     def default_timeouts(self) -> Timeouts:
@@ -92,7 +97,20 @@ class LocalConnection(Connection):
         self.join_queue(self.server, props.total_slots)
         if _slots_are_ours(self.config):
             self.affinity = self.limiter.queue.affinity(props.total_slots)
+        self._compare_context(props.n_ctx)
         self.props, self._pid = props, self.server.pid
+
+    def _compare_context(self, opened: int) -> None:
+        # llama-server cuts what is longer than the model was trained for, in its log alone
+        # ("the slot context (…) exceeds the training context of the model (…) - capping").
+        wanted = self.config.context_len
+        if self.props is None and 0 < opened < wanted:
+            warnings.warn(
+                f"context_len={wanted}: the server of {self.ref.name} opened {opened} tokens for "
+                "each slot, which is as long as the model goes. Ask for no more than that, or for "
+                "0, the model's own length.",
+                stacklevel=2,
+            )
 
     def release(self) -> None:
         """Release the server, and return once it has stopped if this was its last connection."""
@@ -106,24 +124,30 @@ def _slots_are_ours(config: LoadConfig) -> bool:
     return not (shared or config.keep_alive or config.embeddings or config.rerank)
 
 
-class _LocalBackend:
+class LocalBackend:
+    """A backend that runs llama.cpp's server on this machine."""
+
     name = "local"
 
     def available(self) -> bool:
-        """Return whether it can run on this machine."""
+        """Return whether it can run on this machine with the default options."""
         return self.probe().ok
 
-    def probe(self) -> Availability:
-        """Return whether it can run on this machine, and why not."""
-        reasons = self._problems()
-        return Availability(not reasons, tuple(reasons))
+    def probe(self, config: LoadConfig | None = None) -> Availability:
+        """Return whether it can run a server with ``config`` on this machine, and the reasons.
 
-    def _problems(self) -> list[str]:
+        Raises:
+            ConfigError: an option does not fit this machine.
+        """
         raise NotImplementedError
 
-    def _adjust(self, config: LoadConfig) -> LoadConfig:
-        # The backend that "auto" has become, for the server's GPU placement.
-        return replace(config, backend=self.name)
+    def server_config(self, config: LoadConfig) -> LoadConfig:
+        """Return ``config`` for a ``Server`` that runs as this backend's models do.
+
+        Raises:
+            BackendUnavailable: it cannot run here.
+        """
+        raise NotImplementedError
 
     def load_model(
         self, ref: ModelRef, config: LoadConfig, remote: RemoteConfig | None = None
@@ -131,7 +155,9 @@ class _LocalBackend:
         """Return a connection to a server for ``ref``, which is started at first use.
 
         Raises:
-            ConfigError: ``ref`` is a URL, or ``remote`` has an ``api_key``.
+            BackendUnavailable: it cannot run here.
+            ConfigError: ``ref`` is a URL, ``remote`` has an ``api_key``, or an option does not fit
+                this machine.
         """
         if ref.kind == "url":
             raise ConfigError(f"{ref.name} is a running server: use backend='remote' or 'auto'")
@@ -139,86 +165,64 @@ class _LocalBackend:
             raise ConfigError(
                 "api_key belongs to a remote server; a server of our own makes its own key"
             )
-        return LocalConnection(ref, self._adjust(config))
+        _warn_of_unused(remote or RemoteConfig())
+        return LocalConnection(ref, self.server_config(config))
 
 
-class RocmBackend(_LocalBackend):
-    """Runs on a GPU: a ``llama-server`` built for HIP, or for Vulkan or CUDA if it sees one."""
+def _warn_of_unused(remote: RemoteConfig) -> None:
+    plain = RemoteConfig()
+    unused = [f.name for f in fields(remote) if getattr(remote, f.name) != getattr(plain, f.name)]
+    if unused:
+        warnings.warn(
+            f"{', '.join(unused)}: no effect on a model that is loaded on this machine; for a "
+            "running server give its URL (base_url=, or as the model)",
+            stacklevel=4,
+        )
+
+
+class RocmBackend(LocalBackend):
+    """Runs on a GPU, with any engine that can use one: HIP, or Vulkan or CUDA if it sees one."""
 
     name = "rocm"
 
-    def probe(self) -> Availability:
-        """Return whether it can run on this machine, and why not, or which GPUs it would use."""
-        if reasons := self._problems():
-            return Availability(False, tuple(reasons))
-        selection = choose_gpus(LoadConfig())
-        chosen = tuple(f"{gpu.label}: {selection.reason}" for gpu in selection)
-        return Availability(True, (*chosen, *selection.warnings))
+    def probe(self, config: LoadConfig | None = None) -> Availability:
+        """Return whether ``config`` uses a GPU here, and why not, or which ones it would use."""
+        judgment = judge_gpu(config or LoadConfig())
+        return Availability(judgment.usable, judgment.reasons)
 
-    def _problems(self) -> list[str]:
-        problems = [problem] if (problem := _gpu_problem(LoadConfig())) else []
-        try:
-            find_engine("binary")
-        except EngineNotFound as error:
-            problems.append(str(error))
-        return problems
-
-    def load_model(
-        self, ref: ModelRef, config: LoadConfig, remote: RemoteConfig | None = None
-    ) -> Connection:
-        """Return a connection to a server on the GPU, which is started at first use.
+    def server_config(self, config: LoadConfig) -> LoadConfig:
+        """Return ``config`` for a ``Server`` on the GPU.
 
         Raises:
-            BackendUnavailable: there is no usable AMD GPU.
-            ConfigError: ``devices`` names a GPU that this machine lacks, or as the base class.
+            BackendUnavailable: there is no usable GPU, or no engine for it.
+            ConfigError: ``devices`` names a GPU that this machine lacks.
         """
-        if problem := _gpu_problem(config):
-            raise BackendUnavailable(f"backend 'rocm' cannot run here: {problem}")
-        return super().load_model(ref, config, remote)
+        judgment = judge_gpu(config)
+        if not judgment.usable:
+            raise BackendUnavailable(f"backend 'rocm' cannot run here: {judgment.why}")
+        return replace(config, backend=self.name)
 
 
-def _gpu_problem(config: LoadConfig) -> str | None:
-    """Return why there is no GPU for ``config``, or ``None``."""
-    if sees_other_gpu(config):
-        return None
-    if problem := kfd_problem():
-        return problem
-    selection = choose_gpus(config)
-    return None if selection else why_none(selection)
-
-
-class CpuBackend(_LocalBackend):
+class CpuBackend(LocalBackend):
     """Runs on the CPU, wherever an engine is installed."""
 
     name = "cpu"
 
-    def _problems(self) -> list[str]:
+    def probe(self, config: LoadConfig | None = None) -> Availability:
+        """Return whether there is an engine for ``config``, and why not."""
+        config = config or LoadConfig()
         try:
-            find_engine()
+            find_engine(config.engine, config.server_path)
         except EngineNotFound as error:
-            return [str(error)]
-        return []
+            return Availability(False, (str(error),))
+        return Availability(True)
 
-    def _adjust(self, config: LoadConfig) -> LoadConfig:
-        config = super()._adjust(config)
-        if config.require_gpu:
-            reason = _gpu_problem(LoadConfig()) or "backend 'cpu' was chosen"
-            raise BackendUnavailable(f"require_gpu=True, and no GPU can be used: {reason}")
-        return config if config.counts_gpu_layers else replace(config, gpu_layers=0)
+    def server_config(self, config: LoadConfig) -> LoadConfig:
+        """Return ``config`` for a ``Server`` on the CPU.
 
-    def load_model(
-        self, ref: ModelRef, config: LoadConfig, remote: RemoteConfig | None = None
-    ) -> Connection:
-        """Return a connection to a server on the CPU, which is started at first use.
+        Warns, once per process and cause, if nobody chose the CPU and the machine has a GPU.
 
         Raises:
             BackendUnavailable: ``devices`` or ``require_gpu`` asks for a GPU.
-            ConfigError: as the base class.
         """
-        if config.devices:
-            problem = _gpu_problem(LoadConfig()) or "which can run here"
-            raise BackendUnavailable(
-                f"devices={list(config.devices)} asks for GPUs, and the backend is 'cpu'. Remove "
-                f"devices, or use backend='rocm' ({problem})."
-            )
-        return super().load_model(ref, config, remote)
+        return on_cpu(config, judge_gpu(config) if config.backend in AUTO else None)

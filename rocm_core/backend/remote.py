@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import warnings
+from collections.abc import Iterator
 from dataclasses import fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
 from rocm_core.backend.base import Availability, Connection, Dialect, OnProgress
-from rocm_core.backend.endpoint_probe import ProbeResult, ServerProbe, probe_server
-from rocm_core.client import AsyncClient, Client, arun_steps, run_steps
-from rocm_core.config import LoadConfig, RemoteConfig, Timeouts
+from rocm_core.backend.endpoint_probe import ABSENT, ProbeResult, ServerProbe, probe_server
+from rocm_core.client import (
+    AsyncClient,
+    Chat,
+    Client,
+    GenerationRequest,
+    Infill,
+    arun_steps,
+    calls,
+    run_steps,
+)
+from rocm_core.config import Api, LoadConfig, RemoteConfig, Timeouts
 from rocm_core.discover.refs import ModelRef
-from rocm_core.errors import ConfigError
+from rocm_core.errors import ClientError, ConfigError, HTTPStatusError, ProtocolError
 from rocm_core.types import ServerProps
 
 _USED_HERE = {"backend", "model_name", "stall_timeout", "embeddings", "pooling", "rerank"}
@@ -71,6 +84,55 @@ class RemoteConnection(Connection):
         """Which endpoint takes raw prompts, as the probe found out."""
         return self._probed.completion if self._probed else "native"
 
+    @property
+    def api(self) -> Api:
+        """Which dialect was asked for (``api=``)."""
+        return self._probe.api
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the address is this machine's loopback."""
+        host = (urlsplit(self._client.base_url).hostname or "").rstrip(".")
+        if host == "localhost":
+            return True
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+    def answers(self, timeout: float = 1.0) -> bool:
+        """Return whether the server answers ``GET /health`` within ``timeout`` seconds.
+
+        Any HTTP answer counts (other servers have no ``/health``), unless it says that the model
+        is being loaded, or comes from a proxy that cannot reach the server (5xx).
+        """
+        if self.props is None:
+            return False
+        limits = Timeouts(connect=timeout, first_token=timeout, idle=timeout, total=timeout)
+        try:
+            self._client.call(calls.health(), limits)
+        except HTTPStatusError as error:
+            return error.status < 500 or error.status in ABSENT
+        except ProtocolError:
+            return True
+        except ClientError:
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def naming_options(self, request: GenerationRequest) -> Iterator[None]:
+        """Add to the error of a missing endpoint which ``api=`` helps."""
+        try:
+            yield
+        except HTTPStatusError as error:
+            # A server of the OpenAI dialect also says 404 for a model that it lacks.
+            if error.status not in ABSENT or "model" in error.message.lower():
+                raise
+            remedy = missing_endpoint(request, self.chat_dialect, self.completion_dialect)
+            raise type(error)(
+                f"{error} {remedy}", status=error.status, type=error.type, message=error.message
+            ) from error
+
     def ready(self, on_progress: OnProgress | None = None) -> ServerProps:
         """Probe the server, once, and return its facts.
 
@@ -104,6 +166,31 @@ class RemoteConnection(Connection):
         """Break off the requests that are under way; the server goes on."""
         self._client.close()
         self._aclient.abort_streams()
+
+
+def missing_endpoint(request: GenerationRequest, chat: Dialect, completion: Dialect) -> str:
+    """Return what to do about a server that lacks the endpoint for a request.
+
+    Args:
+        request: the request.
+        chat, completion: the dialects that are used for conversations, and for raw prompts.
+    """
+    if isinstance(request, Infill):
+        return "Only a llama-server has /infill."
+    if isinstance(request, Chat) and chat == "native":
+        return (
+            "Conversations go to /apply-template and /completion, because api='native' was given "
+            "or the server has no /v1/models. Give api='openai' if it has /v1/chat/completions; "
+            "otherwise only finished prompts can be sent (generate(), RocmLLM)."
+        )
+    if isinstance(request, Chat):
+        return (
+            "Give api='native' if the server has llama-server's own /completion and "
+            "/apply-template."
+        )
+    if completion == "native":
+        return "Give api='openai' if the server has /v1/completions."
+    return "Give api='native' if the server has llama-server's own /completion."
 
 
 class RemoteBackend:

@@ -259,7 +259,7 @@ class Ticket:
         self._leave()
 
     def __del__(self) -> None:
-        # Not ``gone``: an interrupt may come in the middle of ``_leave``, which ends with this.
+        # Not ``gone``: an interrupt may have come in the middle of ``_leave``, which ends so.
         if hasattr(self, "token") and self.token in self.limiter.tokens:
             self._leave()
 

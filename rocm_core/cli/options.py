@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from rocm_core.config import GenerateConfig, LoadConfig, Option, RemoteConfig, Timeouts, options_of
@@ -46,13 +47,15 @@ def add_generation_options(parser: argparse.ArgumentParser) -> None:
     _add(group, options_of(GenerateConfig).values())
 
 
-def add_key_option(parser: argparse._ActionsContainer) -> None:
-    """Add ``--api-key-env``."""
-    parser.add_argument(
+def add_key_option(parser: argparse._ActionsContainer, default: str = "LLAMA_ROCM_API_KEY") -> None:
+    """Add ``--api-key-env`` and ``--api-key-file``; ``default`` says what holds without them."""
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument(
         "--api-key-env",
         metavar="NAME",
-        help="environment variable that holds its key (default: LLAMA_ROCM_API_KEY)",
+        help=f"environment variable that holds its key (default: {default})",
     )
+    one.add_argument("--api-key-file", metavar="PATH", help="file that holds its key, alone")
 
 
 def add_option(
@@ -80,12 +83,14 @@ def add_option(
 
 
 def key_of(options: argparse.Namespace) -> str | None:
-    """Return the key that ``--api-key-env`` names; ``None`` where it is not given.
+    """Return the key that ``--api-key-env`` or ``--api-key-file`` names; ``None`` without them.
 
     Raises:
-        ConfigError: it names a variable that is not set.
+        ConfigError: the variable is not set, or the file cannot be read or holds no key.
     """
-    variable = options.api_key_env
+    variable, file = options.api_key_env, options.api_key_file
+    if file is not None:
+        return _key_in(Path(file))
     if variable is None:
         return None
     if not os.environ.get(variable):
@@ -93,11 +98,21 @@ def key_of(options: argparse.Namespace) -> str | None:
     return os.environ[variable]
 
 
+def _key_in(file: Path) -> str:
+    try:
+        key = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--api-key-file: {file} cannot be read: {error}") from None
+    if not key or len(key.split()) > 1:
+        raise ConfigError(f"--api-key-file: {file} has to hold one key, and nothing else")
+    return key
+
+
 def load_options(options: argparse.Namespace) -> dict[str, Any]:
     """Return the given options as keyword arguments of ``load_model``; the settings add the rest.
 
     Raises:
-        ConfigError: ``--api-key-env`` names a variable that is not set.
+        ConfigError: as ``key_of``.
     """
     given: dict[str, Any] = {}
     for cls in (LoadConfig, RemoteConfig, Timeouts):

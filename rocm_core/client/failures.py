@@ -49,9 +49,17 @@ _REMEDY: dict[type[errors.HTTPStatusError], str] = {
     errors.ServerLoading: "Wait until GET /health answers 200, then try again.",
     errors.ServerBusy: "Every slot is taken: try again later or start it with more slots.",
 }
-
 # What a server says (``tools/server/server-context.cpp``), and what to do about it.
 _SAID: tuple[tuple[str, str], ...] = (
+    (
+        "Cannot continue an assistant message that contains tool calls",
+        "The conversation ends in tool calls: answer the tools first, with one message of role "
+        "'tool' for each call.",
+    ),
+    (
+        "Cannot have 2 or more assistant messages at the end",
+        "Join the last messages of the assistant, or end the conversation with the user's.",
+    ),
     (
         "not support embeddings",
         "Load the model with embeddings=True; a server of somebody else needs --embeddings.",

@@ -20,6 +20,7 @@ from rocm_core.config.chat_template import TemplateChoice, chosen_template
 from rocm_core.config.generate import SAMPLING_FIELDS, GenerateConfig
 from rocm_core.config.load import (
     ALL_LAYERS,
+    CACHE_TYPES,
     Engine,
     Environment,
     FlashAttention,
@@ -34,6 +35,7 @@ from rocm_core.config.remote import Api, RemoteConfig, Timeouts
 from rocm_core.errors import ConfigError
 
 __all__ = [
+    "CACHE_TYPES",
     "ALL_LAYERS",
     "SAMPLING_FIELDS",
     "Api",

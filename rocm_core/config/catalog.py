@@ -9,7 +9,7 @@ from rocm_core.config.generate import GenerateConfig
 from rocm_core.config.load import LoadConfig
 from rocm_core.config.option import Option, documented, option, options_of, read_options
 from rocm_core.config.remote import RemoteConfig, Timeouts
-from rocm_core.config.values import FilePath, Text
+from rocm_core.config.values import FilePath, Text, Url
 
 
 @documented
@@ -28,8 +28,8 @@ class Target:
     )
     base_url: str | None = option(
         None,
-        Text(),
-        "URL of a running server to use instead of starting one.",
+        Url(),
+        "URL of a running server to use instead of starting one; http:// may be left out.",
         flag=None,
         example="http://127.0.0.1:8081",
     )

@@ -19,6 +19,7 @@ from rocm_core.config.values import (
     Several,
     Switch,
     Text,
+    TextOrPath,
     Whole,
 )
 from rocm_core.errors import ConfigError
@@ -37,7 +38,9 @@ _TOKENS, _SECONDS = "tokens", "seconds"
 # path:scale; what follows the colon is a number.
 _SCALED = re.compile(r"(.+):([-+]?(?:\d+\.?\d*|\.\d+))", re.DOTALL)
 # llama.cpp --cache-type-k (common/arg.cpp); which of them a build takes is for the build to say.
-_TYPES = "f32, f16, bf16, q8_0, q4_0, q4_1, iq4_nl, q5_0 or q5_1"
+CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
+_UNQUANTIZED = (None, *CACHE_TYPES[:3])
+_TYPES = f"{', '.join(CACHE_TYPES[:-1])} or {CACHE_TYPES[-1]}"
 
 
 @documented
@@ -88,15 +91,16 @@ class LoadConfig:
     require_gpu: bool | None = option(
         None,
         Switch(),
-        "If the load log shows nothing on a GPU: True raises GpuNotUsed, None warns where a GPU "
-        "was asked for or chosen, False says nothing.",
+        "If the load uses no GPU: True raises (GpuNotUsed where the load log shows it), None warns "
+        "where a GPU was asked for or is in the machine, False says nothing.",
         example="true",
     )
     devices: Sequence[int | str] = option(
         (),
         Several(Device(), "a list of GPUs, each an index, a UUID, a PCI address or a name"),
-        "GPUs to use: each an index, UUID, PCI address or name as rocm_core.list_gpus shows them; "
-        "empty: every card, or the APU if there is no card.",
+        "GPUs to use: each an index, UUID, PCI address or name as rocm_core.list_gpus shows them, "
+        "or for a Vulkan or CUDA build as it lists them itself; empty: every card, or the APU if "
+        "there is no card.",
         flag="device",
         example="0,1",
     )
@@ -208,7 +212,7 @@ class LoadConfig:
     )
     chat_template: str | Path | None = option(
         None,
-        Text(),
+        TextOrPath(),
         "What replaces the model's chat template: Jinja text, the path of a file of it, or the "
         "name of a template that llama.cpp has built in (llama-server --help lists them).",
         wire="--chat-template",
@@ -250,7 +254,6 @@ class LoadConfig:
         "The name that requests carry and the server shows; a router or proxy with several models "
         "needs it. None: the file's name, or nothing for a remote server.",
         wire="--alias",
-        in_adapters=False,
         setting=False,
     )
     port: int | None = option(
@@ -299,7 +302,7 @@ class LoadConfig:
     keep_alive: str | float = option(
         0.0,
         Duration(endless=True),
-        "How long the server outlives its last use; -1: for ever. Programs of this user that ask "
+        "How long the server outlives its last use; -1: forever. Programs of this user that ask "
         "for the same model and options share it. 0: private, and gone with this program.",
         unit=_SECONDS,
         example="10m",
@@ -323,7 +326,7 @@ class LoadConfig:
         "Variables for the server's process over those it inherits; None removes one. A mask of "
         "GPUs in here counts like one in this process's own environment.",
         repr=False,
-        in_adapters=False,
+        adapter_default=None,
         secret=True,
         flag="env",
         example='{"HSA_OVERRIDE_GFX_VERSION": "11.0.0"}',
@@ -352,6 +355,13 @@ class LoadConfig:
             raise ConfigError("server_path names a program; engine='embedded' runs none")
         if self.require_gpu and self.gpu_layers == 0:
             raise ConfigError("require_gpu=True and gpu_layers=0 exclude each other")
+        if self.flash_attn is False and self.cache_type_v not in _UNQUANTIZED:
+            # llama.cpp src/llama-context.cpp; keys may be quantized without it.
+            raise ConfigError(
+                f"cache_type_v={self.cache_type_v!r} and flash_attn=False exclude each other: "
+                "quantized values need flash attention. Leave flash_attn out, or use "
+                "cache_type_v='f16'."
+            )
         if self.tensor_split and not any(self.tensor_split):
             raise ConfigError(
                 f"tensor_split takes proportions such as (3, 1), not {self.tensor_split}"

@@ -86,7 +86,7 @@ def _limit(name: str, default: float | None, text: str, **facts: Any) -> Any:
 @documented
 @dataclass(frozen=True)
 class Timeouts:
-    """How long to wait, in seconds, for each phase of a request; ``None`` waits for ever.
+    """How long to wait, in seconds, for each phase of a request; ``None`` waits forever.
 
     Raises:
         ConfigError: a value is no duration.

@@ -24,6 +24,13 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _COUNT = re.compile(rf"([-+]?{_DIGITS}(?:\.\d+)?)\s*([KM]?)", re.IGNORECASE)
 _THOUSANDS = {"": 1, "K": 1024, "M": 1024**2}
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+# "unix:/run/x.sock"; never what has a name and a password in it, which an error would show.
+_OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?!//)(?!\d)[^@]*$", re.IGNORECASE)
+# Names and IP addresses that no model has. A port must follow, then perhaps a prefix.
+_LOCAL_ADDRESS = re.compile(
+    r"(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\]):\d{1,5}(?:/[^:]*)?", re.IGNORECASE
+)
 _MAX_WHOLE = 2**63  # what JSON (orjson) and llama-server hold
 _MAX_SECONDS = 1e9  # 31 years; clocks of the kernel and of threads take no more than some 292
 _ON = frozenset({"on", "true", "yes", "y", "t", "1"})
@@ -63,6 +70,34 @@ class Text(Kind):
         return str(value) if isinstance(value, Path) else value
 
 
+class Url(Text):
+    """The address of a server: a URL, or host, port and prefix of one (``localhost:11434``)."""
+
+    allowed = "a URL, or host:port"
+    placeholder = "URL"
+
+    def read(self, value: Any) -> Any:
+        """Return it with its scheme."""
+        if not isinstance(value, str) or _OTHER_SCHEME.match(value.strip()):
+            raise ValueError
+        return with_scheme(value)
+
+
+def with_scheme(address: str) -> str:
+    """Return the address of a server as a URL: without a scheme it is ``http``."""
+    text = address.strip()
+    return f"http://{text}" if text and not _SCHEME.match(text) else text
+
+
+def is_address(text: str) -> bool:
+    """Return whether the text can only be the address of a server, not a model's name or file.
+
+    An ``http(s)://`` URL is; so are ``localhost`` and IP addresses if a port follows. Another name
+    with a port may be a model with its tag.
+    """
+    return text.startswith(("http://", "https://")) or bool(_LOCAL_ADDRESS.fullmatch(text))
+
+
 class FilePath(Text):
     """A path; ``Path`` stays one."""
 
@@ -74,6 +109,13 @@ class FilePath(Text):
         if not isinstance(value, (str, Path)):
             raise ValueError
         return value
+
+
+class TextOrPath(FilePath):
+    """Text, or a path; only a ``Path`` is surely one."""
+
+    allowed = "text, or a path"
+    placeholder = "TEXT|PATH"
 
 
 class Choice(Kind):
@@ -172,13 +214,13 @@ class Duration(Kind):
     placeholder = "TIME"
 
     def __init__(self, *, endless: bool = False) -> None:
-        """``endless``: whether a negative one means for ever; else it is refused."""
+        """``endless``: whether a negative one means forever; else it is refused."""
         self.endless = endless
-        ever = ", -1 for ever" if endless else ""
+        ever = ", -1 forever" if endless else ""
         self.allowed = f'seconds, or text such as "30s", "10m", "1h", "1d"{ever}'
 
     def read(self, value: Any) -> Any:
-        """Return seconds as ``float``; -1.0 for ever."""
+        """Return seconds as ``float``; -1.0 forever."""
         if isinstance(value, str):
             found = _DURATION.fullmatch(value.strip().lower())
             if found is None:
@@ -241,7 +283,9 @@ class Several(Kind):
         self.placeholder = kind.placeholder
 
     def read(self, value: Any) -> Any:
-        """Accept a value or any number of them; text is never split."""
+        """Accept a value or any number of them; text is never split, and empty text is no value."""
+        if isinstance(value, str) and not value:
+            return ()
         single = isinstance(value, (str, bytes, Path, Mapping)) or not isinstance(value, Iterable)
         try:
             return tuple(self.kind.read(part) for part in ([value] if single else value))

@@ -52,8 +52,10 @@ LOADER: tuple[KnownFailure, ...] = (
         rf"(?P<what>{_ROCM_LIBRARY}){_NOT_FOUND}",
         "the build needs {what}, and this ROCm is another version or not installed",
         "install the ROCm version the build was made for, put its directory into LD_LIBRARY_PATH "
-        "(/opt/rocm/lib, /opt/rocm/core-7.14/lib), or use a build that brings ROCm along",
-        "#25807, lemonade-sdk/llamacpp-rocm#44, mozilla-ai/llamafile#547",
+        "(/opt/rocm/core/lib since ROCm 7.14 and for ROCm 10, else /opt/rocm/lib), or use a build "
+        "that brings ROCm along",
+        "#25807, lemonade-sdk/llamacpp-rocm#44, mozilla-ai/llamafile#547; rocm.docs.amd.com, "
+        "transition guide (paths)",
     ),
     _row(
         "missing_library",
@@ -268,6 +270,21 @@ MODEL: tuple[KnownFailure, ...] = (
         "this llama.cpp build cannot use rpc_servers",
         "use a build made with GGML_RPC=ON (server_path=), or remove rpc_servers",
         "common/arg.cpp",
+    ),
+    _row(
+        "bad_cache_type",
+        r"unsupported cache type: (?P<what>\S+)",
+        "llama-server knows no type {what} of the KV cache",
+        "use f16, bf16, q8_0, q5_0, q5_1, q4_0, q4_1 or iq4_nl; llama-server --help lists what it "
+        "takes (--cache-type-k)",
+        "common/arg.cpp",
+    ),
+    _row(
+        "quantized_v_cache",
+        r"(?:quantized V cache|V cache quantization) requires flash_attn",
+        "a quantized cache of values (cache_type_v) needs flash attention, which is off",
+        "use flash_attn=True, or leave it out; or cache_type_v='f16'",
+        "llama-context.cpp",
     ),
     _row(
         "bad_argument",

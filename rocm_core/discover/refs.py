@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from rocm_core.config.values import is_address, with_scheme
 from rocm_core.demo import demo_model_path
 from rocm_core.discover import find_by_name
 from rocm_core.errors import ConfigError, ModelNotFound
@@ -20,6 +21,8 @@ from rocm_core.gguf.facts import PART
 
 # org/repo, optionally with a quantization tag: llama-server's own `-hf` form.
 _HF = re.compile(r"^[\w.-]+/[\w.-]+(:[\w.-]+)?$")
+# Perhaps a server's name and port.
+_HOST = re.compile(r"^[\w.-]+:\d{2,5}(/|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ class ModelRef:
 def resolve_ref(ref: str | os.PathLike[str], env: Mapping[str, str] = os.environ) -> ModelRef:
     """Resolve a model reference.
 
-    Tries, in this order: an ``http(s)://`` URL of a running server; ``"demo"``; an existing file
+    Tries, in this order: an ``http(s)://`` URL of a running server, or ``localhost:PORT`` or an IP
+    address with a port; ``"demo"``; an existing file
     or directory; a name in ``ROCM_MODEL_DIR``; a name that ``discover_models`` lists;
     ``org/repo[:quant]`` for llama-server to download.
 
@@ -52,8 +56,9 @@ def resolve_ref(ref: str | os.PathLike[str], env: Mapping[str, str] = os.environ
         ModelNotFound: nothing has that name, or a directory holds no or several models.
     """
     text = os.fspath(ref)
-    if text.startswith(("http://", "https://")):
-        return ModelRef("url", text, _without_password(text))
+    if is_address(text):
+        url = with_scheme(text)
+        return ModelRef("url", url, _without_password(url))
     if text == "demo":
         return ModelRef("file", str(demo_model_path()), "demo")
     path = Path(text).expanduser()
@@ -132,10 +137,11 @@ def _in_model_dir(name: str, env: Mapping[str, str]) -> Path | None:
 
 def _not_found(text: str, path: Path, env: Mapping[str, str]) -> str:
     where = env.get("ROCM_MODEL_DIR")
+    server = f" If it is the address of a server, write http://{text}." if _HOST.match(text) else ""
     looked = f"in ROCM_MODEL_DIR ({where})" if where else "(ROCM_MODEL_DIR is not set)"
     return (
         f"no model {text!r}: looked for {path.absolute()}, {looked} and in the caches of "
         "llama.cpp, Hugging Face, LM Studio and Ollama. Give the path of a .gguf file, a "
         "directory, a name from `llama-rocm models`, org/repo[:quant], the URL of a running "
-        "server, or 'demo'."
+        f"server, or 'demo'.{server}"
     )

@@ -53,7 +53,7 @@ def run_doctor(
     machine, selection = machine_checks(root, variables, engines.gfx_targets)
     about = engine_checks(engines, selection, variables)
     # A Vulkan or CUDA build, and ROCm in WSL, need none of what the machine part looks for.
-    if allow_cpu or "binary" in about.seeing_gpu:
+    if allow_cpu or about.seeing_gpu:
         machine = _softened(machine)
     gpu = _softened(about.gpu) if allow_cpu else about.gpu
     runs = run_checks(engines.found, about.seeing_gpu, variables)

@@ -12,14 +12,16 @@ that is not as it should be. No finding shows a key.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from rocm_core.backend import Connection, choose_backend, get_backend
-from rocm_core.client import Client, StreamCall, calls
-from rocm_core.config import GenerateConfig, LoadConfig, Timeouts
+from rocm_core.backend import Connection, choose_backend, get_backend, probe_backend
+from rocm_core.client import Call, calls
+from rocm_core.config import Api, LoadConfig, RemoteConfig, Timeouts
+from rocm_core.config.values import with_scheme
 from rocm_core.discover.refs import ModelRef
+from rocm_core.doctor.dry_run import HI, send_one
 from rocm_core.errors import (
     AuthenticationError,
     HTTPStatusError,
@@ -35,10 +37,12 @@ from rocm_core.types import Check, ServerProps
 
 __all__ = ["preflight_connection", "preflight_url"]
 
-_TIMEOUT = Timeouts(connect=5.0, first_token=15.0, total=15.0)
+T = TypeVar("T")
+
+# Seconds for one request, after the connection.
+_CHECK = 15.0
 # Loading a model on demand, or waiting for a slot, comes before its one token.
-_DRY_RUN_TIMEOUTS = Timeouts(connect=5.0, first_token=300.0, total=300.0)
-_ONE_TOKEN = GenerateConfig(max_tokens=1, temperature=0.0)
+_DRY_RUN = 300.0
 _ABSENT = (404, 405, 501)
 
 
@@ -48,37 +52,53 @@ def preflight_url(
     headers: Mapping[str, str] | None = None,
     model: str | None = None,
     dry_run: bool = False,
+    *,
+    api: Api = "auto",
 ) -> list[Check]:
     """Check whether a running server can be used.
 
-    Sends up to four requests of at most 15 s each; with ``dry_run`` one more, of at most 300 s.
+    Sends up to five requests of at most 15 s each; with ``dry_run`` one more, of at most 300 s.
 
     Args:
-        url: ``http(s)://host:port[/prefix]``.
+        url: ``http(s)://host:port[/prefix]``; ``http://`` may be left out.
         api_key: the server's key.
         headers: further headers of every request.
         model: the model wanted there: id, alias or file name.
         dry_run: whether to also generate one token, which makes a router load the model.
+        api: which endpoints will be used: ``auto``, ``openai`` or ``native``.
 
     Raises:
         ConfigError: the URL or a header is malformed.
     """
-    with Client(url, api_key=api_key, headers=headers, timeouts=_TIMEOUT) as client:
-        return list(_server_checks(client, model, dry_run))
+    connection = get_backend("remote").load_model(
+        ModelRef("url", with_scheme(url), "the server"),
+        LoadConfig(model_name=model),
+        RemoteConfig(api_key=api_key, headers=headers or {}, api=api),
+    )
+    try:
+        return list(_server_checks(connection, dry_run, connection.default_timeouts))
+    finally:
+        connection.release()
 
 
-def preflight_connection(connection: Connection, dry_run: bool = False) -> list[Check]:
-    """Check whether a model can be used, wherever it runs.
+def preflight_connection(
+    connection: Connection, dry_run: bool = False, limits: Timeouts | None = None
+) -> list[Check]:
+    """Check whether a model can be used, wherever it runs, in the way its requests will go.
 
     Starts a server on this machine only for a dry run; without one, a server that does not run
     is not asked.
 
     Args:
         connection: the model's.
-        dry_run: whether to also start the server and generate one token.
+        dry_run: whether to also start the server and generate one token (or compute one vector or
+            score, if that is what the model was loaded for).
+        limits: of its requests: a check takes no longer than they allow, and 15 s at most (the
+            dry run 300 s). ``None``: the connection's own.
     """
+    limits = limits or connection.default_timeouts
     if connection.ref.kind == "url":
-        return list(_server_checks(connection.client, connection.config.model_name, dry_run))
+        return list(_server_checks(connection, dry_run, limits))
     checks = list(_local_checks(connection.ref, connection.config))
     if any(check.status == "failed" for check in checks):
         return checks
@@ -86,7 +106,7 @@ def preflight_connection(connection: Connection, dry_run: bool = False) -> list[
         checks.append(_start(connection))
     if connection.props is None or checks[-1].status == "failed":
         return [*checks, Check("dry_run", "skipped", "the server is not running")]
-    return [*checks, *_server_checks(connection.client, None, dry_run)]
+    return [*checks, *_server_checks(connection, dry_run, limits)]
 
 
 # ---------------------------------------------------------------------------
@@ -104,8 +124,8 @@ def _local_checks(ref: ModelRef, config: LoadConfig) -> Iterator[Check]:
 
 
 def _backend(ref: ModelRef, config: LoadConfig) -> str:
-    backend = choose_backend(config.backend, ref)
-    found = get_backend(backend.name).probe()
+    backend = choose_backend(ref, config)
+    found = probe_backend(backend, config)
     if not found.ok:
         raise RocmError("; ".join(found.reasons))
     return "; ".join((backend.name, *found.reasons))
@@ -139,18 +159,42 @@ def _tried(name: str, act: Callable[[], str], remedy: str) -> Check:
 
 @dataclass
 class _Facts:
-    """What earlier checks learned, for later ones."""
+    """Whom to ask, and what earlier checks learned, for later ones."""
 
+    connection: Connection
+    limits: Timeouts
+    model: str | None
     models: list[dict[str, Any]] | None = None
     props: ServerProps | None = None
-    model: str | None = None
     router: bool = False
+    conversations: bool = True
     findings: list[Check] = field(default_factory=list)
 
+    def ask(self, call: Call[T]) -> T:
+        return self.connection.client.call(call, self.within(_CHECK))
 
-def _server_checks(client: Client, model: str | None, dry_run: bool) -> Iterator[Check]:
-    facts = _Facts(model=model)
-    checks: tuple[tuple[str, Callable[[Client, _Facts], Check]], ...] = (
+    def within(self, seconds: float) -> Timeouts:
+        """Return the model's limits, and ``seconds`` if they allow more after the connection."""
+        ours = self.limits
+        most = seconds + (ours.connect or 0.0)
+        return Timeouts(
+            connect=ours.connect,
+            first_token=seconds if ours.first_token is None else min(ours.first_token, seconds),
+            idle=ours.idle,
+            total=most if ours.total is None else min(ours.total, most),
+        )
+
+    @property
+    def native(self) -> bool:
+        """Whether conversations go to llama-server's own endpoints."""
+        api = self.connection.api
+        return api == "native" or (api == "auto" and self.models is None)
+
+
+def _server_checks(connection: Connection, dry_run: bool, limits: Timeouts) -> Iterator[Check]:
+    name = connection.config.model_name if connection.ref.kind == "url" else None
+    facts = _Facts(connection, limits, name)
+    checks: tuple[tuple[str, Callable[[_Facts], Check]], ...] = (
         ("reachable", _reachable),
         ("authenticated", _authenticated),
         ("loaded", _loaded),
@@ -159,19 +203,19 @@ def _server_checks(client: Client, model: str | None, dry_run: bool) -> Iterator
         ("chat_template", _chat_template),
     )
     for name, check in checks:
-        yield _guarded(name, facts, lambda check=check: check(client, facts))  # type: ignore[misc]
+        yield _guarded(name, facts, check)
     if dry_run:
-        yield _guarded("dry_run", facts, lambda: _dry_run(client, facts))
+        yield _guarded("dry_run", facts, _dry_run)
     else:
         yield Check("dry_run", "skipped", "not asked for")
 
 
-def _guarded(name: str, facts: _Facts, check: Callable[[], Check]) -> Check:
+def _guarded(name: str, facts: _Facts, check: Callable[[_Facts], Check]) -> Check:
     failed = [found.name for found in facts.findings if found.status == "failed"]
     if failed:
         return Check(name, "skipped", f"after the failure of {failed[0]}")
     try:
-        found = check()
+        found = check(facts)
     except RocmError as error:
         found = Check(name, "failed", str(error), _remedy(error))
     facts.findings.append(found)
@@ -187,6 +231,8 @@ def _remedy(error: RocmError) -> str:
         return "Start the server, or correct host and port."
     if isinstance(error, ProtocolError):
         return "Something other than a llama-server answers there: correct the URL."
+    if isinstance(error, HTTPStatusError) and error.status in _ABSENT:
+        return "Choose other endpoints: api='openai' or api='native'."
     return "Look at the server's log."
 
 
@@ -200,53 +246,66 @@ def _absent() -> Iterator[None]:
             raise
 
 
-def _reachable(client: Client, facts: _Facts) -> Check:
+def _reachable(facts: _Facts) -> Check:
     # Any HTTP response shows that the address is reachable: other servers have no /health.
     with suppress(HTTPStatusError, ProtocolError):
-        client.health()
-    return Check("reachable", "ok", client.address)
+        facts.ask(calls.health())
+    return Check("reachable", "ok", facts.connection.client.address)
 
 
-def _authenticated(client: Client, facts: _Facts) -> Check:
+def _authenticated(facts: _Facts) -> Check:
+    api = facts.connection.api
+    path = "/props" if api == "native" else "/v1/models"
     try:
         with _absent():
-            facts.models = client.models()
+            if api == "native":
+                facts.props = facts.ask(calls.props())
+            else:
+                facts.models = facts.ask(calls.models())
     except ServerLoading:
         return Check("authenticated", "skipped", "cannot be told before the model is loaded")
-    if facts.models is None:
-        return Check(
-            "authenticated",
-            "warning",
-            "no /v1/models: only the native endpoints can be used",
-            "Give api='openai' if the server has /v1/chat/completions nevertheless.",
-        )
-    return Check("authenticated", "ok", "GET /v1/models answers")
+    if facts.props is not None or facts.models is not None:
+        return Check("authenticated", "ok", f"GET {path} answers")
+    if api != "auto":
+        return Check("authenticated", "skipped", f"no {path} to ask: the first request will tell")
+    return Check(
+        "authenticated",
+        "warning",
+        "no /v1/models: only the native endpoints can be used",
+        "Give api='openai' if the server has /v1/chat/completions nevertheless.",
+    )
 
 
-def _loaded(client: Client, facts: _Facts) -> Check:
+def _loaded(facts: _Facts) -> Check:
     try:
         with _absent():
-            facts.props = client.props()
-            facts.router = facts.props.raw.get("role") == "router"
+            facts.props = facts.ask(calls.props())
     except ServerLoading as error:
         return Check("loaded", "failed", str(error), "Wait, then try again.")
     if facts.props is None:
         return Check("loaded", "ok", "no llama-server: it has no /props")
+    facts.router = facts.props.raw.get("role") == "router"
+    if facts.router and facts.models is None:
+        with _absent():
+            facts.models = facts.ask(calls.models())
     kind = "router" if facts.router else "llama-server"
     return Check("loaded", "ok", f"{kind} {facts.props.build_info}".strip())
 
 
-def _model(client: Client, facts: _Facts) -> Check:
-    there = ", ".join(calls.model_ids(facts.models or ())) or "nothing"
-    found = calls.find_model(facts.models or (), facts.model) if facts.model else None
+def _model(facts: _Facts) -> Check:
+    listed = facts.models
+    if listed is None and facts.props is not None and facts.props.model_alias:
+        listed = [{"id": facts.props.model_alias}]
+    if listed is None:
+        return Check("model", "skipped", "the server lists no models")
+    there = ", ".join(calls.model_ids(listed)) or "nothing"
+    found = calls.find_model(listed, facts.model) if facts.model else None
     if found:
         facts.model = found
         return Check("model", "ok", found)
-    if facts.models is None:
-        return Check("model", "skipped", "the server lists no models")
     several = facts.router or facts.props is None
-    if facts.model is None and (not several or len(calls.model_ids(facts.models)) == 1):
-        facts.model = next(iter(calls.model_ids(facts.models)), None)
+    if facts.model is None and (not several or len(calls.model_ids(listed)) == 1):
+        facts.model = next(iter(calls.model_ids(listed)), None)
         return Check("model", "ok", there)
     what = f"no {facts.model!r}" if facts.model else "none was named"
     remedy = "Name one of those as model=."
@@ -255,9 +314,8 @@ def _model(client: Client, facts: _Facts) -> Check:
     return Check("model", "warning", f"{what}, but {there}, which answers to any name", remedy)
 
 
-def _context(client: Client, facts: _Facts) -> Check:
+def _context(facts: _Facts) -> Check:
     if facts.router and facts.props is not None:
-        client.model, client.routed = facts.model, True
         # GET /props of a model would make the router load it, which only a dry run may do.
         status = next(
             (m.get("status") for m in facts.models or () if m.get("id") == facts.model), None
@@ -265,15 +323,30 @@ def _context(client: Client, facts: _Facts) -> Check:
         if not isinstance(status, dict) or status.get("value") != "loaded":
             facts.props = None
             return Check("context", "skipped", "the router loads that model at its first request")
-        facts.props = client.call(calls.props(facts.model))
+        facts.props = facts.ask(calls.props(facts.model))
     if facts.props is None or not facts.props.n_ctx:
         return Check("context", "skipped", "the server does not tell")
     props = facts.props
     return Check("context", "ok", f"{props.n_ctx} tokens in each of {props.total_slots} slots")
 
 
-def _chat_template(client: Client, facts: _Facts) -> Check:
+def _chat_template(facts: _Facts) -> Check:
     props = facts.props
+    # A router would load its model for that; it has the endpoint.
+    if facts.native and not facts.router:
+        try:
+            facts.ask(calls.apply_template(HI))
+        except HTTPStatusError as error:
+            if error.status not in _ABSENT:
+                raise
+            facts.conversations = False
+            return Check(
+                "chat_template",
+                "warning",
+                "no /apply-template: no prompt can be made of a conversation",
+                "Give api='openai' if the server has /v1/chat/completions. Otherwise send finished "
+                "prompts only (generate(), RocmLLM), or use a newer llama-server.",
+            )
     if props is None:
         return Check("chat_template", "skipped", "the server does not tell")
     if not props.chat_template:
@@ -287,12 +360,6 @@ def _chat_template(client: Client, facts: _Facts) -> Check:
     return Check("chat_template", "ok", ", ".join(able) or "no special abilities told")
 
 
-def _dry_run(client: Client, facts: _Facts) -> Check:
-    call: StreamCall = calls.chat([{"role": "user", "content": "Hi"}], _ONE_TOKEN, facts.model)
-    if facts.models is None:
-        call = calls.completion("Hi", _ONE_TOKEN)
-    with closing(client.stream(call, _DRY_RUN_TIMEOUTS)) as events:
-        last = list(events)[-1:]
-    usage = last[0].usage if last else None
-    told = f", {usage.prompt_tokens} prompt tokens" if usage else ""
-    return Check("dry_run", "ok", f"one token from POST {call.path}{told}")
+def _dry_run(facts: _Facts) -> Check:
+    connection, limits = facts.connection, facts.within(_DRY_RUN)
+    return Check("dry_run", "ok", send_one(connection, limits, conversation=facts.conversations))

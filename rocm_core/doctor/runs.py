@@ -69,6 +69,7 @@ def _answer(engine: Engine, on_gpu: bool) -> Check:
         engine=engine.kind,
         server_path=engine.argv[0] if engine.kind == "binary" else None,
         gpu_layers=-1 if on_gpu else 0,
+        require_gpu=False,  # the finding below says it
         extra_args=verbose,
     )
     server = Server(resolve_ref("demo"), config)

@@ -6,7 +6,7 @@ No I/O but for the model file's size and header, and the chat template's file. F
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -52,29 +52,39 @@ _DEFAULT_UBATCH, _MAX_INPUT, _PAGE = 512, 8192, 2048
 _HTTP_THREADS = 128
 
 
+LOOPBACK = "127.0.0.1"
+# Listening on all addresses; a client on this machine takes the loopback one.
+_REACHED_AT = {"0.0.0.0": LOOPBACK, "::": "::1"}
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server listens: exactly one of a unix socket and a TCP port on 127.0.0.1.
+    """Where a server listens: exactly one of a unix socket and a TCP port.
 
     Attributes:
         socket: path of the socket.
         port: number of the port.
+        host: the address that the port belongs to.
     """
 
     socket: Path | None = None
     port: int | None = None
+    host: str = LOOPBACK
 
     @property
     def arguments(self) -> list[str]:
         """llama-server's flags for this address."""
         if self.socket is not None:
             return ["--host", str(self.socket)]
-        return ["--host", "127.0.0.1", "--port", str(self.port)]
+        return ["--host", self.host, "--port", str(self.port)]
 
     @property
     def url(self) -> str:
-        """The base URL for an HTTP client; with a socket its host name is not resolved."""
-        return "http://localhost" if self.socket else f"http://127.0.0.1:{self.port}"
+        """The base URL for an HTTP client here; with a socket its host name is not resolved."""
+        if self.socket:
+            return "http://localhost"
+        host = _REACHED_AT.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
 class Build(NamedTuple):
@@ -237,6 +247,22 @@ def _argument(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(_argument, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def check_cache_types(config: LoadConfig, known: Sequence[str]) -> None:
+    """Raise unless the engine knows the types of the KV cache.
+
+    Args:
+        config: how to run the server.
+        known: types that the engine takes (``Engine.cache_types``).
+
+    Raises:
+        ConfigError: ``cache_type_k`` or ``cache_type_v`` is none of them.
+    """
+    for name in ("cache_type_k", "cache_type_v"):
+        value = getattr(config, name)
+        if value is not None and value not in known:
+            raise ConfigError(f"{name} is {value!r}; this engine knows {', '.join(known)}")
 
 
 def _optional_flags(flags: frozenset[str]) -> list[str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rocm_core.config import LoadConfig
-from rocm_core.engine.locate import Engine, find_engine
-from rocm_core.engine.probe import build_targets, capabilities, needs_kfd
+from rocm_core.engine.locate import find_engine
+from rocm_core.engine.probe import Device, GpuAccess, capabilities, gpu_access
 from rocm_core.errors import BackendUnavailable, ConfigError, EngineNotFound
 from rocm_core.gpu import HIDE_GPUS, Selection, list_gpus, select_gpus
 
@@ -36,12 +37,14 @@ def place_on_gpus(config: LoadConfig, *, splits: bool) -> LoadConfig:
         ConfigError: ``devices``, ``tensor_split`` or ``main_gpu`` do not fit the machine's GPUs.
     """
     if config.backend == "cpu":
-        return _on_cpu(config)
-    if config.backend not in ("", "auto", "rocm") or has_other_gpu_backend(config):
-        return config  # Vulkan and CUDA ignore ROCm's masks, and count other devices
+        return _with_gpus_hidden(config)
+    if config.backend not in ("", "auto", "rocm"):
+        return config
+    if not _needs_kfd(config):
+        return _with_named_devices(config)  # Vulkan and CUDA ignore ROCm's masks
     selection = choose_gpus(config)
     if not selection:
-        if config.backend == "rocm":
+        if config.backend == "rocm" and not _access(config).by_itself:
             raise BackendUnavailable(f"backend 'rocm' cannot run here: {why_none(selection)}")
         return config
     _log_selection(selection)
@@ -58,11 +61,8 @@ def choose_gpus(config: LoadConfig) -> Selection:
     Raises:
         ConfigError: as ``place_on_gpus``.
     """
-    merged = {**os.environ, **dict(config.environment)}
-    env = {name: value for name, value in merged.items() if value is not None}
-    engine = _program(config)
-    targets = build_targets(engine) if engine else None
-    selection = select_gpus(list_gpus(), config.devices, env, targets)
+    env = process_environment(config)
+    selection = select_gpus(list_gpus(), config.devices, env, _access(config).gfx_targets)
     number, labels = len(selection), "; ".join(gpu.label for gpu in selection)
     if config.tensor_split and selection and len(config.tensor_split) != number:
         raise ConfigError(
@@ -76,33 +76,72 @@ def choose_gpus(config: LoadConfig) -> Selection:
     return selection
 
 
+def named_devices(devices: Sequence[int | str], listed: Sequence[Device]) -> list[str]:
+    """Return llama.cpp's names of the GPUs that ``devices`` chooses among those an engine lists.
+
+    Args:
+        devices: each an index in ``listed``, llama.cpp's name (``Vulkan0``), or part of the
+            card's name, which means every GPU of that name.
+        listed: from ``probe.capabilities``.
+
+    Raises:
+        ConfigError: one of them is not there.
+    """
+    found: dict[str, None] = {}
+    for device in devices:
+        text = str(device).strip().casefold()
+        names = [d.name for d in listed if text == d.name.casefold()]
+        if not names and text.isdigit() and int(text) < len(listed):
+            names = [listed[int(text)].name]
+        elif not names and not isinstance(device, int):
+            names = [d.name for d in listed if text in d.description.casefold()]
+        if not names:
+            there = "; ".join(f"{d.name} {d.description}" for d in listed) or "none"
+            raise ConfigError(f"there is no GPU {device!r} for this engine. It lists: {there}")
+        found.update(dict.fromkeys(names))
+    return list(found)
+
+
+def _with_named_devices(config: LoadConfig) -> LoadConfig:
+    if not config.devices:
+        return config
+    engine = find_engine(config.engine, config.server_path)
+    if "--device" not in engine.flags():
+        raise ConfigError(
+            f"devices={list(config.devices)}: {engine.label} has no --device to choose among its "
+            "GPUs. Remove devices, or use another build (server_path=, engine='binary')."
+        )
+    listed = capabilities(engine, process_environment(config)).devices
+    names = ",".join(named_devices(config.devices, listed))
+    return replace(config, extra_args=(*config.extra_args, "--device", names))
+
+
 def why_none(selection: Selection) -> str:
     """Return why an empty selection is empty, as a phrase for an error message."""
     reasons = [*selection.warnings, *(f"{gpu.label}: {why}" for gpu, why in selection.skipped)]
     return "; ".join(reasons) or "the kernel's compute driver shows no GPU"
 
 
-def has_other_gpu_backend(config: LoadConfig) -> bool:
-    """Whether the engine for ``config`` uses GPUs without the kernel's compute driver."""
-    engine = _program(config)
-    return engine is not None and not needs_kfd(engine)
+def process_environment(config: LoadConfig) -> dict[str, str]:
+    """Return this process's environment with the changes of ``config.environment``."""
+    merged = {**os.environ, **dict(config.environment)}
+    return {name: value for name, value in merged.items() if value is not None}
 
 
-def sees_other_gpu(config: LoadConfig) -> bool:
-    """Whether the engine uses GPUs without that driver, and sees one now; runs the engine."""
-    engine = _program(config)
-    return engine is not None and not needs_kfd(engine) and capabilities(engine).state == "gpu"
+def _needs_kfd(config: LoadConfig) -> bool:
+    access = _access(config)
+    return access.by_kfd or not access.by_itself
 
 
-def _program(config: LoadConfig) -> Engine | None:
+def _access(config: LoadConfig) -> GpuAccess:
     try:
         engine = find_engine(config.engine, config.server_path)
+        return gpu_access(engine, process_environment(config))
     except EngineNotFound:
-        return None  # the start itself raises it
-    return engine if engine.kind == "binary" else None
+        return GpuAccess(True, (), None)  # the start itself raises it
 
 
-def _on_cpu(config: LoadConfig) -> LoadConfig:
+def _with_gpus_hidden(config: LoadConfig) -> LoadConfig:
     if config.gpu_layers and config.counts_gpu_layers:
         return config
     # A build for GPUs wakes the GPU, takes memory there and crashes with its driver even without

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rocm_core.config import CACHE_TYPES
 from rocm_core.config import Engine as EngineChoice
 from rocm_core.engine import embedded_start
 from rocm_core.engine.embedded_flags import FLAGS
@@ -31,6 +32,9 @@ _REMEDY = (
     'pip install "llama-rocm[server]" (compiles llama-server), or put a ROCm build of '
     f"llama-server on PATH or into {PATH_VARIABLE}."
 )
+# "-ctk, --cache-type-k TYPE   KV cache data type for K\n   allowed values: f32, f16, …"
+_CACHE_TYPES = re.compile(r"^-ctk,.*\n\s+allowed values: (.+)$", re.MULTILINE)
+_Help = tuple[frozenset[str], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +58,31 @@ class Engine:
             return "llama-server"
         return f"the embedded engine (xllamacpp {_version()})"
 
+    @property
+    def label(self) -> str:
+        """The engine as users know it: the program's path, or the package."""
+        return self.argv[0] if self.kind == "binary" else "the package xllamacpp"
+
     def flags(self) -> frozenset[str]:
         """Return the flags that the engine lists in ``--help``; they differ between builds.
 
         Raises:
-            EngineNotFound: the program cannot be run.
+            EngineNotFound: the program cannot be run, or is no llama-server.
         """
-        if self.kind == "embedded":
-            return FLAGS
+        return FLAGS if self.kind == "embedded" else self._help()[0]
+
+    def cache_types(self) -> tuple[str, ...]:
+        """Return the types of KV cache that the engine names in ``--help``.
+
+        Raises:
+            EngineNotFound: as ``flags``.
+        """
+        types = () if self.kind == "embedded" else self._help()[1]
+        return types or CACHE_TYPES
+
+    def _help(self) -> _Help:
         stat = Path(self.argv[0]).stat()
-        return _help_flags(self.argv, stat.st_mtime_ns, stat.st_size)
+        return _read_help(self.argv, stat.st_mtime_ns, stat.st_size)
 
 
 def find_engine(
@@ -141,7 +160,8 @@ def _packaged() -> Engine | None:
 
 
 @functools.lru_cache(maxsize=8)
-def _help_flags(argv: tuple[str, ...], mtime: int, size: int) -> frozenset[str]:
+def _read_help(argv: tuple[str, ...], mtime: int, size: int) -> _Help:
+    """Return the flags and the types of KV cache that ``--help`` names."""
     del mtime, size  # only part of the cache key: a rebuilt program is run again
     try:
         done = subprocess.run(
@@ -154,8 +174,14 @@ def _help_flags(argv: tuple[str, ...], mtime: int, size: int) -> frozenset[str]:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineNotFound(f"{argv[0]} cannot be run: {error}") from error
     text = done.stdout.decode("utf-8", "replace")
-    if done.returncode != 0 and "--model" not in text:
-        said = done.stderr.decode("utf-8", "replace").strip()[-500:]
-        raise EngineNotFound(f"{argv[0]} --help exited with {done.returncode}: {said}")
+    if "--model" not in text:
+        said = done.stderr.decode("utf-8", "replace").strip()[-500:] if done.returncode else ""
+        raise EngineNotFound(
+            f"{argv[0]} is no llama-server: its --help names no --model (it exited with "
+            f"{done.returncode}{': ' if said else ''}{said}). Give the path of a llama-server, or "
+            f"unset server_path and {PATH_VARIABLE} to use the one that is found."
+        )
     heads = "\n".join(line[:80] for line in text.splitlines() if line.startswith("-"))
-    return frozenset(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", heads))
+    types = _CACHE_TYPES.search(text)
+    flags = frozenset(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", heads))
+    return flags, tuple(re.findall(r"\w+", types[1])) if types else ()

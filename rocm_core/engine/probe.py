@@ -7,47 +7,37 @@ process of their own: a driver that crashes there is a result, and harms no othe
 from __future__ import annotations
 
 import functools
-import importlib.util
-import mmap
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from rocm_core.diagnosis.explain import Failure, describe_exit, error_lines, explain_failure
+from rocm_core.engine.engine_files import (
+    BACKENDS,
+    FileFacts,
+    backend_files,
+    file_facts,
+    tell_all,
+)
 from rocm_core.engine.locate import Engine
 from rocm_core.engine.offload_bundles import gfx_targets, rocblas_targets
 
 _TIMEOUT = 60.0
-# llama.cpp's names of backends and devices, and their common names.
-_BACKENDS = {
-    "hip": "HIP",
-    "rocm": "HIP",
-    "cuda": "CUDA",
-    "vulkan": "Vulkan",
-    "sycl": "SYCL",
-    "metal": "Metal",
-    "mtl": "Metal",
-    "musa": "MUSA",
-    "cann": "CANN",
-    "opencl": "OpenCL",
-}
-# A static build is recognized by the driver library that it links.
-_LINKED = (
-    (b"libamdhip64.so", "HIP"),
-    (b"amdhip64", "HIP"),
-    (b"libcudart.so", "CUDA"),
-    (b"libcuda.so", "CUDA"),
-    (b"libvulkan.so", "Vulkan"),
-)
-_LIBRARY = re.compile(r"^(?:lib)?ggml-([a-z]+)[\w.-]*\.(?:so|dll|dylib)")
 _DEVICE = re.compile(r"^\s+(\S+?):\s+(.+?)\s+\((\d+) MiB, (\d+) MiB free\)")
 _GFX_LINE = re.compile(r"Device\s+(\d+):.*,\s+(gfx[0-9a-f]+)")
 _LOADED = re.compile(r"load_backend: loaded (\w+) backend from (.+)$")
 _VERSION = re.compile(r"^version: (.+)$", re.MULTILINE)
+# Variables that decide which GPUs a program lists.
+_MASKS = (
+    *("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"),
+    *("GPU_DEVICE_ORDINAL", "GGML_VK_VISIBLE_DEVICES", "GGML_BACKEND_PATH", "LD_LIBRARY_PATH"),
+)
+_Backends = tuple[tuple[str, ...], frozenset[str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +112,7 @@ def capabilities(
         EngineNotFound: the program cannot be run at all.
     """
     flags = engine.flags()
-    build = _build(engine.argv, *_file_facts(engine))
+    build = _build(engine.argv, *file_facts(engine))
     if "--list-devices" not in flags:
         return _combine(flags, build, "", None, crashed=False)
     output, code = _run(engine.argv, "--list-devices", env, timeout)
@@ -130,24 +120,44 @@ def capabilities(
     return _combine(flags, build, output, failure, crashed=code != 0)
 
 
-def gpu_backends(engine: Engine) -> tuple[str, ...]:
-    """Return the GPU backends that the engine's files have; runs nothing."""
-    return _files(*_file_facts(engine))[0]
+@dataclass(frozen=True, slots=True)
+class GpuAccess:
+    """How an engine reaches GPUs.
 
-
-def needs_kfd(engine: Engine) -> bool:
-    """Whether an engine needs the kernel's compute driver (``/dev/kfd``); runs nothing.
-
-    HIP does, except in WSL (``/dev/dxg``); Vulkan and CUDA do not.
+    Attributes:
+        by_kfd: through the kernel's compute driver (``/dev/kfd``), as HIP does on Linux; also for a
+            program that does not tell what it has: then only a load shows it.
+        by_itself: GPU backends that need no such driver: Vulkan, CUDA, …, and HIP in WSL
+            (``/dev/dxg``) and on Windows. Only the program knows which GPUs they see.
+        gfx_targets: GPU targets that the HIP backend has code for; ``None``: no HIP, or unknown.
     """
-    backends = gpu_backends(engine)
-    return not backends or ("HIP" in backends and not Path("/dev/dxg").exists())
+
+    by_kfd: bool
+    by_itself: tuple[str, ...]
+    gfx_targets: frozenset[str] | None
 
 
-def build_targets(engine: Engine) -> frozenset[str] | None:
-    """Return the GPU targets that a HIP engine has code for; ``None``: not HIP, or unknown."""
-    carrier = _files(*_file_facts(engine))[1]
-    return gfx_targets(carrier) if carrier else None
+def gpu_access(engine: Engine, env: Mapping[str, str] | None = None) -> GpuAccess:
+    """Return how an engine reaches GPUs; all false and empty for a CPU build.
+
+    Goes by the engine's files. A program that has llama.cpp's libraries elsewhere (a script, a
+    package of a distribution) is run with ``--list-devices``, once for each set of masks.
+
+    Args:
+        engine: see ``locate.find_engine``.
+        env: environment of that process; default: this process's.
+
+    Raises:
+        EngineNotFound: the program cannot be run.
+    """
+    facts = file_facts(engine)
+    backends, carrier = backend_files(*facts)
+    targets = gfx_targets(carrier) if carrier else None
+    if not backends and not tell_all(*facts):
+        backends, targets = _listed_backends(engine, facts, os.environ if env is None else env)
+    by_kfd = "HIP" in backends and sys.platform == "linux" and not Path("/dev/dxg").exists()
+    by_itself = tuple(name for name in backends if not (by_kfd and name == "HIP"))
+    return GpuAccess(by_kfd, by_itself, targets)
 
 
 def parse_devices(output: str) -> tuple[Device, ...]:
@@ -161,7 +171,7 @@ def parse_devices(output: str) -> tuple[Device, ...]:
         if (match := _DEVICE.match(line)) and int(match[3]) > 0:
             kind = match[1].rstrip("0123456789")
             number = match[1][len(kind) :]
-            backend = _BACKENDS.get(kind.lower(), kind)
+            backend = BACKENDS.get(kind.lower(), kind)
             target = gfx.get(int(number or 0)) if backend == "HIP" else None
             found.append(Device(match[1], backend, match[2], int(match[3]), int(match[4]), target))
     return tuple(found)
@@ -230,11 +240,11 @@ def _combine(
 ) -> Capabilities:
     devices = parse_devices(output)
     loaded = _LOADED.findall(output)
-    reported = [_BACKENDS.get(name.lower()) for name, _ in loaded]
+    reported = [BACKENDS.get(name.lower()) for name, _ in loaded]
     seen = dict.fromkeys([*build.backends, *(d.backend for d in devices), *filter(None, reported)])
     targets = build.gfx_targets
     for name, path in loaded:
-        if targets is None and _BACKENDS.get(name.lower()) == "HIP":
+        if targets is None and BACKENDS.get(name.lower()) == "HIP":
             targets = gfx_targets(Path(path.strip()))
     return Capabilities(
         build.version,
@@ -248,23 +258,29 @@ def _combine(
     )
 
 
-# -- the files -------------------------------------------------------------------------------
+_listed: dict[object, _Backends] = {}
 
 
-def _file_facts(engine: Engine) -> tuple[str, int, int]:
-    # The times are only part of the cache key: a rebuilt program is examined again.
-    path = Path(engine.argv[0]).resolve()
-    if engine.kind == "embedded":
-        package = importlib.util.find_spec("xllamacpp")
-        folder = Path(package.origin).parent if package and package.origin else Path()
-        path = next(iter(sorted(folder.glob("xllamacpp*.so"))), folder)
-    stat = path.stat()
-    return str(path), stat.st_mtime_ns, stat.st_size
+def _listed_backends(engine: Engine, facts: FileFacts, env: Mapping[str, str]) -> _Backends:
+    """Return GPU backends and GPU targets as ``--list-devices`` shows them."""
+    key = (engine.argv, facts, tuple(env.get(name) for name in _MASKS))
+    if key not in _listed:
+        _listed[key] = _list_backends(engine, env)
+    return _listed[key]
+
+
+def _list_backends(engine: Engine, env: Mapping[str, str]) -> _Backends:
+    if "--list-devices" not in engine.flags():
+        return ("HIP",), None  # what it has shows only when it loads a model
+    able = capabilities(engine, env)
+    if able.crashed and not able.backends:
+        return ("HIP",), None  # what crashes while it looks for GPUs is a build for them
+    return able.backends, able.gfx_targets
 
 
 @functools.lru_cache(maxsize=8)
 def _build(argv: tuple[str, ...], program: str, mtime: int, size: int) -> _Build:
-    backends, carrier = _files(program, mtime, size)
+    backends, carrier = backend_files(program, mtime, size)
     version = _VERSION.search(_run(argv, "--version", None, _TIMEOUT)[0])
     return _Build(
         version[1].strip() if version else None,
@@ -272,31 +288,3 @@ def _build(argv: tuple[str, ...], program: str, mtime: int, size: int) -> _Build
         gfx_targets(carrier) if carrier else None,
         rocblas_targets(Path(program).parent),
     )
-
-
-@functools.lru_cache(maxsize=8)
-def _files(program: str, mtime: int, size: int) -> tuple[tuple[str, ...], Path | None]:
-    """Return the GPU backends of the files, and the file with the HIP backend's GPU code."""
-    del mtime, size
-    path = Path(program)
-    libraries = _libraries(path.parent)
-    backends = tuple(dict.fromkeys([*libraries, *_linked(path)]))
-    return backends, libraries.get("HIP") or (path if "HIP" in backends else None)
-
-
-def _libraries(directory: Path) -> dict[str, Path]:
-    """Find ``libggml-<backend>`` beside the program, as ``ggml-backend-reg.cpp`` does."""
-    found: dict[str, Path] = {}
-    for path in sorted(directory.glob("*ggml-*")):
-        name = _LIBRARY.match(path.name)
-        if name and name[1] in _BACKENDS:
-            found.setdefault(_BACKENDS[name[1]], path)
-    return found
-
-
-def _linked(program: Path) -> list[str]:
-    try:
-        with program.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m:
-            return [name for needle, name in _LINKED if m.find(needle) >= 0]
-    except (OSError, ValueError):  # unreadable, or empty (which cannot be mapped)
-        return []

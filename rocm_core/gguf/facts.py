@@ -37,7 +37,8 @@ class GGUFInfo:
         version: of the GGUF format.
         context_length: tokens that the model was trained for.
         metadata: every key with a scalar or string value, and numeric arrays of up to 1,024
-            items as tuples. Left out: longer arrays, arrays of strings, the tokenizer's arrays.
+            items as tuples (of tuples, if they are nested). Left out: longer arrays, arrays of
+            strings, the tokenizer's arrays.
         tensors: the tensor list.
         quantization: llama.cpp's name of the file type, such as ``Q4_K_M``.
         parameters: number of weights.

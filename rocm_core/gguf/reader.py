@@ -37,6 +37,8 @@ _MAX_DIMENSIONS = 4
 # Longer arrays are vocabularies, not one number per layer.
 _MAX_KEPT_ARRAY, _MAX_KEPT_ITEMS = 1 << 10, 1 << 15
 _MAX_ELEMENTS = (1 << 63) - 1
+# Arrays in arrays (docs/gguf.md allows them): how deep, and how many in a header.
+_MAX_NESTING, _MAX_NESTED = 8, 1 << 18
 
 
 class TensorInfo(NamedTuple):
@@ -68,7 +70,8 @@ class Header:
     Attributes:
         version: of the format: 2 or 3.
         metadata: keys with scalar or string values; numeric arrays of up to 1,024 items as
-            tuples, but none of the tokenizer's.
+            tuples, but none of the tokenizer's. An array of arrays is a tuple of tuples, unless
+            one of them is left out.
         lengths: number of items of every array, also of those that ``metadata`` leaves out.
         data_start: bytes from the start of the file to the tensor data.
     """
@@ -99,6 +102,7 @@ class _Reader:
         self._end = min(len(view), _MAX_HEADER)
         self._text = 0
         self._items = 0
+        self._nested_arrays = 0
         # Versions are small numbers, so a large one was written in the other byte order.
         self._order = "<" if struct.unpack_from("<I", view, 4)[0] < 1 << 16 else ">"
         self._scalars = {code: struct.Struct(self._order + code) for code in _SCALARS.values()}
@@ -161,9 +165,16 @@ class _Reader:
         return self._scalar(_SCALARS[kind])
 
     def _array(self, key: str) -> tuple[int, tuple[Any, ...] | None]:
+        return self._items_of_array(not key.startswith("tokenizer."), 1)
+
+    def _items_of_array(self, keep: bool, depth: int) -> tuple[int, tuple[Any, ...] | None]:
+        """Return the number of items, and the items unless they are left out."""
         kind, count = self._scalar("I"), self._scalar("Q")
         if count > self._end - self._at:
             raise ValueError(f"an array of {count} items runs past the end")
+        keep = keep and count <= _MAX_KEPT_ARRAY
+        if kind == _ARRAY:
+            return count, self._arrays(count, keep, depth)
         if kind == _STRING:
             self._skip_strings(count)
             return count, None
@@ -173,12 +184,24 @@ class _Reader:
         start, self._at = self._at, self._at + count * self._scalars[code].size
         if self._at > self._end:
             raise ValueError("an array runs past the end")
-        if count > _MAX_KEPT_ARRAY or key.startswith("tokenizer."):
+        if not keep:
             return count, None
         self._items += count
         if self._items > _MAX_KEPT_ITEMS:
             raise ValueError("it holds more lists than any real one")
         return count, struct.unpack_from(f"{self._order}{count}{code}", self._view, start)
+
+    def _arrays(self, count: int, keep: bool, depth: int) -> tuple[Any, ...] | None:
+        self._nested_arrays += count
+        if depth == _MAX_NESTING or self._nested_arrays > _MAX_NESTED:
+            raise ValueError("it nests arrays deeper, or more of them, than any real one")
+        found = []
+        for _ in range(count):
+            _, items = self._items_of_array(keep, depth + 1)
+            keep = keep and items is not None
+            if items is not None:
+                found.append(items)
+        return tuple(found) if keep else None
 
     def _skip_strings(self, count: int) -> None:
         # The one hot loop: a vocabulary has hundreds of thousands.

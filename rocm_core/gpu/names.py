@@ -36,7 +36,8 @@ _DEVICES: dict[str, tuple[int, ...]] = {
 GFX_OF_DEVICE = {device: gfx for gfx, devices in _DEVICES.items() for device in devices}
 
 # Targets that only APUs have, and that only cards have (llama.cpp docs/docker.md, LLVM
-# AMDGPUUsage). gfx942 is both: the MI300A is an APU.
+# AMDGPUUsage). gfx942 is both: the MI300A is an APU. LLVM lists gfx1250 as "APU, products to be
+# announced"; its products, like those of gfx1251, became cards (Instinct MI455X and MI430X).
 _APU_GFX = {
     *("gfx801", "gfx902", "gfx909", "gfx90c", "gfx1013", "gfx1033", "gfx1035", "gfx1036"),
     *("gfx1037", "gfx1103", "gfx1150", "gfx1151", "gfx1152", "gfx1153"),
@@ -45,6 +46,7 @@ _CARD_GFX = {
     *("gfx803", "gfx900", "gfx904", "gfx906", "gfx908", "gfx90a", "gfx942", "gfx950"),
     *("gfx1010", "gfx1011", "gfx1012", "gfx1030", "gfx1031", "gfx1032", "gfx1034"),
     *("gfx1100", "gfx1101", "gfx1102", "gfx1200", "gfx1201"),
+    *("gfx1250", "gfx1251"),
 }
 _MI300A = 0x74A0
 
@@ -72,6 +74,7 @@ _GENERIC: dict[str, tuple[str, ...]] = {
         *("gfx1150", "gfx1151", "gfx1152", "gfx1153"),
     ),
     "gfx12-generic": ("gfx1200", "gfx1201"),
+    "gfx12-5-generic": ("gfx1250", "gfx1251"),
 }
 
 
@@ -147,6 +150,8 @@ _NAMES: tuple[tuple[int, int | None, int | None, str], ...] = (
     (0x7590, 0xC0, 32, "AMD Radeon RX 9060 XT"),
     (0x75A0, 0x00, 256, "AMD Instinct MI350X"),
     (0x75A3, 0x00, 256, "AMD Instinct MI355X"),
+    # ROCm/rocm-systems emulation/rocjitsu.
+    (0x75C1, None, 256, "AMD Instinct MI455X"),
 )
 _ID_LISTS = ("usr/share/libdrm/amdgpu.ids", "opt/amdgpu/share/libdrm/amdgpu.ids")
 

@@ -23,6 +23,7 @@ from rocm_core.backend import Connection
 from rocm_core.client import Messages, Steps, arun_steps, as_message, calls, run_steps
 from rocm_core.errors import EndpointNotFound, HTTPStatusError
 from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
+from rocm_core.requests import refuse_unanswered
 from rocm_core.types import ServerProps
 
 Conversation = Sequence[Mapping[str, Any]]
@@ -30,6 +31,8 @@ MessagesFor = Callable[[ServerProps], Messages]
 _REMEMBERED = 512
 _EMPTY_LINE = "\n\n"
 _TURNS = ("user", "assistant")
+# The status codes by which servers, and proxies in front of them, say: no such endpoint.
+_ABSENT = (404, 405, 501)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +194,11 @@ class ChatTemplate:
         self, given: Messages | MessagesFor, fit_template: bool, fields: Mapping[str, Any]
     ) -> RequestSteps[int]:
         ready = callable(given) or fit_template
+        messages = [] if callable(given) else _countable(given)
         if ready:
             _, props = yield Ready()
-        messages = [as_message(message) for message in (given(props) if callable(given) else given)]
+        if callable(given):
+            messages = _countable(given(props))
         if fit_template:
             messages = yield from self.fitting(messages, props)
         key = _key(messages, fields)
@@ -215,14 +220,34 @@ class ChatTemplate:
         return count
 
 
+def _countable(messages: Messages) -> list[dict[str, Any]]:
+    found = [as_message(message) for message in messages]
+    refuse_unanswered(found)
+    return found
+
+
 def _accepts(probe: Conversation) -> Steps[bool]:
-    """Ask whether the template takes a conversation, and shows all of it."""
+    """Ask whether the template takes a conversation, and shows all of it.
+
+    Raises:
+        HTTPStatusError: the answer says nothing about the template: the server is busy or loading,
+            the key is wrong, a proxy failed.
+    """
     try:
         prompt = yield calls.apply_template(probe)
     except HTTPStatusError as error:
-        return isinstance(error, EndpointNotFound)
+        if error.status in _ABSENT:
+            return True
+        if not _about_the_template(error):
+            raise
+        return False
     # Some templates drop silently what they do not expect.
     return all(message["content"] in prompt for message in probe)
+
+
+def _about_the_template(error: HTTPStatusError) -> bool:
+    # llama-server says 400, older builds 500; its own errors have a type, those of proxies none.
+    return error.status in (400, 422) or (error.status == 500 and bool(error.type))
 
 
 def _demands(props: ServerProps, accepts: Sequence[bool]) -> Demands:

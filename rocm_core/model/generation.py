@@ -25,6 +25,7 @@ from rocm_core.client import Chat, GenerationRequest, RequestFor, arun_steps, ru
 from rocm_core.config import Timeouts
 from rocm_core.diagnosis.load_result import nothing_drafted
 from rocm_core.errors import (
+    AuthenticationError,
     RocmError,
     ServerBusy,
     ServerDied,
@@ -34,6 +35,7 @@ from rocm_core.errors import (
 from rocm_core.model.chat_template import ChatTemplate
 from rocm_core.model.steps import AsyncSender, Hold, Open, Ready, Release, RequestSteps, Sender
 from rocm_core.model.token_ids import StopIds, stopped_by_id
+from rocm_core.requests import refuse_unanswered
 from rocm_core.types import StreamEvent
 
 # Errors of a request that no slot has taken yet: it may be sent again.
@@ -87,9 +89,16 @@ class DraftCheck:
 
 
 class LastError:
-    """Remembers the last exception that left a ``with`` block; any number may be open at once."""
+    """The exception of the last ``with`` block that ended, ``None`` if it succeeded.
+
+    Any number may be open at once.
+
+    Attributes:
+        refusal_note: a sentence that is added to every ``AuthenticationError``.
+    """
 
     error: BaseException | None = None
+    refusal_note: str = ""
 
     def __enter__(self) -> None:
         """Nothing is kept of where it was entered."""
@@ -100,7 +109,12 @@ class LastError:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if isinstance(error, Exception):  # a consumer that stops early is no error
+        note = self.refusal_note
+        if isinstance(error, AuthenticationError) and note and note not in str(error):
+            error.args = (f"{error} {note}", *error.args[1:])
+        # A consumer that stops early (GeneratorExit), perhaps when an abandoned iterator is
+        # collected long after, and an interrupt say nothing about the server.
+        if error is None or isinstance(error, Exception):
             self.error = error
 
 
@@ -112,7 +126,7 @@ class Generation:
             was closed.
         template: the model's chat template, for requests whose messages are to be fitted to it.
         timeouts: limits per phase, unless a request has its own.
-        last_error: remembers every error that a stream raises.
+        last_error: remembers how the last stream ended.
     """
 
     def __init__(
@@ -136,6 +150,7 @@ class Generation:
         with self._last_error, contextlib.ExitStack() as held:
             sender = Sender(self._connection, held)
             stop_ids, event, rest = run_steps(self._begin(request, max_retries), sender.perform)
+            self._last_error.error = None  # also for a consumer that stops early
             last = event
             while event is not None:
                 if stop_ids and not stop_ids.isdisjoint(event.token_ids):
@@ -154,6 +169,7 @@ class Generation:
                 sender = AsyncSender(self._connection, held)
                 begin = self._begin(request, max_retries)
                 stop_ids, event, rest = await arun_steps(begin, sender.perform)
+                self._last_error.error = None
                 last = event
                 while event is not None:
                     if stop_ids and not stop_ids.isdisjoint(event.token_ids):
@@ -181,11 +197,13 @@ class Generation:
     def _attempt(
         self, request: GenerationRequest | RequestFor
     ) -> RequestSteps[tuple[frozenset[int], StreamEvent | None, Any]]:
+        _refuse_impossible(request)  # before a server is started for it
         connection, props = yield Ready()
         ours = connection.ref.kind != "url"
         self._drafting.model = connection.config.draft_model if ours else None
         if not isinstance(request, GenerationRequest):
             request = request(props)
+            _refuse_impossible(request)
         config = request.config
         yield from self._stop_ids.look_up(config)
         if isinstance(request, Chat) and request.fit_template:
@@ -193,7 +211,12 @@ class Generation:
             request = replace(request, messages=messages)
         yield Hold(connection.limiter.ticket())
         request = yield Hold(connection.with_slot(request))
-        if isinstance(request, Chat) and connection.chat_dialect == "native":
-            request = request.completion((yield request.template()))
-        first, rest = yield Open(connection.call(request), self.timeouts.of(config))
+        with connection.naming_options(request):
+            call = yield from connection.call_steps(request)
+            first, rest = yield Open(call, self.timeouts.of(config))
         return frozenset(config.stop_token_ids), first, rest
+
+
+def _refuse_impossible(request: GenerationRequest | RequestFor) -> None:
+    if isinstance(request, Chat):
+        refuse_unanswered(request.messages)

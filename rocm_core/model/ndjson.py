@@ -1,11 +1,12 @@
-"""Write a stream of events as lines of JSON, to pass an answer on over HTTP or a pipe.
+"""Write a stream of events as lines of JSON, to pass an answer on over HTTP or a pipe; read it.
 
     {"token": "Hel"}
     {"token": "lo"}
     {"done": true, "content": "Hello", "finish_reason": "stop", "usage": {…}}
 
 Reasoning makes ``{"reasoning": …}`` lines and tool calls ``{"tool_call": …}`` lines. A stream
-that breaks off raises, so only a whole answer ends with the line with ``done``.
+that breaks off raises, so only a whole answer ends with the line with ``done``. The clients read
+an answer in this form from a server as well.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Any
 
 import orjson
 
+from rocm_core.client.stream.events import StreamDecoder
 from rocm_core.types import StreamEvent, Usage
 
-__all__ = ["ato_ndjson", "to_ndjson"]
+__all__ = ["afrom_ndjson", "ato_ndjson", "from_ndjson", "to_ndjson"]
 
 
 def to_ndjson(events: Iterable[StreamEvent]) -> Iterator[bytes]:
@@ -36,6 +38,45 @@ async def ato_ndjson(events: AsyncIterator[StreamEvent]) -> AsyncIterator[bytes]
         for line in writer.lines(event):
             yield line
     yield writer.end()
+
+
+def from_ndjson(chunks: Iterable[bytes | str]) -> Iterator[StreamEvent]:
+    """Yield the events of an answer that ``to_ndjson`` wrote.
+
+    Lines that are JSON strings (``"Hel"``), server-sent events and NDJSON of llama-server are read
+    as well. Text, reasoning, tool calls, finish reason and usage come back; what the lines leave
+    out (token ids, timings) does not.
+
+    Args:
+        chunks: lines, or bytes cut anywhere: an open file, ``response.iter_bytes()``, …
+
+    Raises:
+        StreamInterrupted: they ended before the line with ``done``: the answer is incomplete.
+        ProtocolError: a line is not JSON, or of an unknown form.
+        HTTPStatusError: a line reports an error.
+    """
+    decoder = StreamDecoder()
+    for chunk in chunks:
+        yield from decoder.feed(_bytes(chunk))
+        if decoder.ended:
+            return
+    yield from decoder.close()
+
+
+async def afrom_ndjson(chunks: AsyncIterator[bytes | str]) -> AsyncIterator[StreamEvent]:
+    """``from_ndjson`` for asyncio."""
+    decoder = StreamDecoder()
+    async for chunk in chunks:
+        for event in decoder.feed(_bytes(chunk)):
+            yield event
+        if decoder.ended:
+            return
+    for event in decoder.close():
+        yield event
+
+
+def _bytes(chunk: bytes | str) -> bytes:
+    return chunk.encode() if isinstance(chunk, str) else chunk
 
 
 class _Writer:

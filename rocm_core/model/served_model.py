@@ -6,11 +6,13 @@ What it generates is in ``text_model``, whose ``TextModel`` is a ``ServedModel``
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rocm_core.backend import Connection, OnProgress
-from rocm_core.errors import ServerStopped
+from rocm_core.config import Timeouts
+from rocm_core.errors import InvalidGGUF, ModelNotFound, ServerStopped
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.model.generation import LastError
 from rocm_core.types import Check, ModelInfo, ServerProps
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 class ServedModel:
     """The life and the facts of a model; its server starts at first use."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, timeouts: Timeouts | None = None) -> None:
+        self._timeouts = timeouts or connection.default_timeouts
         self._open: Connection | None = connection
         self._name = connection.ref.name
         self._header: GGUFInfo | None = None
@@ -53,6 +56,10 @@ class ServedModel:
     ) -> None:
         self.close()
 
+    def explain_refusals(self, note: str) -> None:
+        """Add ``note``, a sentence, to the message of every ``AuthenticationError`` from now on."""
+        self._last_error.refusal_note = note
+
     # -- life -------------------------------------------------------------------------------
 
     def load(self, on_progress: OnProgress | None = None) -> ModelInfo:
@@ -69,11 +76,13 @@ class ServedModel:
             ServerUnreachable, AuthenticationError, ServerLoading, ModelNotFound: of a server that
                 somebody else runs.
         """
-        return self._info(self.connection.ready(on_progress))
+        with self._last_error:
+            return self._info(self.connection.ready(on_progress))
 
     async def aload(self, on_progress: OnProgress | None = None) -> ModelInfo:
         """``load`` without blocking the event loop."""
-        return self._info(await self.connection.aready(on_progress))
+        with self._last_error:
+            return self._info(await self.connection.aready(on_progress))
 
     def close(self, drain: float = 0.0) -> None:
         """Release the server, which stops unless another model of this program uses it.
@@ -116,6 +125,11 @@ class ServedModel:
         await connection.aready()
         return connection
 
+    @property
+    def limits(self) -> Timeouts:
+        """The limits per phase of a request that brings none of its own."""
+        return self._timeouts
+
     # -- facts ------------------------------------------------------------------------------
 
     @property
@@ -132,7 +146,8 @@ class ServedModel:
     def model_type(self) -> str | None:
         """The architecture (``llama``, ``qwen3``, …) from the GGUF header.
 
-        ``None`` for a remote server or a download: llama-server's API does not tell it.
+        Of a download it is known once the server has told its file; of a remote server as well,
+        if that runs on this machine, else ``None``: llama-server's API does not tell it.
         """
         header = self._gguf()
         return header.architecture if header else None
@@ -140,17 +155,24 @@ class ServedModel:
     def preflight(self, dry_run: bool = False) -> list[Check]:
         """Check that everything a request needs is there; return named findings.
 
-        What it finds is in the findings, never raised.
+        Asks in the way requests go: with the key, the headers, ``api=`` and the limits of the
+        model, though never longer than 15 s a check (dry run: 300 s). What it finds is in the
+        findings, never raised.
 
         Args:
-            dry_run: also start the server, if it is our own, and generate one token.
+            dry_run: also start the server, if it is our own, and generate one token, or compute
+                one vector or score if the model was loaded for those.
         """
         from rocm_core.doctor.endpoint import preflight_connection
 
-        return preflight_connection(self.connection, dry_run)
+        return preflight_connection(self.connection, dry_run, self._timeouts)
 
     def err(self) -> BaseException | None:
-        """Return the last error of any call on this model (each call also raises its own)."""
+        """Return the error of the last call on this model that ended; ``None`` if it succeeded.
+
+        Each call also raises its own. A stream whose first event has come counts as a success,
+        unless it fails later.
+        """
         return self._last_error.error
 
     def metrics(self) -> dict[str, float]:
@@ -169,9 +191,13 @@ class ServedModel:
             return self._ready().client.metrics()
 
     def _gguf(self) -> GGUFInfo | None:
-        ref = self.connection.ref
-        if self._header is None and ref.kind == "file":
-            self._header = read_gguf(ref.value)
+        connection = self.connection
+        if self._header is not None:
+            return self._header
+        if connection.ref.kind == "file":
+            self._header = read_gguf(connection.ref.value)
+        elif self.props is not None and connection.on_this_machine:
+            self._header = _header_at(self.props.model_path)
         return self._header
 
     def _info(self, props: ServerProps) -> ModelInfo:
@@ -186,3 +212,13 @@ class ServedModel:
             modalities=props.modalities,
             build_info=props.build_info,
         )
+
+
+def _header_at(path: str) -> GGUFInfo | None:
+    """Read the file that a server told; a container or a tunnel has paths of its own."""
+    if not Path(path).is_absolute() or not Path(path).is_file():
+        return None
+    try:
+        return read_gguf(path)
+    except (ModelNotFound, InvalidGGUF):
+        return None

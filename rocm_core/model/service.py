@@ -18,12 +18,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from rocm_core.client import Messages
-from rocm_core.errors import ServerStopped
+from rocm_core.client import Messages, calls
+from rocm_core.errors import HTTPStatusError, ServerStopped
+from rocm_core.gpu import Gpu
 from rocm_core.model.text_model import TextModel, load_model
+from rocm_core.supervisor.metrics import Metrics, snapshot
 from rocm_core.types import Message, ModelInfo, Token
 
 __all__ = ["LlamaService"]
+
+# What servers say where there is no such endpoint.
+_ABSENT = (404, 405, 501)
 
 
 class LlamaService:
@@ -36,6 +41,7 @@ class LlamaService:
         self._lock = threading.Lock()
         self._model: TextModel | None = None
         self._config: dict[str, Any] = {}
+        self._measured: Metrics | None = None
 
     def __enter__(self) -> LlamaService:
         return self
@@ -75,7 +81,9 @@ class LlamaService:
         if before is not None:
             before.close()
         try:
-            return model.load()
+            info = model.load()
+            self._measured = snapshot(pid=model.connection.pid, gpus=())  # CPU counts from here
+            return info
         except BaseException:
             with self._lock:
                 if self._model is model:
@@ -96,10 +104,14 @@ class LlamaService:
         if model is not None:
             model.close(drain)
 
-    def is_running(self) -> bool:
-        """Return whether the model is loaded and its server alive; no I/O."""
+    def is_running(self, timeout: float = 1.0) -> bool:
+        """Return whether the model is loaded and its server alive.
+
+        A server of our own is watched, so this costs nothing. One that somebody else runs is sent
+        one small request (``GET /health``), for which this waits ``timeout`` seconds at most.
+        """
         with contextlib.suppress(ServerStopped):
-            return self._running().connection.is_alive
+            return self._running().connection.answers(timeout)
         return False
 
     def get_config(self) -> dict[str, Any]:
@@ -107,19 +119,38 @@ class LlamaService:
         with self._lock:
             return {n: v for n, v in self._config.items() if n not in ("api_key", "headers")}
 
-    def get_metrics(self) -> dict[str, float]:
-        """Return llama-server's counters and gauges (``TextModel.metrics``), and two more.
+    def get_metrics(self) -> dict[str, Any]:
+        """Return what the server uses of the machine, and llama-server's counters.
 
-        ``in_flight`` and ``waiting`` count the requests of this process to the server: those
-        under way, and those in the queue.
+        ``None`` is unknown, never zero: a server elsewhere tells nothing of its machine.
+
+        Returns:
+            ``cpu_usage``: percent since the previous call, or the start; 100 is one core.
+            ``mem_usage``: bytes of resident memory; a mapped model counts as far as it was read.
+            ``gpu_usage``: percent of recent time with work on the server's GPUs, on average.
+            ``vram_usage``: percent of their memory that is in use, by anybody.
+            ``in_flight``, ``waiting``: requests of this process: under way, and in the queue.
+            Further ones: llama-server's counters and gauges (``TextModel.metrics``), unless it is
+            somebody else's and was started without ``--metrics``.
 
         Raises:
             ServerStopped: nothing is running.
-            NotSupported: somebody else's server that was started without ``--metrics``.
+            ClientError: the server does not answer.
         """
         model = self._running()
-        queue = model.connection.limiter.queue
-        return {**model.metrics(), "in_flight": queue.in_flight, "waiting": queue.waiting}
+        connection, counters = model.connection, _counters(model)
+        gpus = None if connection.pid is not None else ()
+        self._measured = now = snapshot(pid=connection.pid, previous=self._measured, gpus=gpus)
+        queue, used = connection.limiter.queue, now.gpus_in_use()
+        return {
+            **counters,
+            "in_flight": queue.in_flight,
+            "waiting": queue.waiting,
+            "cpu_usage": now.cpu_percent,
+            "mem_usage": now.rss,
+            "gpu_usage": _mean([gpu.busy_percent for gpu in used]),
+            "vram_usage": _share(used),
+        }
 
     def send_chat_message(
         self,
@@ -149,3 +180,26 @@ class LlamaService:
         if model is None or model.props is None:
             raise ServerStopped("the service is not running; call start()")
         return model
+
+
+def _counters(model: TextModel) -> dict[str, float]:
+    """Return llama-server's own figures; empty where the server has none."""
+    try:
+        return model.connection.client.call(calls.metrics(), model.limits)
+    except HTTPStatusError as error:
+        if error.status not in _ABSENT:
+            raise
+        return {}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _share(gpus: Sequence[Gpu]) -> float | None:
+    """Return the percentage of memory in use of all GPUs that tell theirs."""
+    sizes = [(g.memory_total, g.memory_free) for g in gpus]
+    known = [(total, free) for total, free in sizes if total and free is not None]
+    total = sum(total for total, _ in known)
+    return 100 * (1 - sum(free for _, free in known) / total) if total else None

@@ -65,7 +65,7 @@ def load_model(
     """
     chosen = plan(ref, config, generate, options, current_settings())
     resolved = resolve_ref(chosen.ref, chosen.settings.environment())
-    backend = choose_backend(chosen.config.backend, resolved)
+    backend = choose_backend(resolved, chosen.config)
     connection = backend.load_model(resolved, chosen.config, chosen.remote)
     limits = timeouts or chosen.timeouts(connection.default_timeouts)
     return TextModel(connection, limits, chosen.generate)
@@ -80,13 +80,13 @@ class TextModel(ServedModel):
         timeouts: Timeouts | None = None,
         generate: GenerateConfig | None = None,
     ) -> None:
-        super().__init__(connection)
+        super().__init__(connection, timeouts)
         self._defaults = generate or GenerateConfig()
         self.template = ChatTemplate(lambda: self.connection)
         self._generation = Generation(
             lambda: self.connection,
             self.template,
-            timeouts or connection.default_timeouts,
+            self._timeouts,
             self._last_error,
         )
 

@@ -3,6 +3,7 @@
 Adapters import these names; the modules are private to ``rocm_core``.
 """
 
+from rocm_core.requests.fields import CHAT_FIELDS, GENERATION_FIELDS, INFILL_FIELDS
 from rocm_core.requests.reasoning import reasoning_fields, unthinking
 from rocm_core.requests.response_format import (
     normalized_format,
@@ -16,11 +17,16 @@ from rocm_core.requests.tool_calls import (
     insisting,
     new_call_id,
     object_text,
+    refuse_unanswered,
     tool_name,
     tool_request,
+    unanswered,
 )
 
 __all__ = [
+    "CHAT_FIELDS",
+    "GENERATION_FIELDS",
+    "INFILL_FIELDS",
     "CallReader",
     "ToolRequest",
     "insisting",
@@ -29,9 +35,11 @@ __all__ = [
     "object_text",
     "parse_answer",
     "reasoning_fields",
+    "refuse_unanswered",
     "schema_format",
     "schema_of",
     "tool_name",
     "tool_request",
+    "unanswered",
     "unthinking",
 ]

@@ -3,6 +3,7 @@
     tool_request(tools, choice) ─▶ request fields, and what the answer must contain
     CallReader                  ─▶ events with whole calls, or an error that says what is missing
     object_text                 ─▶ arguments of an earlier call that a template can parse
+    refuse_unanswered           ─▶ an error for a conversation that ends in tool calls
 
 llama-server reads ``tool_choice`` as a string, so it takes the object that names one tool for
 ``auto`` (``tools/server/server-common.cpp``); and its ``required`` allows text of any length
@@ -42,6 +43,33 @@ class ToolRequest:
     required: bool = False
     forced: str | None = None
     any_forced: bool = False
+
+
+def refuse_unanswered(messages: Sequence[Mapping[str, Any]]) -> None:
+    """Raise if a conversation ends in tool calls.
+
+    llama-server takes a last message of the assistant for the beginning of its answer, and cannot
+    go on after a call (``tools/server/server-common.cpp``).
+
+    Args:
+        messages: as ``/v1/chat/completions`` takes them.
+
+    Raises:
+        ConfigError: it does; the message names the calls.
+    """
+    last = messages[-1] if messages else {}
+    if last.get("role") == "assistant" and (calls := last.get("tool_calls")):
+        raise unanswered([(call.get("function") or {}).get("name") for call in calls])
+
+
+def unanswered(names: Sequence[str | None]) -> ConfigError:
+    """Return the error of a conversation that ends in calls of these tools."""
+    listed = ", ".join(name for name in names if name)
+    return ConfigError(
+        f"the conversation ends in tool calls{f' ({listed})' if listed else ''}: answer the tools "
+        "first. Add one message with each tool's result (role 'tool', with the call's id), then "
+        "ask the model."
+    )
 
 
 def tool_request(tools: Sequence[Mapping[str, Any]], choice: Any = None) -> ToolRequest:

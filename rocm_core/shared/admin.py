@@ -156,7 +156,15 @@ def _from_daemon(registry: Registry, key: str) -> Line | None:
         return None
     finally:
         channel.close()
-    return reply if reply is not None and "state" in reply else None
+    return _renamed(reply) if reply is not None and "state" in reply else None
+
+
+def _renamed(reply: Line) -> Line:
+    # A package without a protocol version has other names for two facts.
+    for before, now in (("keeper_pid", "daemon_pid"), ("attached", "clients")):
+        if before in reply:
+            reply.setdefault(now, reply.pop(before))
+    return reply
 
 
 def _from_entry(registry: Registry, key: str, entry: Entry | None) -> Line:

@@ -192,6 +192,7 @@ class SharedServerDaemon:
             "state": server.state.value,
             "pid": server.pid,
             "daemon_pid": os.getpid(),
+            "keeper_pid": os.getpid(),  # the name for packages without a protocol version
             "address": client.address if client else None,
             "slots_busy": busy if slots else None,
             "slots_total": len(slots) or None,

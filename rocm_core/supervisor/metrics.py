@@ -60,6 +60,12 @@ class Metrics:
     predicted_per_second: float | None = None
     counters: Mapping[str, float] = field(default_factory=dict)
 
+    def gpus_in_use(self) -> tuple[Gpu, ...]:
+        """Return the GPUs on which the process holds memory; all, if the kernel names none."""
+        held = zip(self.gpus, self.process, strict=False)
+        used = tuple(gpu for gpu, memory in held if memory.vram or memory.gtt)
+        return used or self.gpus
+
 
 def snapshot(
     client: Client | None = None,

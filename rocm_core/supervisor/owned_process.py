@@ -29,7 +29,13 @@ from rocm_core.diagnosis.explain import (
 )
 from rocm_core.diagnosis.load_result import missing_adapters, missing_modality
 from rocm_core.discover.refs import ModelRef
-from rocm_core.engine.command_line import Address, Build, arguments, environment
+from rocm_core.engine.command_line import (
+    LOOPBACK,
+    Build,
+    arguments,
+    check_cache_types,
+    environment,
+)
 from rocm_core.engine.gpu_placement import place_on_gpus
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
@@ -93,8 +99,20 @@ class OwnedServer(ServerHandle):
         engine: Engine,
         timeouts: Timeouts,
         owner: HandleOwner,
+        *,
+        host: str = LOOPBACK,
+        key: str | None = None,
     ) -> None:
         """Spawn the process; does not wait for it.
+
+        Args:
+            ref: the model.
+            config: how to run it.
+            engine: the program.
+            timeouts: limits of the clients' requests, in seconds.
+            owner: the supervisor.
+            host: the address that ``config.port`` belongs to.
+            key: the API key; ``None``: a random one.
 
         Raises:
             EngineNotFound: the program cannot be run.
@@ -104,12 +122,15 @@ class OwnedServer(ServerHandle):
         """
         super().__init__(ref, timeouts, owner)
         self._stall_timeout = config.stall_timeout
+        self._host = host
+        self.key = key or secrets.token_urlsafe(32)
         self._config = config
         self._engine = engine
         self._exit: _Exit | None = None
         flags = engine.flags()
         if "--rpc" in flags:  # else the command line refuses the option
             _check_rpc_workers(config.rpc_servers)
+        check_cache_types(config, engine.cache_types())
         config = place_on_gpus(config, splits="-ts" in flags)
         self._directory = socket_dir.create()
         try:
@@ -123,8 +144,7 @@ class OwnedServer(ServerHandle):
         log.info("started %s (pid %d) from %s", ref.name, self.child.pid, engine.source)
 
     def _spawn(self, engine: Engine, config: LoadConfig, flags: frozenset[str]) -> None:
-        self.address = _address(config, self._directory)
-        self.key = secrets.token_urlsafe(32)
+        self.address = socket_dir.address_of(config, self._directory, self._host)
         build = Build(flags, engine.title, self._directory)
         args = arguments(self.ref, config, self.address, build, _physical_cores())
         self.command = (*engine.argv, *args)
@@ -299,9 +319,9 @@ class OwnedServer(ServerHandle):
         # llama-server's log is asynchronous: after a failed bind the line may be missing.
         if self.address.port is None or self.child.returncode in _KILLED_BY_US:
             return False
-        with socket.socket() as probe:
+        with socket_dir.socket_for(self._host) as probe:
             try:
-                probe.bind(("127.0.0.1", self.address.port))
+                probe.bind((self._host, self.address.port))
             except OSError:
                 return True
         return False
@@ -350,18 +370,6 @@ def _check_rpc_workers(addresses: Sequence[str]) -> None:
                 f"rpc_servers: nothing answers at {address} ({error.strerror or error}). Start the "
                 f"worker there (rpc-server -H {host} -p {port}), or remove the address."
             ) from error
-
-
-def _address(config: LoadConfig, directory: Path) -> Address:
-    if config.port is None and hasattr(socket, "AF_UNIX"):
-        return Address(socket=socket_dir.socket_in(directory))
-    return Address(port=config.port or _free_port())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _physical_cores() -> int:

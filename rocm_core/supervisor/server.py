@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 from rocm_core.config import LoadConfig, Timeouts
 from rocm_core.discover.refs import ModelRef
+from rocm_core.engine.gpu_judgment import resolve_backend
 from rocm_core.engine.locate import Engine, find_engine
 from rocm_core.errors import ConfigError, PortInUse, RocmError, ServerStopped
 from rocm_core.gguf import check_gguf
@@ -187,23 +188,24 @@ class SupervisedServer(ServerView):
 
     def _launch_on_free_port(self, startup: Startup) -> None:
         engine = find_engine(self.config.engine, self.config.server_path)
+        config = resolve_backend(self.config)
         if self.ref.kind == "file":
             check_gguf(self.ref.value)
         for number in range(1, _PORT_ATTEMPTS + 1):
             try:
-                self._launch(engine, startup)
+                self._launch(engine, config, startup)
                 return
             except PortInUse:
                 if self.config.port != 0 or number == _PORT_ATTEMPTS:
                     raise
                 self._release(_STOP_GRACE)
 
-    def _launch(self, engine: Engine, startup: Startup) -> None:
+    def _launch(self, engine: Engine, config: LoadConfig, startup: Startup) -> None:
         def progress(share: float) -> None:
             startup.progress(share)
             self._event_bus.publish(LoadProgress(share))
 
-        handle = self._handle_factory(self.ref, self.config, engine, self._timeouts, self)
+        handle = self._handle_factory(self.ref, config, engine, self._timeouts, self)
         self._handle = handle
         exit_hooks.live.add(self)
         handle.await_ready(progress, lambda: startup.cancelled)

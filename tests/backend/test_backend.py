@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rocm_core.backend import choose_backend
 from rocm_core.backend.local import LocalConnection
 from rocm_core.config import Engine
 from rocm_core.engine.gpu_placement import place_on_gpus
+from rocm_core.engine.locate import PATH_VARIABLE
 from rocm_core.errors import (
     AuthenticationError,
     BackendUnavailable,
@@ -25,9 +27,11 @@ from rocm_core.errors import (
     ServerLoading,
     ServerUnreachable,
 )
-from rocm_core.gpu import kfd_problem, list_gpus
+from rocm_core.gpu import kfd_problem
 from tests.support.gpu_trees import build
+from tests.support.machine import run_on
 from tests.support.models.reciter import ANSWER, RECITER
+from tests.support.servers.fake_engines import hip_program
 from tests.support.servers.fake_server import FakeServer, Reply, answer, stream
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -52,23 +56,16 @@ def test_rocm_says_why_it_cannot_run(tmp_path: Path) -> None:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes the backends believe that they run on a recorded machine, with a llama-server."""
-    for name in ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"):
-        monkeypatch.delenv(name, raising=False)
-
-    def become(name: str) -> None:
-        root = build(name, tmp_path / name)
-        monkeypatch.setattr("rocm_core.backend.local.kfd_problem", lambda: kfd_problem(root))
-        monkeypatch.setattr("rocm_core.engine.gpu_placement.list_gpus", lambda: list_gpus(root))
-        monkeypatch.setattr("rocm_core.backend.local.find_engine", lambda choice="auto": None)
-
-    return become
+    """Makes the backends believe that they run on a recorded machine, with a HIP build."""
+    monkeypatch.setenv(PATH_VARIABLE, hip_program(tmp_path / "hip").argv[0])
+    return lambda name: run_on(build(name, tmp_path / name), monkeypatch)
 
 
 def prepared(splits: bool = True, **options: Any) -> LoadConfig:
     """What a start of the demo model would run with."""
-    backend = choose_backend(options.get("backend", "auto"), resolve_ref(RECITER))
-    connection = backend.load_model(resolve_ref(RECITER), LoadConfig(**options))
+    config = LoadConfig(**options)
+    backend = choose_backend(resolve_ref(RECITER), config)
+    connection = backend.load_model(resolve_ref(RECITER), config)
     connection.release()
     return place_on_gpus(connection.config, splits=splits)
 
@@ -78,7 +75,7 @@ def test_auto_takes_the_gpu_where_there_is_one_and_says_why(
 ) -> None:
     machine("rx_7800_xt_second")
     with caplog.at_level(logging.INFO, "rocm_core.backend"):
-        assert choose_backend("auto", resolve_ref(RECITER)).name == "rocm"
+        assert choose_backend(resolve_ref(RECITER), LoadConfig()).name == "rocm"
     assert "RX 7800 XT (gfx1101, 16.0 GiB, 0000:03:00.0): every card" in caplog.text
     assert "RX 7800 XT" in get_backend("rocm").probe().reasons[0]
 
@@ -88,7 +85,7 @@ def test_auto_takes_the_cpu_where_there_is_no_gpu_and_says_why(
 ) -> None:
     machine("no_gpu")
     with caplog.at_level(logging.INFO, "rocm_core.backend"):
-        assert choose_backend("auto", resolve_ref(RECITER)).name == "cpu"
+        assert choose_backend(resolve_ref(RECITER), LoadConfig()).name == "cpu"
     assert "backend cpu (rocm: /dev/kfd does not exist" in caplog.text
     assert "/dev/kfd" in get_backend("rocm").probe().reasons[0]
     with pytest.raises(BackendUnavailable, match="/dev/kfd does not exist"):
@@ -220,7 +217,8 @@ def test_a_running_server_is_used_like_any_model(remote: Server) -> None:
     with load_model(f"{remote.url}/v1/", api_key=remote.api_key) as model:
         assert "".join(token.text for token in model.chat(HELLO)) == ANSWER
         assert model.info.n_ctx == 8192
-        assert model.model_type is None
+        assert model.model_type == "llama", "its file is on this machine"
+        assert model.info.architecture == "llama"
     assert remote.is_running
 
 
@@ -280,6 +278,50 @@ def test_other_servers_of_the_dialect_need_no_props() -> None:
 def test_options_that_do_nothing_on_a_remote_server_are_told() -> None:
     with pytest.warns(UserWarning, match="context_len, gpu_layers: no effect"):
         load_model("http://127.0.0.1:1", context_len=5, gpu_layers=3)
+
+
+def test_options_that_do_nothing_on_a_model_of_our_own_are_told_once(tmp_path: Path) -> None:
+    remote: dict[str, Any] = {
+        "headers": {"X-Tenant": "s3cret"},
+        "api": "native",
+        "ca_file": tmp_path / "ca.pem",
+        "client_cert": tmp_path / "me.pem",
+        "client_key": tmp_path / "me.key",
+        "verify_tls": False,
+    }
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            load_model(RECITER, **remote).close()
+    (told,) = [str(warning.message) for warning in caught]
+    assert told.startswith("headers, api, ca_file, client_cert, client_key, verify_tls: no effect")
+    assert "base_url=" in told
+    assert "s3cret" not in told
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_model(RECITER, context_len=512).close()
+
+
+@pytest.mark.parametrize("parallel", [None, 2])
+def test_a_context_longer_than_the_models_is_told_once(
+    engine: Engine, parallel: int | None
+) -> None:
+    with load_model("demo", engine=engine, context_len=5000, parallel=parallel) as model:
+        with pytest.warns(UserWarning) as caught:
+            assert model.load().n_ctx == 4096
+            model.load()
+            list(model.generate("x", max_tokens=1))
+        (told,) = [str(w.message) for w in caught]
+        assert "context_len=5000" in told
+        assert "opened 4096 tokens" in told
+
+
+def test_a_context_that_is_opened_as_asked_for_is_not_told(engine: Engine) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        for length in (0, 300, 4096):
+            with load_model("demo", engine=engine, context_len=length) as model:
+                assert model.load().n_ctx >= length
 
 
 def test_references_and_backends_that_do_not_fit() -> None:

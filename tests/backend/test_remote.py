@@ -22,6 +22,7 @@ from rocm_core.errors import (
     AuthenticationError,
     ConfigError,
     EndpointNotFound,
+    HTTPStatusError,
     ModelNotFound,
     ServerUnreachable,
 )
@@ -141,6 +142,51 @@ def test_chat_without_any_endpoint_names_the_url(fake: FakeServer) -> None:
         pytest.raises(EndpointNotFound, match="apply-template.*base URL"),
     ):
         list(model.chat(HELLO))
+
+
+@pytest.mark.parametrize(
+    ("api", "missing", "remedy"),
+    [
+        ("auto", ("/v1/models", "/apply-template"), "Give api='openai' if it has /v1/chat"),
+        ("native", ("/apply-template",), "Give api='openai' if it has /v1/chat"),
+        ("native", ("/completion",), "Give api='openai' if it has /v1/chat"),
+        ("openai", (CHAT,), "Give api='native' if the server has llama-server's own"),
+        ("auto", (CHAT,), "Give api='native' if the server has llama-server's own"),
+    ],
+)
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_missing_endpoint_of_a_chat_names_the_api_that_helps(
+    fake: FakeServer, api: Any, missing: tuple[str, ...], remedy: str, status: int
+) -> None:
+    for path in missing:
+        fake.script(path, answer(b"File Not Found", status))
+    with load_model(fake.url, api=api) as model:
+        for ask in (lambda: list(model.chat(HELLO)), lambda: asyncio.run(_first(model))):
+            with pytest.raises(HTTPStatusError, match=remedy) as caught:
+                ask()
+            assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("api", "missing", "remedy"),
+    [
+        ("auto", "/completion", "Give api='openai' if the server has /v1/completions"),
+        ("openai", "/v1/completions", "Give api='native' if the server has llama-server's own"),
+    ],
+)
+def test_a_missing_endpoint_of_a_completion_names_it_too(
+    fake: FakeServer, api: Any, missing: str, remedy: str
+) -> None:
+    fake.script(missing, NOT_THERE)
+    with load_model(fake.url, api=api) as model, pytest.raises(EndpointNotFound, match=remedy):
+        list(model.generate("x"))
+
+
+def test_a_missing_model_is_no_missing_endpoint(fake: FakeServer) -> None:
+    fake.script(CHAT, answer(b'{"error": {"message": "The model `x` does not exist."}}', 404))
+    with load_model(fake.url) as model, pytest.raises(EndpointNotFound) as caught:
+        list(model.chat(HELLO))
+    assert "api=" not in str(caught.value)
 
 
 def test_both_ways_say_the_same_on_a_real_server(remote: Server) -> None:
@@ -326,6 +372,18 @@ def test_a_model_that_a_router_lacks_is_told_with_those_it_has(router: str) -> N
         pytest.raises(ModelNotFound, match=r"several models: name one.*alpha, beta"),
     ):
         asyncio.run(model.aload())
+
+
+@pytest.mark.parametrize("api", ["auto", "native"])
+def test_preflight_of_a_routers_model(router: str, api: Any) -> None:
+    with load_model(router, api_key="k", model_name="alpha.gguf", api=api) as model:
+        checks = {check.name: check for check in model.preflight()}
+        assert checks["model"].detail == "alpha"
+        assert not {"failed", "warning"} & {check.status for check in checks.values()}
+        assert model.preflight(dry_run=True)[-1].status == "ok"
+    with load_model(router, api_key="k", api=api) as model:
+        checks = {check.name: check for check in model.preflight(dry_run=True)}
+    assert checks["model"].detail == "none was named; there are: alpha, beta"
 
 
 def test_the_adapters_reach_a_router_too(router: str) -> None:

@@ -30,6 +30,25 @@ def test_a_broken_url_is_told_without_what_it_holds() -> None:
     assert "sk-secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["localhost:11434", "127.0.0.1:8080/v1", "[::1]:8080", "LOCALHOST:80/a/b", "10.0.0.7:1"],
+)
+def test_what_can_only_be_an_address_is_one(text: str) -> None:
+    ref = resolve_ref(text, {})
+    assert (ref.kind, ref.value) == ("url", f"http://{text}")
+
+
+@pytest.mark.parametrize(
+    "text", ["qwen3:8", "phi:2", "localhost", "gpubox:8080", "1.2.3.4", "localhost:1/ns/model:tag"]
+)
+def test_what_may_be_a_model_is_no_address(text: str) -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        resolve_ref(text, {})
+    hint = "If it is the address of a server, write http://gpubox:8080." in str(caught.value)
+    assert hint == (text == "gpubox:8080")
+
+
 def test_a_directory_with_one_model_ignores_projectors_and_later_shards(tmp_path: Path) -> None:
     gguf(tmp_path / "mmproj-x.gguf")
     gguf(tmp_path / "big-00002-of-00002.gguf")

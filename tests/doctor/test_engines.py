@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from rocm_core.doctor.engines import Findings, engine_checks, find_engines
+from rocm_core.doctor.engines import Engines, Findings, engine_checks, find_engines
+from rocm_core.engine.locate import Engine
 from rocm_core.errors import EngineNotFound
 from rocm_core.gpu import Selection, list_gpus, select_gpus
 from tests.support.gpu_trees import build
 from tests.support.servers.fake_engines import (
+    EMPTY,
     NO_DEVICE,
     NOT_LOADED,
     RX_6800,
@@ -94,6 +96,28 @@ def test_a_hip_build_that_sees_no_gpu(tmp_path: Path, output: str, ending: str, 
     assert words in found.gpu[0].detail
     assert found.gpu[0].remedy
     assert not found.seeing_gpu
+
+
+def played_as_embedded(directory: Path, output: str) -> Engine:
+    """The embedded engine, with a program in place of the package."""
+    return Engine("embedded", program(directory, output).argv, "package xllamacpp")
+
+
+def test_without_a_program_the_embedded_engine_is_judged(tmp_path: Path) -> None:
+    embedded = played_as_embedded(tmp_path, VULKAN)
+    engines = Engines(EngineNotFound("no llama-server found. Install one"), embedded, named=False)
+    found = engine_checks(engines, xtx(tmp_path), {})
+    assert found.gpu[0].status == "ok"
+    assert "Vulkan sees Vulkan0" in found.gpu[0].detail
+    assert found.seeing_gpu == {"embedded"}
+
+
+def test_beside_a_cpu_build_the_embedded_engine_is_the_remedy(tmp_path: Path) -> None:
+    binary = program(tmp_path / "cpu", EMPTY)
+    embedded = played_as_embedded(tmp_path, VULKAN)
+    found = engine_checks(Engines(binary, embedded, named=False), xtx(tmp_path), {})
+    assert found.gpu[0].status == "failed"
+    assert "engine='embedded'" in found.gpu[0].remedy
 
 
 def test_a_cpu_build_is_told_with_what_to_install(tmp_path: Path) -> None:

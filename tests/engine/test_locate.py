@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rocm_core import LoadConfig
+from rocm_core import LoadConfig, Server, resolve_ref
 from rocm_core.config import Engine
 from rocm_core.engine.locate import PATH_VARIABLE
 from rocm_core.errors import ConfigError, EngineNotFound
@@ -100,6 +100,42 @@ def test_a_program_that_cannot_run_is_reported(tmp_path: Path) -> None:
     broken.write_text("#!/nonexistent/interpreter\n")
     with pytest.raises(EngineNotFound, match="cannot be run"):
         find_engine("auto", broken, EMPTY).flags()
+
+
+@pytest.mark.parametrize("other", ["/bin/true", "/bin/cat"])
+def test_a_program_that_is_no_llama_server_is_told_so(other: str) -> None:
+    with pytest.raises(EngineNotFound, match=rf"{other} is no llama-server.*Give the path of a"):
+        find_engine("auto", other, EMPTY).flags()
+    with pytest.raises(EngineNotFound, match="is no llama-server"):
+        Server(resolve_ref("demo"), LoadConfig(server_path=other)).start()
+
+
+def test_the_types_of_kv_cache_are_asked_of_the_build(tmp_path: Path) -> None:
+    text = (
+        "-m, --model FNAME\n-ctk,  --cache-type-k TYPE   for K\n    allowed values: f16, q8_0, tq4"
+    )
+    assert find_engine("auto", program(tmp_path / "new", text), EMPTY).cache_types() == (
+        *("f16", "q8_0", "tq4"),
+    )
+    silent = find_engine("auto", program(tmp_path / "old"), EMPTY)
+    assert "q8_0" in silent.cache_types()
+
+
+@pytest.mark.parametrize("name", ["cache_type_k", "cache_type_v"])
+def test_an_unknown_type_of_kv_cache_is_refused_with_the_known_ones(
+    engine: Engine, name: str
+) -> None:
+    config = LoadConfig(engine=engine, **{name: "q9"})  # type: ignore[arg-type]
+    server = Server(resolve_ref("demo"), config)
+    with pytest.raises(ConfigError, match=rf"{name} is 'q9'; this engine knows f32, f16.*q5_1"):
+        server.start()
+
+
+def test_quantized_values_need_flash_attention() -> None:
+    with pytest.raises(ConfigError, match=r"cache_type_v='q8_0' and flash_attn=False.*Leave"):
+        LoadConfig(cache_type_v="q8_0", flash_attn=False)
+    LoadConfig(cache_type_k="q8_0", flash_attn=False)
+    LoadConfig(cache_type_v="f16", flash_attn=False)
 
 
 def test_an_unknown_engine_is_a_config_error() -> None:

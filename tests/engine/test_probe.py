@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from rocm_core.config import Engine as EngineName
+from rocm_core.engine.engine_files import gpu_backends
 from rocm_core.engine.locate import find_engine
 from rocm_core.engine.offload_bundles import gfx_targets, rocblas_targets
-from rocm_core.engine.probe import Capabilities, capabilities, gpu_backends, parse_devices
+from rocm_core.engine.probe import Capabilities, capabilities, parse_devices
 from rocm_core.errors import EngineNotFound
 from tests.support.servers.fake_engines import (
     BLAS,

@@ -131,6 +131,13 @@ def test_header_that_goes_on_through_a_large_file_is_refused(
             LITTLE.string("k") + LITTLE.scalar("I", ARRAY) + LITTLE.scalar("I", 99) + b"\0" * 8,
             id="array type",
         ),
+        pytest.param(
+            LITTLE.string("k")
+            + LITTLE.scalar("I", ARRAY)
+            + (LITTLE.scalar("I", ARRAY) + LITTLE.scalar("Q", 1)) * 5000,
+            id="arrays nested without end",
+        ),
+        pytest.param(LITTLE.nested("k", 4, [[]] * (1 << 19)), id="half a million arrays in one"),
         pytest.param(LITTLE.scalar("Q", 1) + b"\xff" + b"\0" * 8, id="key that is not UTF-8"),
         pytest.param(
             LITTLE.string("k") + LITTLE.scalar("I", STRING) + LITTLE.scalar("Q", 1) + b"\xff",

@@ -79,6 +79,39 @@ def test_facts_of_the_wrong_type_are_none(written: Path) -> None:
     assert (info.name, info.context_length, info.chat_template) == (None, None, None)
 
 
+@pytest.mark.parametrize("writer", [LITTLE, BIG], ids=["little-endian", "big-endian"])
+def test_nested_arrays_are_read(written: Path, writer: Writer) -> None:
+    written.write_bytes(
+        writer.file(
+            writer.nested("ranges", 5, [[1, -2], [], [3]]),
+            writer.nested("words", STRING, [["a"], ["b", "c"]]),
+            writer.nested("tokenizer.pairs", 4, [[1, 2]] * 3),
+            writer.pair("general.name", STRING, "after them"),
+        )
+    )
+
+    info = read_gguf(written)
+
+    assert info.metadata["ranges"] == ((1, -2), (), (3,))
+    assert info.name == "after them"
+    assert {"words", "tokenizer.pairs"}.isdisjoint(info.metadata)
+
+
+def test_a_list_of_lists_where_one_number_per_layer_is_expected(written: Path) -> None:
+    written.write_bytes(
+        LITTLE.file(
+            LITTLE.pair("general.architecture", STRING, "llama"),
+            LITTLE.pair("llama.block_count", 4, 2),
+            LITTLE.nested("llama.attention.head_count", 4, [[1], [2]]),
+        )
+    )
+
+    info = read_gguf(written)
+
+    assert info.heads is None
+    assert info.per_layer("attention.head_count", 7) == (7, 7)
+
+
 def test_path_may_be_a_string_and_the_facts_can_be_pickled() -> None:
     info = read_gguf(RECITER)
 

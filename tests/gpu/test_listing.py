@@ -8,6 +8,7 @@ import pytest
 
 from rocm_core.gpu import Gpu, list_gpus
 from rocm_core.gpu.kfd import gfx_name
+from rocm_core.gpu.names import MarketingNames, build_covers, chip_is_integrated
 from tests.support.gpu_trees import XTX, XTX_DRM, build, mi300x_cpx
 from tests.support.machine import Machine
 
@@ -29,10 +30,23 @@ def listed(name: str, root: Path) -> list[Gpu]:
         (110000, "gfx1100"),
         (110501, "gfx1151"),
         (120001, "gfx1201"),
+        (120500, "gfx1250"),
+        (120501, "gfx1251"),
     ],
 )
 def test_minor_and_stepping_of_a_target_are_hex_digits(version: int, name: str) -> None:
     assert gfx_name(version) == name
+
+
+@pytest.mark.parametrize("gfx", ["gfx1250", "gfx1251"])
+def test_the_chips_of_instinct_mi400_are_cards_with_a_generic_target(gfx: str) -> None:
+    assert chip_is_integrated(gfx, None) is False
+    assert build_covers(["gfx12-5-generic"], gfx)
+    assert not build_covers(["gfx12-generic", "gfx1201"], gfx)
+
+
+def test_a_card_of_instinct_mi400_has_its_name() -> None:
+    assert MarketingNames("/nowhere").find(0x75C1, 0, 256) == "AMD Instinct MI455X"
 
 
 def test_a_card_with_everything_the_kernel_tells(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from llama_index.core.base.llms.types import (
     CompletionResponse,
     ImageBlock,
     MessageRole,
+    ToolCallBlock,
 )
 from llama_index.core.llms import CustomLLM
 from pydantic import SecretStr, ValidationError
@@ -363,3 +364,13 @@ assert threading.active_count() == 1
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+async def test_a_history_that_ends_in_tool_calls_is_refused_before_it_is_sent() -> None:
+    call = ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs={"a": 2})
+    history = [*HELLO, ChatMessage(role="assistant", blocks=[call])]
+    llm = RocmLLM(base_url="http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match=r"\(add\): answer the tools first"):
+        llm.chat(history)
+    with pytest.raises(ConfigError, match="answer the tools first"):
+        await llm.achat(history)

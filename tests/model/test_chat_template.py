@@ -8,9 +8,10 @@ import pytest
 
 from rocm_core import GenerateConfig, TextModel, load_model
 from rocm_core.config import Engine
+from rocm_core.errors import AuthenticationError, HTTPStatusError, ServerBusy, ServerLoading
 from rocm_core.model.chat_template import Demands, fitted, questionable
 from tests.support.models.reciter import CHAT_TEMPLATE, RECITER
-from tests.support.servers.fake_server import FakeServer, answer
+from tests.support.servers.fake_server import FakeServer, Reply, answer
 
 SYSTEM, LATE = {"role": "system", "content": "S"}, {"role": "system", "content": "L"}
 USER, REPLY = {"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}
@@ -85,6 +86,56 @@ async def test_counts_are_those_of_the_server(model: TextModel, extra: dict[str,
     [usage] = [e.usage for e in model.chat_events(conversation, config, **extra) if e.usage]
     assert counted == usage.prompt_tokens
     assert await model.template.acount(conversation, **extra) == counted
+
+
+@pytest.mark.parametrize(
+    ("passing", "raised"),
+    [
+        (answer("error_503_no_slot.b11434", 503), ServerBusy),
+        (answer("error_503_loading.b11434", 503), ServerLoading),
+        (answer(b"<html>bad gateway</html>", 502), HTTPStatusError),
+        (answer(b"<html>internal error</html>", 500), HTTPStatusError),
+        (answer(b"slow down", 429), ServerBusy),
+        (answer("error_401.b11434", 401), AuthenticationError),
+    ],
+    ids=["no slot", "loading", "gateway", "proxy", "limit", "key"],
+)
+async def test_what_passes_is_not_remembered_as_a_refusal_of_the_template(
+    scripted: FakeServer, passing: Reply, raised: type[Exception]
+) -> None:
+    conversation = [USER, USER]
+    tolerant = answer(b'{"prompt": "probe-1 probe-2 probe-3 probe-4"}')
+    for replies in ((passing, tolerant), (tolerant, passing, tolerant)):
+        scripted.script("/apply-template", *replies)
+        with load_model(scripted.url) as model:
+            with pytest.raises(raised):
+                model.template.fit(conversation)
+            assert await model.template.afit(conversation) == conversation
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        answer(b'{"error": {"code": 400, "message": "x", "type": "invalid_request_error"}}', 400),
+        answer(b'{"error": {"code": 500, "message": "roles", "type": "server_error"}}', 500),
+    ],
+    ids=["new", "old"],
+)
+def test_a_refusal_is_remembered(scripted: FakeServer, refusal: Reply) -> None:
+    scripted.script("/apply-template", refusal)
+    with load_model(scripted.url) as model:
+        for _ in range(2):
+            assert model.template.fit([USER, USER]) == [{"role": "user", "content": "U\n\nU"}]
+    assert [request.path for request in scripted.requests].count("/apply-template") == 2
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_without_the_endpoint_the_messages_stay_as_they_are(
+    scripted: FakeServer, status: int
+) -> None:
+    scripted.script("/apply-template", answer(b"not here", status))
+    with load_model(scripted.url) as model:
+        assert model.template.fit([USER, USER]) == [USER, USER]
 
 
 async def test_an_older_server_counts_through_its_template_and_is_asked_once() -> None:

@@ -11,7 +11,9 @@ import pytest
 from rocm_core import Chat, Completion, GenerateConfig, Infill, TextModel, load_model
 from rocm_core.config import Engine
 from rocm_core.errors import (
+    AuthenticationError,
     ConfigError,
+    InvalidRequest,
     RocmError,
     ServerBusy,
     ServerDied,
@@ -74,6 +76,44 @@ def on(script: Script, props: ServerProps = PROPS) -> tuple[TextModel, ScriptedC
 
 def text(events: list[StreamEvent]) -> str:
     return "".join(event.text for event in events)
+
+
+# -- what can never be answered ---------------------------------------------------------------
+
+CALL = {"id": "1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+UNANSWERED: list[dict[str, Any]] = [
+    *HELLO,
+    {"role": "assistant", "content": "", "tool_calls": [CALL]},
+]
+
+
+def test_a_history_that_ends_in_tool_calls_is_refused_before_a_server_is_asked(
+    reading: Read,
+) -> None:
+    model, connection = on([EVENTS])
+    with pytest.raises(ConfigError, match=r"\(add\): answer the tools first"):
+        reading(model, Chat(UNANSWERED, CONFIG))
+    with pytest.raises(ConfigError, match="answer the tools first"):
+        model.count_tokens(UNANSWERED)
+    assert connection.ready_calls == 0
+    for made in (lambda props: Chat(UNANSWERED, CONFIG), Chat(UNANSWERED, CONFIG)):
+        with pytest.raises(ConfigError, match="answer the tools first"):
+            reading(model, made)
+    assert connection.requests == []
+
+
+def test_a_client_says_it_in_the_servers_place(model: TextModel) -> None:
+    client = model.connection.client
+    for ask in (
+        lambda: list(client.chat(UNANSWERED)),
+        lambda: client.apply_template(UNANSWERED),
+        lambda: client.count_tokens(UNANSWERED),
+    ):
+        with pytest.raises(InvalidRequest, match="answer the tools first"):
+            ask()
+    twice = [*HELLO, *({"role": "assistant", "content": text} for text in "ab")]
+    with pytest.raises(InvalidRequest, match="Join the last messages of the assistant"):
+        client.apply_template(twice)
 
 
 # -- one ready() ------------------------------------------------------------------------------
@@ -337,3 +377,50 @@ async def test_a_task_cancelled_in_the_queue_leaves_it(
         await task
     assert connection.limiter.queue.waiting == 0
     await first.aclose()
+
+
+# -- the last error ---------------------------------------------------------------------------
+
+
+def test_the_last_error_is_gone_after_a_success(reading: Read) -> None:
+    model, _ = on([[BUSY], EVENTS, [BUSY], EVENTS])
+    for _ in range(2):
+        with pytest.raises(ServerBusy):
+            reading(model, Completion("x", CONFIG))
+        assert isinstance(model.err(), ServerBusy)
+        assert text(reading(model, Completion("x", CONFIG))) == "ab"
+        assert model.err() is None
+
+
+async def test_who_stops_early_has_succeeded_too() -> None:
+    model, _ = on([[BUSY], EVENTS, [BUSY], EVENTS])
+    with pytest.raises(ServerBusy):
+        list(model.events(Completion("x", CONFIG)))
+    events = model.events(Completion("x", CONFIG))
+    next(events)
+    assert model.err() is None
+    with pytest.raises(ServerBusy):
+        list(model.events(Completion("x", CONFIG)))
+    events.close()
+    assert isinstance(model.err(), ServerBusy), "an abandoned stream says nothing of later calls"
+    aevents = model.aevents(Completion("x", CONFIG))
+    await anext(aevents)
+    await aevents.aclose()
+    assert model.err() is None
+
+
+async def test_other_verbs_count_too() -> None:
+    with FakeServer() as server, load_model(server.url) as model:
+        loading, props = answer("error_503_loading.b11434", 503), answer("props.b11434")
+        server.script("/props", answer("error_401.b11434", 401), props)
+        with pytest.raises(AuthenticationError):
+            model.load()
+        assert isinstance(model.err(), AuthenticationError)
+        await model.aload()
+        assert model.err() is None
+        server.script("/tokenize", loading, answer(b'{"tokens": [1]}'))
+        with pytest.raises(ServerLoading):
+            model.tokenize("x")
+        assert isinstance(model.err(), ServerLoading)
+        model.tokenize("x")
+        assert model.err() is None

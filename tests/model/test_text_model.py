@@ -9,6 +9,8 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -28,6 +30,7 @@ from rocm_core.errors import (
 from tests.support.leftovers import assert_afreed, assert_freed
 from tests.support.models.reciter import ANSWER, PIECE_IDS, PIECES, RECITER
 from tests.support.programs import PATIENCE, wait_for
+from tests.support.scripted_model import PROPS, scripted_model
 
 HELLO = [Message("user", "Hello")]
 LONG: dict[str, Any] = {"max_tokens": 6000, "ignore_eos": True}
@@ -131,6 +134,41 @@ def test_info_names_what_is_known(model: TextModel) -> None:
     assert (info.n_ctx, info.n_ctx_train, info.total_slots) == (8192, 8192, 4)
     assert info.chat_template_caps["supports_tools"] is True
     assert info.modalities["vision"] is False
+
+
+def test_model_type_of_a_download_is_in_the_file_that_the_server_told(
+    tmp_path: Path,
+) -> None:
+    for path, found in (
+        (RECITER, "llama"),
+        (tmp_path / "gone.gguf", None),
+        (tmp_path, None),
+        ("reciter.gguf", None),
+        ("", None),
+    ):
+        model = scripted_model([[]], replace(PROPS, model_path=str(path)))
+        assert model.model_type is None, "nothing was asked yet"
+        assert model.load().architecture == found
+        assert model.model_type == found
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF rubbish")
+    model = scripted_model([[]], replace(PROPS, model_path=str(tmp_path / "bad.gguf")))
+    assert model.load().architecture is None
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        ("http://127.0.0.1:1", True),
+        ("http://localhost:1/v1", True),
+        ("http://[::1]:1", True),
+        ("http://gpubox:1", False),
+        ("https://10.0.0.7", False),
+    ],
+)
+def test_paths_of_another_machine_are_not_looked_for(host: str, here: bool) -> None:
+    with load_model(host) as model:
+        model.connection.props = replace(PROPS, model_path=str(RECITER))
+        assert (model.model_type == "llama") is here
 
 
 def test_model_type_needs_no_server(engine: Engine) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from dotenv import dotenv_values
+from pydantic import ValidationError
 
 from langchain_rocm import ChatRocm
 from llama_index_rocm import RocmLLM
@@ -50,6 +51,27 @@ def user_file(text: str, name: str = "llama-rocm.toml") -> Path:
 
 def effective(ref: str | None = "demo", **options: Any) -> LoadConfig:
     return plan(ref, None, None, options, current_settings()).config
+
+
+def test_load_options_of_the_settings_are_told_with_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = user_file("gpu_layers = 3\nmax_queue = 4\nbackend = 'auto'")
+    monkeypatch.setenv("LLAMA_ROCM_CONTEXT_LEN", "8192")
+    # Of the machine, not of this program.
+    monkeypatch.setenv("ROCM_LLAMA_SERVER_PATH", sys.executable)
+    for make in (load_model, lambda url: ChatRocm(base_url=url), lambda url: RocmLLM(model=url)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            for _ in range(3):
+                make("http://127.0.0.1:9").close()
+        (told,) = [str(w.message) for w in caught if "no effect" in str(w.message)]
+        assert told == (
+            f"context_len (LLAMA_ROCM_CONTEXT_LEN), gpu_layers ({file}): no effect on a server "
+            "that already runs"
+        )
+    monkeypatch.delenv("ROCM_LLAMA_SERVER_PATH")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ChatRocm(model="demo")
 
 
 # -- which source wins ------------------------------------------------------------------------
@@ -193,6 +215,27 @@ def test_model_and_url_come_from_the_settings_if_neither_is_given(
     assert (RocmLLM().base_url, RocmLLM().model) == ("http://host:1/", "demo")
 
 
+def test_a_base_url_needs_no_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cls in (ChatRocm, RocmLLM):
+        given = cls(base_url="gpubox:11434/one")
+        assert (given.base_url, given.is_remote) == ("http://gpubox:11434/one", True)
+        assert given.text_model.connection.ref.value == "http://gpubox:11434/one"
+        assert cls(model="localhost:11434").is_remote
+        assert not cls(model="gpubox:11434").is_remote
+        with pytest.raises(ValidationError, match="base_url takes a URL, or host:port"):
+            cls(base_url="unix:/run/llama.sock")
+    monkeypatch.setenv("LLAMA_ROCM_API_KEY", "sk-1")
+    monkeypatch.setenv("LLAMA_URL", "localhost:11434")
+    assert current_settings().target() == (None, "http://localhost:11434")
+    assert ChatRocm().base_url == "http://localhost:11434"
+    for url in ("localhost:11434", "http://localhost:11434/v1"):
+        with load_model(url) as model:
+            assert model.connection.ref.value.startswith("http://localhost:11434")
+        assert plan(url, None, None, {}, current_settings()).remote.api_key == "sk-1"
+        assert ChatRocm(base_url=url).api_key is not None
+    assert plan("127.0.0.1:11434", None, None, {}, current_settings()).remote.api_key is None
+
+
 def test_who_names_a_model_gets_no_url_from_the_settings_and_the_reverse(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -245,12 +288,17 @@ def test_load_options_of_the_settings_do_not_trouble_a_running_server(
     monkeypatch.setenv("LLAMA_ROCM_GPU_LAYERS", "20")
     monkeypatch.setenv("LLAMA_ROCM_BACKEND", "cpu")
     monkeypatch.setenv("LLAMA_ROCM_MAX_QUEUE", "3")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with load_model("http://host") as model:
-            assert model.connection.config.max_queue == 3
+    told = (
+        "backend (LLAMA_ROCM_BACKEND), gpu_layers (LLAMA_ROCM_GPU_LAYERS): no effect on a server "
+        "that already runs"
+    )
+    with pytest.warns(UserWarning) as caught, load_model("http://host") as model:
+        assert model.connection.config.max_queue == 3
+    assert [str(warning.message) for warning in caught] == [told]
+    with pytest.warns(UserWarning) as caught:
         chat = ChatRocm(base_url="http://host")
         assert chat.text_model.connection.config.gpu_layers == -1
+    assert [str(warning.message) for warning in caught] == [told]
 
 
 def test_the_embedded_engine_runs_no_program_of_the_settings(

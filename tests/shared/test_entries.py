@@ -15,7 +15,7 @@ from rocm_core.shared.admin import list_servers
 from rocm_core.shared.registry import Registry
 from tests.support.models.reciter import RECITER
 from tests.support.programs import Program, runs, wait_for
-from tests.support.sharing import say_hello, shared
+from tests.support.sharing import say_hello, shared, shared_key
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"key": "', b"garbage", b"\x00\xff" * 99])
@@ -56,13 +56,7 @@ def test_a_registry_that_cannot_be_written_says_so_and_leaves_nothing(
 ) -> None:
     """The entry's place is taken by a directory: for the daemon, as good as a full disk."""
     server = shared(engine)
-    from rocm_core.engine.locate import find_engine
-    from rocm_core.shared.lease import SharedServerLease
-
-    key = SharedServerLease(
-        server.ref, server.config, find_engine(engine), server._timeouts, server
-    )._key
-    blocked = registry.path(key, "json")
+    blocked = registry.path(shared_key(server), "json")
     blocked.mkdir()
     with pytest.raises(ServerStartError, match=r"cannot be written.*keep_alive=0"):
         server.start()

@@ -12,14 +12,13 @@ import pytest
 from rocm_core import State
 from rocm_core.config import Engine
 from rocm_core.errors import ServerStartError, ServerStopped
-from rocm_core.server import find_engine
 from rocm_core.shared.admin import list_servers, stop_server
 from rocm_core.shared.protocol import VERSION, Channel, error_to_line
-from rocm_core.shared.registry import Registry, key_of, with_absolute_paths
+from rocm_core.shared.registry import Registry
 from tests.support.engines import LONG
 from tests.support.models.reciter import RECITER
 from tests.support.programs import PATIENCE, Program, runs, wait_for
-from tests.support.sharing import NOTEBOOK, fails_to_start, say_hello, shared
+from tests.support.sharing import NOTEBOOK, fails_to_start, say_hello, shared, shared_key
 
 
 @pytest.mark.slow
@@ -86,7 +85,7 @@ def test_the_registry_of_a_stopped_server_is_empty_and_requests_are_told(
 def test_who_waits_for_a_load_answers_the_question_whether_it_is_idle(registry: Registry) -> None:
     """An answer owed is an answer never asked for again: the server would end while in use."""
     server = shared("embedded")
-    key = key_of(server.ref, with_absolute_paths(server.config), find_engine("embedded"))
+    key = shared_key(server)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(registry.path(key, "sock")))
         listener.listen(1)

@@ -61,6 +61,17 @@ def test_models_of_one_program_share_it_too(engine: Engine, registry: Registry) 
     assert facts["keep_alive"] == 30  # the last one's word
 
 
+def test_a_server_and_a_model_of_equal_options_share_it(engine: Engine, registry: Registry) -> None:
+    """``Server`` and ``load_model`` choose the backend alike, so the keys are equal."""
+    server = shared(engine)
+    server.start()
+    with load_model(RECITER, engine=engine, keep_alive=60) as model:
+        model.load()
+        assert model.connection.server.pid == server.pid  # type: ignore[attr-defined]
+    assert len(list_servers(registry)) == 1
+    server.stop()
+
+
 def test_on_a_tcp_port_it_is_shared_as_well(engine: Engine) -> None:
     first, second = shared(engine, port=0), shared(engine, port=0)
     first.start()

@@ -19,14 +19,13 @@ from rocm_core import Server
 from rocm_core.cli import main
 from rocm_core.config import Engine
 from rocm_core.errors import RocmError, ServerStalled, ServerStartError
-from rocm_core.server import find_engine
 from rocm_core.shared import lease
 from rocm_core.shared.admin import list_servers
 from rocm_core.shared.protocol import VERSION, Channel, error_from_line, error_to_line
-from rocm_core.shared.registry import Registry, key_of, with_absolute_paths
+from rocm_core.shared.registry import Registry
 from tests.support.models.reciter import RECITER
 from tests.support.programs import PATIENCE, Program, runs
-from tests.support.sharing import NOTEBOOK, say_hello, shared
+from tests.support.sharing import NOTEBOOK, say_hello, shared, shared_key
 
 NEWER, OLDER = {"protocol": VERSION + 1}, {"protocol": VERSION - 1}
 OTHERS = pytest.mark.parametrize("stated", [NEWER, OLDER, {}], ids=["newer", "older", "none"])
@@ -98,6 +97,8 @@ def test_a_daemon_ignores_fields_and_messages_that_it_does_not_know(
         client.send(op="status", verbose=True)
         status = client.receive(PATIENCE)
         assert status and status["state"] == "ready"
+        # Packages without a version stop a server by this name of the daemon.
+        assert status["keeper_pid"] == status["daemon_pid"]
 
 
 # -- a daemon of another version, and a client of this one ------------------------------------
@@ -107,8 +108,7 @@ class ScriptedDaemon:
     """Listens where the daemon of ``server`` would, and sends what a test says."""
 
     def __init__(self, server: Server, registry: Registry) -> None:
-        engine = find_engine(server.config.engine)
-        self.key = key_of(server.ref, with_absolute_paths(server.config), engine)
+        self.key = shared_key(server)
         self._path = registry.path(self.key, "sock")
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self._path))
@@ -243,7 +243,8 @@ def test_a_status_with_other_facts_is_listed(
         def reply() -> None:
             channel = Channel(listener.accept()[0])
             assert channel.receive(PATIENCE) == {"op": "status"}
-            channel.send(key=key, model="m", state="ready", pid=None, protocol=9, temperature=61)
+            facts = {"key": key, "model": "m", "state": "ready", "pid": None}
+            channel.send(**facts, protocol=9, temperature=61, keeper_pid=7, attached=2)
             channel.close()
 
         daemon = threading.Thread(target=reply)
@@ -252,6 +253,9 @@ def test_a_status_with_other_facts_is_listed(
         daemon.join(PATIENCE)
     (facts,) = json.loads(capsys.readouterr().out)
     assert (facts["model"], facts["protocol"], facts["n_ctx"]) == ("m", 9, None)
+    # Without a version two facts had other names.
+    assert (facts["daemon_pid"], facts["clients"]) == (7, 2)
+    assert not {"keeper_pid", "attached"} & set(facts)
     assert facts["log"] == str(registry.path(key, "log"))
     registry.remove(key)
     os.close(lock)

@@ -18,11 +18,11 @@ from rocm_core.backend import choose_backend, get_backend
 from rocm_core.config import Engine
 from rocm_core.engine.locate import PATH_VARIABLE
 from rocm_core.errors import BackendUnavailable, ConfigError, GpuNotUsed
-from rocm_core.gpu import list_gpus
 from tests.support.engines import wrapped
 from tests.support.gpu_trees import build
+from tests.support.machine import run_on
 from tests.support.models.reciter import RECITER
-from tests.support.servers.fake_engines import NO_DEVICE, VULKAN, library, program
+from tests.support.servers.fake_engines import EMPTY, hip_program, vulkan_program
 
 OFFLOADED = "load_tensors: offloaded 2/2 layers to GPU"
 
@@ -45,8 +45,7 @@ def started() -> Iterator[Any]:
 @pytest.fixture
 def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with a card, as the kernel shows it; the engines here are CPU builds."""
-    root = build("rx_7900_xtx", tmp_path / "machine")
-    monkeypatch.setattr("rocm_core.engine.gpu_placement.list_gpus", lambda: list_gpus(root))
+    run_on(build("rx_7900_xtx", tmp_path / "machine"), monkeypatch)
 
 
 def test_required_and_not_used_raises_with_the_remedy(engine: Engine) -> None:
@@ -67,7 +66,7 @@ def test_asked_for_by_the_backend_warns(engine: Engine, started: Any) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {},
+        {"require_gpu": False},
         {"require_gpu": False, "backend": "rocm"},
         {"gpu_layers": 0, "backend": "rocm"},
         {"backend": "cpu"},
@@ -107,35 +106,34 @@ def test_contradictions_are_refused() -> None:
 
 @pytest.mark.parametrize("backend", ["auto", "cpu"])
 def test_the_cpu_backend_refuses_what_requires_a_gpu(
-    monkeypatch: pytest.MonkeyPatch, backend: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
-    monkeypatch.setattr("rocm_core.backend.local.kfd_problem", lambda: "no card")
-    with pytest.raises(BackendUnavailable, match="require_gpu=True, and no GPU can be used: no c"):
+    monkeypatch.setattr("rocm_core.engine.gpu_judgment.kfd_problem", lambda: "no card")
+    monkeypatch.setenv(PATH_VARIABLE, hip_program(tmp_path).argv[0])
+    reason = {"auto": "no card", "cpu": "backend='cpu' was asked for"}[backend]
+    words = f"require_gpu=True, and no GPU can be used: {reason}"
+    with pytest.raises(BackendUnavailable, match=words):
         load_model(RECITER, backend=backend, require_gpu=True)
 
 
 def test_a_vulkan_build_needs_no_kfd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rocm_core.backend.local.kfd_problem", lambda: "no card")
-    engine = program(tmp_path, VULKAN)
-    library(tmp_path, "libggml-vulkan.so")
-    monkeypatch.setenv(PATH_VARIABLE, engine.argv[0])
+    monkeypatch.setattr("rocm_core.engine.gpu_judgment.kfd_problem", lambda: "no card")
+    monkeypatch.setenv(PATH_VARIABLE, vulkan_program(tmp_path).argv[0])
     assert get_backend("rocm").probe().ok
-    assert choose_backend("auto", resolve_ref(RECITER)).name == "rocm"
+    assert choose_backend(resolve_ref(RECITER), LoadConfig()).name == "rocm"
 
 
 def test_a_hip_build_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rocm_core.backend.local.kfd_problem", lambda: "no card")
-    engine = program(tmp_path, NO_DEVICE)
-    library(tmp_path, "libggml-hip.so")
-    monkeypatch.setenv(PATH_VARIABLE, engine.argv[0])
+    monkeypatch.setattr("rocm_core.engine.gpu_judgment.kfd_problem", lambda: "no card")
+    monkeypatch.setenv(PATH_VARIABLE, hip_program(tmp_path).argv[0])
     assert get_backend("rocm").probe().reasons == ("no card",)
 
 
 def test_a_vulkan_build_without_a_gpu_is_no_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rocm_core.backend.local.kfd_problem", lambda: "no card")
-    engine = program(tmp_path, "Available devices:\n")
-    library(tmp_path, "libggml-vulkan.so")
+    monkeypatch.setattr("rocm_core.engine.gpu_judgment.kfd_problem", lambda: "no card")
+    engine = vulkan_program(tmp_path, EMPTY)
     monkeypatch.setenv(PATH_VARIABLE, engine.argv[0])
-    assert get_backend("rocm").probe().reasons == ("no card",)
+    reasons = get_backend("rocm").probe().reasons
+    assert reasons == (f"{engine.argv[0]} has Vulkan, and sees no device",)

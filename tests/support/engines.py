@@ -33,7 +33,9 @@ def wrapped(engine: Engine, tmp_path: Path, before: str) -> Path:
     """The real engine as a script that does something else first."""
     command = " ".join(find_engine(engine).argv)
     program = tmp_path / "llama-server"
-    flags = f"exec {command} --help" if engine == "binary" else "echo --jinja --metrics && exit"
+    flags = (
+        f"exec {command} --help" if engine == "binary" else "echo --model --jinja --metrics && exit"
+    )
     helping = f"[ $1 = --help ] && {flags}\n"
     program.write_text(f'#!/bin/sh\n{helping}{before}\nexec {command} "$@"\n')
     program.chmod(0o755)

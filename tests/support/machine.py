@@ -5,7 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
+from rocm_core.engine import gpu_judgment
+from rocm_core.gpu import kfd_problem, list_gpus
+
 Files = Mapping[str, object]
+MASKS = ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
+
+
+def run_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on this program runs on the machine below ``root``, and has warned of nothing."""
+    for name in MASKS:
+        monkeypatch.delenv(name, raising=False)
+    for module in ("gpu_judgment", "gpu_placement"):
+        monkeypatch.setattr(f"rocm_core.engine.{module}.list_gpus", lambda: list_gpus(root))
+    monkeypatch.setattr(gpu_judgment, "kfd_problem", lambda: kfd_problem(root))
+    monkeypatch.setattr(gpu_judgment, "_warned", set())
 
 
 class Machine:

@@ -8,7 +8,10 @@ import pytest
 
 from rocm_core import GenerateConfig, Server
 from rocm_core.config import Engine
+from rocm_core.engine.gpu_judgment import resolve_backend
+from rocm_core.engine.locate import find_engine
 from rocm_core.errors import ServerStartError
+from rocm_core.shared.registry import key_of, with_absolute_paths
 from tests.support.engines import make_server
 
 # A notebook: loads, says the server's pid, streams on request, and waits for its end.
@@ -36,6 +39,12 @@ for line in sys.stdin:
 
 def shared(engine: Engine, **options: Any) -> Server:
     return make_server(engine, **{"keep_alive": 60} | options)
+
+
+def shared_key(server: Server) -> str:
+    """The key under which ``server`` is shared with other programs."""
+    config = with_absolute_paths(resolve_backend(server.config))
+    return key_of(server.ref, config, find_engine(config.engine, config.server_path))
 
 
 def fails_to_start(server: Server) -> None:

@@ -7,12 +7,13 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 from rich.console import Console
 from rich.text import Text
 
 from rocm_core.cli.options import add_key_option, key_of
+from rocm_core.config import Api
 from rocm_core.doctor import run_doctor, worst
 from rocm_core.doctor.endpoint import preflight_url
 from rocm_core.types import Check
@@ -47,6 +48,12 @@ def add_command(commands: Any) -> None:
     what.add_argument("--url", help="check a running server instead of this machine")
     add_key_option(parser)
     parser.add_argument("--model", help="with --url: the model that should be there")
+    parser.add_argument(
+        "--api",
+        choices=get_args(Api),
+        default="auto",
+        help="with --url: which endpoints will be used (default: what the server lists)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="with --url: ask it for one token")
     parser.set_defaults(run=run, verbose=False)
 
@@ -69,7 +76,9 @@ def _machine(options: argparse.Namespace) -> list[Check]:
 
 def _url(options: argparse.Namespace) -> list[Check]:
     key = key_of(options) or os.environ.get("LLAMA_ROCM_API_KEY")
-    return preflight_url(options.url, key, model=options.model, dry_run=options.dry_run)
+    return preflight_url(
+        options.url, key, model=options.model, dry_run=options.dry_run, api=options.api
+    )
 
 
 def _show(checks: Sequence[Check]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from rocm_core.cli.options import add_option
-from rocm_core.cli.sizes import parse_size, show_size
+from rocm_core.cli.sizes import parse_memory, parse_size, show_size
 from rocm_core.config import LoadConfig, options_of
 from rocm_core.discover.refs import resolve_ref
 from rocm_core.errors import ConfigError
@@ -60,9 +60,10 @@ def add_command(commands: Any) -> None:
     add(
         "--vram",
         action="append",
-        type=parse_size,
+        type=parse_memory,
         metavar="SIZE",
-        help="free memory of a GPU, once for each; default: as this machine's GPUs have now",
+        help="free memory of a GPU, such as 24G (so is 24), once for each; default: as this "
+        "machine's GPUs have now",
     )
     add("--margin", type=parse_size, default=_MARGIN, help="to leave free per GPU (default: 1G)")
     add("--max", choices=get_args(Goal), dest="goal", help="what to make as large as fits")

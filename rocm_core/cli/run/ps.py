@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _row(server: SharedServerInfo) -> list[str]:
     facts = server.facts
-    left = "for ever" if facts["keep_alive"] == -1 else _duration(facts["keep_alive_left"])
+    left = "forever" if facts["keep_alive"] == -1 else _duration(facts["keep_alive_left"])
     return [
         facts["model"],
         _text(facts["pid"]),

@@ -1,6 +1,7 @@
 """Payloads of a generation stream in, ``StreamEvent`` objects out.
 
     payload ``{…}``     → one StreamEvent (chat, text completion and native dialects)
+    line of NDJSON      → the same, or one of the forms in ``ndjson``
     payload ``[DONE]``  → end marker of the OpenAI dialects
     ``"stop": true``    → end marker of the native dialect (it sends no ``[DONE]``)
     ``{"error": …}``    → raises, typed like an HTTP error
@@ -12,7 +13,6 @@ Shapes: llama.cpp ``tools/server/server-task.cpp`` (``to_json_oaicompat_chat_str
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -23,6 +23,7 @@ import orjson
 from rocm_core.client.failures import error_from_body, shown
 from rocm_core.client.stream.coalesce import coalesced
 from rocm_core.client.stream.framing import DONE, Framing
+from rocm_core.client.stream.ndjson import read_own_line, read_text_line
 from rocm_core.errors import ProtocolError, RocmError, StreamInterrupted
 from rocm_core.types import StreamEvent, Timings, ToolCallDelta, Usage
 
@@ -41,6 +42,8 @@ class StreamDecoder:
         self.ended = False
         self._framing = Framing()
         self._coalesce = coalesce
+        self._only_text = False  # lines that are strings: nothing can mark the end
+        self._has_text = False
 
     def feed(self, chunk: bytes) -> Iterator[StreamEvent]:
         """Yield the events that ``chunk`` completes; those before a failure come first.
@@ -60,15 +63,20 @@ class StreamDecoder:
         """
         if self.ended:
             return
-        # A last payload that was cut short is an interruption, raised below.
-        with contextlib.suppress(ProtocolError):
+        cut = False
+        try:
             yield from self._events(self._framing.close())
-        if not self.ended:
+        except ProtocolError:
+            cut = True  # a last payload that was cut short is an interruption
+        if not self.ended and (cut or not self._only_text):
             raise StreamInterrupted(
                 "the stream ended without its end marker: the answer is incomplete"
             )
 
     def _events(self, payloads: list[bytes]) -> Iterator[StreamEvent]:
+        if self._framing.ndjson:
+            yield from self._lines(payloads)
+            return
         for payload in payloads:
             if self.ended:
                 return
@@ -79,6 +87,21 @@ class StreamDecoder:
             event = read_event(raw)
             if raw.get("stop") is True:
                 self.ended = True
+            yield event
+
+    def _lines(self, lines: list[bytes]) -> Iterator[StreamEvent]:
+        for line in lines:
+            if self.ended:
+                return
+            if line.lstrip().startswith(b'"'):
+                event = read_text_line(line)
+                self._only_text = True
+            else:
+                raw = parse_object(line)
+                event = read_own_line(raw, whole=not self._has_text) or read_event(raw)
+                self._only_text = False
+                self.ended = raw.get("stop") is True or raw.get("done") is True
+            self._has_text = self._has_text or bool(event.text)
             yield event
 
 

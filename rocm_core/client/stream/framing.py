@@ -3,7 +3,7 @@
     socket bytes, split anywhere
       → lines          LF, CRLF or CR; an unfinished line waits for the rest
       → SSE events     data lines joined, comments (pings) dropped, ended by an empty line
-        or NDJSON      recognized by a first line that starts with ``{``
+        or NDJSON      recognized by a first line that starts with ``{`` or ``"``
       → payloads       one ``bytes`` object per event: JSON, or ``[DONE]``
 
 Everything stays bytes: line ends are ASCII, so a multi-byte character can be cut anywhere
@@ -26,14 +26,18 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class Framing:
-    """Incremental decoder; takes bytes in any portions. There is no line limit."""
+    """Incremental decoder; takes bytes in any portions. There is no line limit.
+
+    Attributes:
+        ndjson: the payloads are lines of NDJSON; known with the first one.
+    """
 
     def __init__(self) -> None:
         self._partial: list[bytes] = []
         self._data: list[bytes] = []
         self._after_cr = False
         self._at_start = True
-        self._ndjson = False
+        self.ndjson = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the payloads that ``chunk`` completes, in order."""
@@ -43,7 +47,7 @@ class Framing:
             and not self._partial
             and not self._data
             and not self._after_cr
-            and not self._ndjson
+            and not self.ndjson
             and b"\r" not in chunk
         ):
             # The usual read: whole events, one data line each. One C-level split does it.
@@ -90,8 +94,8 @@ class Framing:
             if not line:
                 return
             self._at_start = False
-            self._ndjson = line.lstrip().startswith(b"{")
-        if self._ndjson:
+            self.ndjson = line.lstrip().startswith((b"{", b'"'))
+        if self.ndjson:
             if line.strip():
                 out.append(line)
         elif not line:

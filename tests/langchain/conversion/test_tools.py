@@ -222,3 +222,15 @@ def test_a_named_tool_is_called_without_thinking_unless_told() -> None:
         chat.invoke("Go.", reasoning=True)
         thinking = [body["chat_template_kwargs"]["enable_thinking"] for body in sent(server)]
         assert thinking == [False, True]
+
+
+async def test_a_history_that_ends_in_tool_calls_is_refused_before_it_is_sent() -> None:
+    call = {"name": "add", "args": {"a": 2, "b": 3}, "id": "1"}
+    history = [HumanMessage(QUESTION), AIMessage("", tool_calls=[call])]
+    chat = ChatRocm(base_url="http://127.0.0.1:9")
+    with pytest.raises(errors.ConfigError, match=r"\(add\): answer the tools first"):
+        chat.invoke(history)
+    with pytest.raises(errors.ConfigError, match="answer the tools first"):
+        await chat.ainvoke(history)
+    with pytest.raises(errors.ConfigError, match="answer the tools first"):
+        chat.get_num_tokens_from_messages(history)

@@ -39,6 +39,12 @@ class Writer:
         items = b"".join(self.value(kind, value) for value in values)
         return self.string(key) + head + self.scalar("Q", count) + items
 
+    def nested(self, key: str, kind: int, arrays: Sequence[Sequence[object]]) -> bytes:
+        """An array of arrays."""
+        head = self.scalar("I", ARRAY) + self.scalar("I", ARRAY)
+        items = b"".join(self.array("", kind, values)[12:] for values in arrays)
+        return self.string(key) + head + self.scalar("Q", len(arrays)) + items
+
     def file(self, *pairs: bytes, version: int = 3, count: int | None = None) -> bytes:
         head = b"GGUF" + self.scalar("I", version) + self.scalar("Q", 0)
         return head + self.scalar("Q", len(pairs) if count is None else count) + b"".join(pairs)

@@ -71,6 +71,27 @@ def library(directory: Path, name: str, content: bytes = b"") -> Path:
     return path
 
 
+def hip_program(directory: Path, *targets: str) -> Engine:
+    """A HIP build with code for these GPU targets; without any it does not tell for which."""
+    engine = program(directory, NO_DEVICE)
+    library(directory, "libggml-hip.so", bundle(*amd(*targets)) if targets else b"")
+    return engine
+
+
+def cpu_program(directory: Path) -> Engine:
+    """A CPU build."""
+    engine = program(directory, EMPTY)
+    library(directory, "libggml-cpu.so")
+    return engine
+
+
+def vulkan_program(directory: Path, devices: str = VULKAN) -> Engine:
+    """A Vulkan build that sees these devices."""
+    engine = program(directory, devices)
+    library(directory, "libggml-vulkan.so")
+    return engine
+
+
 def broken(directory: Path, then: str) -> Path:
     """A llama-server that knows its flags, and on a start does ``then``, a line of shell."""
     path = directory / "llama-server"

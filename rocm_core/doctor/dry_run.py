@@ -1,0 +1,61 @@
+"""Send one smallest request to a model's server, in the way its real requests go."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+from rocm_core.backend import Connection
+from rocm_core.client import Call, Chat, Completion, GenerationRequest, calls, run_steps
+from rocm_core.config import GenerateConfig, Timeouts
+
+HI = [{"role": "user", "content": "Hi"}]
+_ONE_TOKEN = GenerateConfig(max_tokens=1, temperature=0.0)
+
+
+def send_one(connection: Connection, limits: Timeouts, *, conversation: bool) -> str:
+    """Generate one token, or one vector or score if the model was loaded for those.
+
+    Through the connection: its queue, its dialect, and the template if the dialect has no chats.
+
+    Args:
+        connection: the model's.
+        limits: of each request.
+        conversation: send a conversation, not a finished prompt.
+
+    Returns:
+        What came, from where.
+
+    Raises:
+        RocmError: it failed.
+    """
+    connection.ready()
+    call, what = _vectors(connection)
+    if call is not None:
+        with connection.limiter.ticket():
+            connection.client.call(call, limits)
+        return f"{what} from POST {call.path}"
+    return _generate(connection, limits, conversation)
+
+
+def _vectors(connection: Connection) -> tuple[Call[Any] | None, str]:
+    if connection.config.rerank:
+        return calls.rerank("Hi", ["Hi"]), "one score"
+    if connection.config.embeddings:
+        return calls.embeddings(["Hi"]), "one vector"
+    return None, ""
+
+
+def _generate(connection: Connection, limits: Timeouts, conversation: bool) -> str:
+    client = connection.client
+    request: GenerationRequest = Completion("Hi", _ONE_TOKEN)
+    if conversation:
+        request = Chat(HI, _ONE_TOKEN)
+    with connection.limiter.ticket(), connection.naming_options(request):
+        steps = connection.call_steps(request)
+        call = run_steps(steps, lambda asked: client.call(asked, limits))
+        with closing(client.stream(call, limits)) as events:
+            last = list(events)[-1:]
+    usage = last[0].usage if last else None
+    told = f", {usage.prompt_tokens} prompt tokens" if usage else ""
+    return f"one token from POST {call.path}{told}"

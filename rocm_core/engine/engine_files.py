@@ -1,0 +1,124 @@
+"""Find out what an engine's files say: GPU backends, GPU code. Reads files, runs nothing.
+
+Cached by path and time of change: a rebuilt program is examined again.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import mmap
+import re
+from pathlib import Path
+
+from rocm_core.engine.locate import Engine
+from rocm_core.engine.offload_bundles import gfx_targets
+
+# llama.cpp's names of backends and devices, and their common names.
+BACKENDS = {
+    "hip": "HIP",
+    "rocm": "HIP",
+    "cuda": "CUDA",
+    "vulkan": "Vulkan",
+    "sycl": "SYCL",
+    "metal": "Metal",
+    "mtl": "Metal",
+    "musa": "MUSA",
+    "cann": "CANN",
+    "opencl": "OpenCL",
+}
+# A static build is recognized by the driver library that it links. Wheels bring some of them along
+# under another name: auditwheel makes libvulkan.so.1 libvulkan-1a2b3c4d.so.1.
+_LINKED = (
+    (b"libamdhip64.so", "HIP"),
+    (b"amdhip64", "HIP"),
+    (b"libcudart.so", "CUDA"),
+    (b"libcudart-", "CUDA"),
+    (b"libcuda.so", "CUDA"),
+    (b"nvcuda.dll", "CUDA"),
+    (b"libvulkan.so", "Vulkan"),
+    (b"libvulkan-", "Vulkan"),
+    (b"vulkan-1.dll", "Vulkan"),
+)
+_LIBRARY = re.compile(r"^(?:lib)?ggml(?:-([a-z]+))?[\w.-]*\.(?:so|dll|dylib)")
+# The parts of ggml that are no GPU backend; ``rpc`` reaches other machines.
+_NO_GPU = ("base", "cpu", "blas", "rpc")
+# What a program contains that leaves ggml to a library; none beside it: the library is elsewhere.
+_ELSEWHERE = (b"libggml", b"libllama")
+
+# Path, time of change and size of the file that has the engine.
+FileFacts = tuple[str, int, int]
+
+
+def gpu_backends(engine: Engine) -> tuple[str, ...]:
+    """Return the GPU backends that the engine's files have; runs nothing."""
+    return backend_files(*file_facts(engine))[0]
+
+
+def build_targets(engine: Engine) -> frozenset[str] | None:
+    """Return the GPU targets that a HIP engine has code for; ``None``: not HIP, or unknown.
+
+    Goes by the engine's files, and runs nothing.
+    """
+    carrier = backend_files(*file_facts(engine))[1]
+    return gfx_targets(carrier) if carrier else None
+
+
+def file_facts(engine: Engine) -> FileFacts:
+    """Return the file that has the engine, and what changes when it is rebuilt."""
+    path = Path(engine.argv[0]).resolve()
+    if engine.kind == "embedded":
+        package = importlib.util.find_spec("xllamacpp")
+        folder = Path(package.origin).parent if package and package.origin else Path()
+        path = next(iter(sorted(folder.glob("xllamacpp*.so"))), folder)
+    stat = path.stat()
+    return str(path), stat.st_mtime_ns, stat.st_size
+
+
+@functools.lru_cache(maxsize=8)
+def backend_files(program: str, mtime: int, size: int) -> tuple[tuple[str, ...], Path | None]:
+    """Return the GPU backends of the files, and the file with the HIP backend's GPU code."""
+    del mtime, size
+    path = Path(program)
+    libraries = _libraries(path.parent)
+    backends = tuple(dict.fromkeys([*libraries, *_linked(path)]))
+    return backends, libraries.get("HIP") or (path if "HIP" in backends else None)
+
+
+@functools.lru_cache(maxsize=8)
+def tell_all(program: str, mtime: int, size: int) -> bool:
+    """Return whether the files have all of llama.cpp, so that no GPU backend is elsewhere."""
+    del mtime, size
+    path = Path(program)
+    names = (file.name for file in _ggml_files(path.parent))
+    parts = [found[1] for name in names if (found := _LIBRARY.match(name))]
+    if parts:
+        return all(part is None or part in BACKENDS or part in _NO_GPU for part in parts)
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m:
+            static = m[:2] != b"#!" and all(m.find(name) < 0 for name in _ELSEWHERE)
+            return static and m.find(b"ggml") >= 0
+    except (OSError, ValueError):
+        return False
+
+
+def _libraries(directory: Path) -> dict[str, Path]:
+    """Find ``libggml-<backend>`` beside the program, as ``ggml-backend-reg.cpp`` does."""
+    found: dict[str, Path] = {}
+    for path in _ggml_files(directory):
+        name = _LIBRARY.match(path.name)
+        if name and name[1] in BACKENDS:
+            found.setdefault(BACKENDS[name[1]], path)
+    return found
+
+
+def _ggml_files(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*ggml*"))
+
+
+def _linked(program: Path) -> list[str]:
+    try:
+        with program.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m:
+            return [name for needle, name in _LINKED if m.find(needle) >= 0]
+    except (OSError, ValueError):  # unreadable, or empty (which cannot be mapped)
+        return []
