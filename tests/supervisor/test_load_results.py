@@ -175,7 +175,7 @@ def test_asyncio_warns_as_well(engine: Engine) -> None:
 def rpc_server(tmp_path: Path) -> Path:
     """A llama-server that knows --rpc, and ignores absent workers, as the real one does."""
     program = broken(tmp_path, "exit 7")
-    program.write_text(program.read_text().replace("-m, --model x", "--rpc SERVERS  x"))
+    program.write_text(program.read_text().replace("--model x", "--model x\n--rpc SERVERS  x"))
     return program
 
 
@@ -272,7 +272,9 @@ def test_a_template_may_be_longer_than_an_argument(engine: Engine, tmp_path: Pat
 
 @pytest.mark.parametrize("mode", ["none", "mmap", "dio"])
 def test_the_load_mode_reaches_the_loader(engine: Engine, mode: str) -> None:
-    server = make_server(engine, load_mode=mode, extra_args=["--log-verbosity", "4"])
+    # Fitting loads nothing, in a mode of its own, and logs that too.
+    telling = ["--log-verbosity", "4", "--fit", "off"]
+    server = make_server(engine, load_mode=mode, extra_args=telling)
     said = threading.Event()
 
     def look(event: object) -> None:
