@@ -266,7 +266,9 @@ class LoadConfig:
     stall_timeout: float = option(
         120.0,
         Duration(),
-        "Time without any sign of progress after which loading has failed.",
+        "Time without any sign of progress after which loading has failed. Requests to a loaded "
+        "server of our own end after the same time without a sign of life (CPU time, memory, log, "
+        "GET /health), for example of one that was stopped with SIGSTOP.",
         unit=_SECONDS,
         example="2m",
     )

@@ -168,6 +168,10 @@ class OwnedServer(ServerHandle):
         """Return the last lines that the process printed, oldest first."""
         return self.child.tail()
 
+    def activity(self) -> tuple[object, ...]:
+        """Return a value that differs from the last one if the process has done anything since."""
+        return self.child.activity()
+
     def release(self, grace: float) -> None:
         """Abort this program's streams, end the process, remove the socket.
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from rocm_core.config import GenerateConfig, Timeouts
 from rocm_core.errors import RequestTimeout
 from tests.support.servers.asking import NEVER, Ask, at
 from tests.support.servers.fake_server import PATIENCE, STALL, FakeServer, Reply, Step, stream
+from tests.support.servers.refusing import nobody_accepts
 
 PINGS: list[Step] = [b":\n\n", 0.02] * 1000
 
@@ -23,23 +23,6 @@ PINGS: list[Step] = [b":\n\n", 0.02] * 1000
 def limited(**limits: float) -> Timeouts:
     """No limit but these."""
     return dataclasses.replace(NEVER, **limits)
-
-
-@contextlib.contextmanager
-def nobody_accepts() -> Iterator[str]:
-    """The URL of a socket whose queue of connections is full."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        while True:
-            filler = stack.enter_context(socket.socket())
-            filler.settimeout(0.05)
-            try:
-                filler.connect(listener.getsockname())
-            except TimeoutError:
-                break
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def timed_out(ask: Ask, settings: Mapping[str, Any], method: str, *args: Any) -> RequestTimeout:

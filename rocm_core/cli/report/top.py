@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rocm_core.cli.options import add_key_option, key_of
+from rocm_core.cli.options import add_key_option, key_for
 from rocm_core.client import Client
 from rocm_core.errors import RocmError
 from rocm_core.gpu import Gpu, list_gpus
@@ -61,7 +61,7 @@ def running_servers(options: argparse.Namespace) -> list[Watched]:
     """The servers to show: what the arguments name, else this user's shared ones."""
     if options.url is None and options.pid is None:
         return [] if supported() else [_shared(found) for found in list_servers() if found.entry]
-    client = Client(options.url, api_key=key_of(options)) if options.url else None
+    client = Client(options.url, api_key=key_for(options, options.url)) if options.url else None
     return [Watched(options.url or f"pid {options.pid}", client, options.pid)]
 
 
