@@ -174,7 +174,7 @@ def test_asyncio_warns_as_well(engine: Engine) -> None:
 def rpc_server(tmp_path: Path) -> Path:
     """A llama-server that knows --rpc, and ignores absent workers, as the real one does."""
     program = broken(tmp_path, "exit 7")
-    program.write_text(program.read_text().replace("-m, --model x", "--rpc SERVERS  x"))
+    program.write_text(program.read_text().replace("-m, --model x", "--rpc, --model x"))
     return program
 
 
