@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from langchain_rocm.llms import RocmLLM
     from langchain_rocm.rerank import RocmRerank
 
+    __version__: str
+
 __all__ = ["ChatRocm", "RocmEmbeddings", "RocmLLM", "RocmRerank"]
 
 # Where each name lives; it is imported when somebody asks for it, because importing everything
@@ -35,6 +37,10 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
+    if name == "__version__":
+        import rocm_core
+
+        return rocm_core.__version__
     for home, names in _HOMES.items():
         if name in names:
             value = getattr(import_module(f"{__name__}.{home}"), name)

@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -60,8 +60,9 @@ class ChatRocm(ProfiledModel, defer_build=False):
 
     Options are those of ``rocm_core.LoadConfig`` (how to load) and ``GenerateConfig`` (how to
     generate), flat; what is not given is not sent, so the server's and the model's own defaults
-    apply. Options of one call go over them, and any other keyword becomes a field of
-    llama-server's request: ``chat.invoke(…, top_k=1, lora=[{"id": 0, "scale": 0.5}])``.
+    apply. Options of one call go over them, as do the other fields of llama-server's request:
+    ``chat.invoke(…, top_k=1, lora=[{"id": 0, "scale": 0.5}])``. Any other keyword is refused;
+    ``extra_body={…}`` sends fields that we do not know.
 
     The server starts at first use; instances with the same model and load options share one.
     ``close()`` releases it.
@@ -118,6 +119,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
     def _set_rocm_version(self) -> Self:
         self._add_version("llama-rocm", VERSION)
         return self
+
+    _of_calls: ClassVar[frozenset[str]] = frozenset(_OF_CHAT)
 
     # -- identity ---------------------------------------------------------------------------
 

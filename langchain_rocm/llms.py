@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
 from itertools import takewhile
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseLLM
@@ -22,6 +22,7 @@ from langchain_rocm.errors import model_errors
 from langchain_rocm.options import VERSION, LangChainOptions
 from langchain_rocm.streaming.chunks import TextChunks
 from rocm_core import Completion, Infill
+from rocm_core.requests import INFILL_FIELDS
 
 # llama-server's own default; other servers do not tell their number.
 _USUAL_SLOTS = 4
@@ -40,6 +41,9 @@ class RocmLLM(LangChainOptions, BaseLLM, defer_build=False):
     ``finish_reason``, ``model_name``, ``model_provider``, ``timings`` (milliseconds and tokens
     per second) and ``usage`` (tokens, in the form of LangChain's ``UsageMetadata``).
     """
+
+    _of_calls: ClassVar[frozenset[str]] = INFILL_FIELDS
+    _chats: ClassVar[bool] = False
 
     @model_validator(mode="after")
     def _set_rocm_version(self) -> Self:
@@ -122,8 +126,15 @@ class RocmLLM(LangChainOptions, BaseLLM, defer_build=False):
         given_up = threading.Event()
 
         def complete(prompt: str) -> list[Generation]:
-            chunks = self._stream(prompt, stop, **kwargs)
-            return [_added_up(list(takewhile(lambda _: not given_up.is_set(), chunks)))]
+            if given_up.is_set():
+                return []
+            try:
+                chunks = self._stream(prompt, stop, **kwargs)
+                return [_added_up(list(takewhile(lambda _: not given_up.is_set(), chunks)))]
+            except BaseException:
+                # Here, before this thread takes the next prompt: the main thread hears of it later.
+                given_up.set()
+                raise
 
         with model_errors():
             slots = (self.text_model.props or self.text_model.load()).total_slots

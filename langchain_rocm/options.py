@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from langchain_core.language_models.base import LangSmithParams
 from pydantic import Field
 
+from langchain_rocm.errors import model_errors
 from langchain_rocm.streaming.chunks import PROVIDER
-from rocm_core import GenerateConfig, LoadConfig
-from rocm_core.adapter import GenerationOptions, RocmOptions
+from rocm_core import GenerateConfig, LoadConfig, __version__
+from rocm_core.adapter import LANGCHAIN, GenerationOptions, RocmOptions
 from rocm_core.config import override
 from rocm_core.errors import ConfigError
 
@@ -22,17 +22,14 @@ _NOT_IDENTIFYING = frozenset(
     {"api_key", "headers", "ca_file", "client_cert", "client_key", "verify_tls"}
     | {"timeout", "connect_timeout", "first_token_timeout", "idle_timeout", "queue_timeout"}
     | {"max_in_flight", "max_queue", "stall_timeout", "port", "coalesce"}
+    | {"environment", "validate_model_on_init"}
 )
 _IDENTIFYING = {
     name: field.get_default(call_default_factory=True)
     for name, field in GenerationOptions.model_fields.items()
     if name not in _NOT_IDENTIFYING
 }
-try:
-    VERSION = version("llama-rocm")
-except PackageNotFoundError:  # imported from a source tree that is not installed
-    VERSION = "unknown"
-
+VERSION = __version__
 
 # What LangChain's own fields mean; it says so in its sources only, and an IDE does not show that.
 _OF_LANGCHAIN = {
@@ -51,8 +48,19 @@ _OF_LANGCHAIN = {
 }
 
 
+# What LangChain passes to a model's call for itself, or because other models need it: we always
+# stream, always tell usage, and llama.cpp holds a tool's arguments to their schema in any case.
+_OF_CALLS = frozenset({"stream", "stream_usage", "strict", "structured_output_format"})
+
+
 class ServedOptions(RocmOptions):
     """Options of everything here that a server stands behind."""
+
+    _framework: ClassVar[str] = LANGCHAIN
+
+    def _load(self) -> None:
+        with model_errors():
+            super()._load()
 
     def changed_config(self, **options: Any) -> LoadConfig:
         """The load options of a server in another mode."""
@@ -62,10 +70,8 @@ class ServedOptions(RocmOptions):
 class LangChainOptions(ServedOptions, GenerationOptions):
     """Every option of the model and of generation, and those that LangChain adds."""
 
-    extra_body: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Further fields of llama-server's request, as they are; those of a call win.",
-    )
+    _of_the_framework: ClassVar[frozenset[str]] = _OF_CALLS
+
     max_retries: int = Field(
         default=2,
         ge=0,
@@ -74,6 +80,9 @@ class LangChainOptions(ServedOptions, GenerationOptions):
             "busy, loading or not to be reached. An answer that has begun is never repeated."
         ),
     )
+
+    # Whether requests are chats; else raw prompts.
+    _chats: ClassVar[bool] = True
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -132,13 +141,11 @@ class LangChainOptions(ServedOptions, GenerationOptions):
             options: of the call: fields of ``GenerateConfig``, or of llama-server's request.
 
         Raises:
-            ConfigError: an option is out of range, or asks for several answers at once.
+            ConfigError: an option is unknown or out of range, or asks for several answers at once.
         """
-        # "stream" is LangChain's own switch between invoke and stream; we always stream.
-        given = {name: value for name, value in options.items() if name != "stream"}
+        given = dict(options)
         if stop is not None:
             given["stop"] = stop
         if given.pop("n", None) not in (None, 1):
             raise ConfigError("n: one answer per call; use batch() for several")
-        body = {**self.extra_body, **(given.pop("extra_body", None) or {})}
-        return self.generate_config({**body, **given})
+        return self.generate_config(given, chat=self._chats)

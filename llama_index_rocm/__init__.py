@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from llama_index_rocm.rerank import RocmRerank
     from llama_index_rocm.tokenizer import RocmTokenizer
 
+    __version__: str
+
 __all__ = ["RocmEmbedding", "RocmLLM", "RocmRerank", "RocmTokenizer"]
 
 # Where each name lives; it is imported when somebody asks for it, because importing everything
@@ -34,6 +36,10 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
+    if name == "__version__":
+        import rocm_core
+
+        return rocm_core.__version__
     for home, names in _HOMES.items():
         if name in names:
             value = getattr(import_module(f"{__name__}.{home}"), name)

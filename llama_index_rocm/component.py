@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from copy import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from rocm_core import LoadConfig, TextModel
-from rocm_core.adapter import RocmOptions
+from rocm_core.adapter import LLAMA_INDEX, RocmOptions
 
 # What LlamaIndex's own fields mean; it does not say so where an IDE would show it.
 _OF_LLAMA_INDEX = {
@@ -20,6 +20,8 @@ _OF_LLAMA_INDEX = {
 class RocmComponent(RocmOptions):
     """``RocmOptions`` of a LlamaIndex component."""
 
+    _framework: ClassVar[str] = LLAMA_INDEX
+
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
@@ -30,12 +32,20 @@ class RocmComponent(RocmOptions):
         # LlamaIndex's own removes what cannot be pickled from the object itself: lend it a copy.
         return super(RocmComponent, copy(self)).__getstate__()
 
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        # LlamaIndex's own makes the object anew: that is not the moment to load the model, and
+        # it forgets what the pickle left behind.
+        held = state["__dict__"]
+        checks = held.get("validate_model_on_init", False)
+        anew = {**held, "validate_model_on_init": False}
+        super().__setstate__({**state, "__dict__": anew})
+        self.validate_model_on_init = checks
+        self._lost = (state.get("__pydantic_private__") or {}).get("_lost", ())
+
     def _in_mode(self, **mode: Any) -> LoadConfig:
         """The load options, and for a server of our own what it has to be able to do."""
         config = RocmOptions.load_config(self)
-        # LlamaIndex has a model_name of its own, for people; ours goes to the server.
-        name = self.model if self.base_url and self.model else None
-        return replace(config, model_name=name, **({} if self.is_remote else mode))
+        return replace(config, **({} if self.is_remote else mode))
 
     async def _amodel(self) -> TextModel:
         # Looking for the model's file, a backend and an engine reads the disk.

@@ -44,6 +44,12 @@ class RocmEmbedding(RocmComponent, BaseEmbedding, defer_build=False):
         description="Text before every other text.",
     )
 
+    model_name: str = Field(
+        default="",
+        description="LlamaIndex's name of the model, for people and caches; empty: model. What "
+        "requests carry is model, with base_url.",
+    )
+
     @classmethod
     def class_name(cls) -> str:
         """Return the class's name in serialized form."""
@@ -54,6 +60,10 @@ class RocmEmbedding(RocmComponent, BaseEmbedding, defer_build=False):
         if "model_name" not in self.model_fields_set:
             self.model_name = self.model or str(self.base_url)
         return self
+
+    def _name_on_server(self) -> str | None:
+        # LlamaIndex's model_name is not the one that goes to the server.
+        return self.model or None if self.base_url else None
 
     def load_config(self) -> LoadConfig:
         """Return the load options, with embedding mode and pooling."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from llama_index.core.base.llms.generic_utils import messages_to_prompt as generic_prompt
 from llama_index.core.base.llms.types import (
@@ -66,6 +66,12 @@ from rocm_core.requests import (
     unthinking,
 )
 
+# What LlamaIndex passes to a model's call because other models need it: llama.cpp holds a tool's
+# arguments to their schema in any case; DocumentContextExtractor gives Anthropic's cache a header.
+_OF_CALLS = frozenset({"strict", "extra_headers"})
+# Of no meaning without tools; LlamaIndex gives them with an empty list, too.
+_OF_TOOLS = ("tool_choice", "parallel_tool_calls")
+
 
 @dataclass(frozen=True, slots=True)
 class _Request:
@@ -98,8 +104,9 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
 
     Options are those of ``LoadConfig`` and ``GenerateConfig`` by name; an unset one is not sent,
     so the model's own default applies. Keyword arguments of a call go over those of the
-    instance, and any other field of llama-server's API may be given too
+    instance, and so may the other fields of llama-server's request
     (``chat_template_kwargs={"enable_thinking": False}``, ``response_format``, ``logprobs``, …).
+    Any other keyword is refused; ``extra_body={…}`` sends fields that we do not know.
 
     ``chat`` and ``complete`` use the model's own chat template. A ``messages_to_prompt`` or
     ``completion_to_prompt`` of yours replaces it: what it returns is sent as it is, and so is
@@ -121,6 +128,9 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
             "likes."
         ),
     )
+
+    _of_calls: ClassVar[frozenset[str]] = frozenset({"reasoning", "reasoning_budget"})
+    _of_the_framework: ClassVar[frozenset[str]] = _OF_CALLS
 
     # Context length and tools of the chat template, as the GGUF header tells: None unread.
     _header: tuple[int | None, bool | None] | None = PrivateAttr(default=None)
@@ -322,13 +332,25 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
             return self._raw_request(to_prompt(prompt), options)
         return self._template_request([{"role": "user", "content": prompt}], options)
 
+    def generate_config(
+        self, options: Mapping[str, Any], *, chat: bool = True
+    ) -> tuple[GenerateConfig, dict[str, Any]]:
+        """``GenerationOptions.generate_config``; headers of one call are refused."""
+        ours = [name for name in options.get("extra_headers") or () if "anthropic" not in name]
+        if ours:
+            raise ConfigError(f"{ours[0]}: headers belong to the model: RocmLLM(headers=…)")
+        return super().generate_config(options, chat=chat)
+
     def _template_request(
         self, messages: list[dict[str, Any]], options: Mapping[str, Any]
     ) -> _Request:
         refuse_unanswered(messages)
-        config, fields = self.generate_config({"reasoning": self.reasoning, **options})
-        thinking = (fields.pop("reasoning"), None, fields.pop("chat_template_kwargs", None))
-        fields |= reasoning_fields(*thinking)
+        config, fields = self.generate_config(options)
+        fields |= reasoning_fields(
+            fields.pop("reasoning", self.reasoning),
+            fields.pop("reasoning_budget", None),
+            fields.pop("chat_template_kwargs", None),
+        )
         if "response_format" in fields:
             fields["response_format"] = _format(config, fields["response_format"])
         tools = tool_request(fields.pop("tools", None) or (), fields.pop("tool_choice", None))
@@ -340,13 +362,18 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
         return _Request(Chat(messages, config, sent, fit_template=True), tools)
 
     def _raw_request(self, prompt: str, options: Mapping[str, Any]) -> _Request:
-        config, fields = self.generate_config(options)
-        if fields.pop("tools", None):
+        given = dict(options)
+        if given.pop("tools", None):
             raise ConfigError(
                 "tools are part of the model's own chat template; your messages_to_prompt "
                 "replaces it. Leave it out."
             )
-        wanted = _format(config, fields.pop("response_format", None))
+        if thinking := [name for name in self._of_calls if given.get(name) is not None]:
+            raise ConfigError(f"{thinking[0]} needs the chat template, and this prompt has none")
+        given = {n: value for n, value in given.items() if n not in _OF_TOOLS}
+        wanted = given.pop("response_format", None)
+        config, fields = self.generate_config(given, chat=False)
+        wanted = _format(config, wanted)
         if wanted:
             config = replace(config, json_schema=schema_of(wanted))
         return _Request(Completion(prompt, replace(config, extra={**config.extra, **fields})))

@@ -11,11 +11,22 @@ Importing this package starts nothing and opens nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+# As type checkers understand it. Importing ``typing`` would take a third of the time until the
+# command line can handle Ctrl-C.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rocm_core.backend import Backend, Connection, get_backend, list_backends
-    from rocm_core.client import AsyncClient, Chat, Client, Completion, Infill, cancel_scope
+    from rocm_core.client import (
+        AsyncClient,
+        Chat,
+        Client,
+        Completion,
+        Deadline,
+        Infill,
+        cancel_scope,
+    )
     from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts
     from rocm_core.diagnosis import explain_failure
     from rocm_core.discover import FoundModel, discover_models
@@ -41,6 +52,8 @@ if TYPE_CHECKING:
         Usage,
     )
 
+    __version__: str
+
 __all__ = [
     "AsyncClient",
     "Backend",
@@ -49,6 +62,7 @@ __all__ = [
     "Client",
     "Completion",
     "Connection",
+    "Deadline",
     "Device",
     "FoundModel",
     "GGUFInfo",
@@ -99,7 +113,7 @@ __all__ = [
 # takes CPU time that most programs need for something else (``benchmarks/``).
 _HOMES = {
     "backend": ("Backend", "Connection", "get_backend", "list_backends"),
-    "client": ("AsyncClient", "Chat", "Client", "Completion", "Infill", "cancel_scope"),
+    "client": ("AsyncClient", "Chat", "Client", "Completion", "Deadline", "Infill", "cancel_scope"),
     "config": ("GenerateConfig", "LoadConfig", "RemoteConfig", "Timeouts"),
     "diagnosis": ("explain_failure",),
     "discover": ("FoundModel", "discover_models"),
@@ -128,8 +142,13 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    from importlib import import_module
+    from importlib import import_module, metadata
 
+    if name == "__version__":
+        try:
+            return metadata.version("llama-rocm")
+        except metadata.PackageNotFoundError:  # a source tree that is not installed
+            return "unknown"
     for home, names in _HOMES.items():
         if name in names:
             value = getattr(import_module(f"{__name__}.{home}"), name)

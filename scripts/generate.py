@@ -6,6 +6,7 @@ python -m scripts.generate --check   exit 1 if a file differs
 rocm_core/adapter/fields.py     the adapters' fields, so that an IDE knows and shows them
 .env.example                    every setting, commented out
 docs/reference/options.md       every option, in every way in
+docs/migrating.md               what the options of other integrations are called here
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from rocm_core.adapter.rivals import RIVALS, Counterpart, Rival
 from rocm_core.config import Option
 from rocm_core.config.catalog import adapter_options, groups, setting_options
 from rocm_core.settings.names import ALIASES, variable_of
@@ -75,6 +77,7 @@ class GenerationFields(BaseModel):
 _TYPES = {
     "api_key": "SecretStr | None",
     "headers": "Mapping[str, SecretStr] | None",
+    "environment": "Mapping[str, SecretStr | None] | None",
 }
 
 
@@ -106,9 +109,10 @@ def _pydantic_type(annotation: str, nullable: bool) -> str:
 
 _ENV_HEAD = f"""\
 # Settings of llama-rocm: copy this file to .env in your project, and uncomment what you want.
-# An argument in your program, or a flag on the command line, goes over everything here; a
-# variable of the environment goes over .env; llama-rocm.toml comes after it. An empty value is
-# no value; "none" sets an option to nothing. `llama-rocm config` shows what holds, and why.
+# An argument in your program, or a flag on the command line, wins over everything here; a
+# variable of the environment wins over .env, and .env over llama-rocm.toml. An empty value is
+# no value; "none" unsets an option that may be unset. `llama-rocm config` shows what holds, and
+# why.
 #
 # {_SOURCE}
 """
@@ -163,14 +167,22 @@ _REFERENCE_HEAD = f"""\
 
 The same names everywhere: as keyword arguments of `load_model`, `ChatRocm`, `RocmLLM` and the other
 classes, as `LLAMA_ROCM_<OPTION>` in the environment and in `.env`, as keys of `llama-rocm.toml`,
-`.yaml` or `.json`, and as flags of the command line. An argument goes over a flag, a flag over the
-environment, then `.env`, the project's file, the user's file, the default.
+`.yaml` or `.json`, and as flags of the command line. An argument or a flag wins over the
+environment, then come `.env`, the project's file, the user's file (`~/.config/llama-rocm`) and the
+default. `LLAMA_ROCM_CONFIG` names a file to read instead of the project's.
+
+The column "default" is `load_model`'s. What the adapters and the command line leave unset is not
+sent, so llama-server's own default holds: `llama-rocm chat` sends no `max_tokens` and no
+`temperature` unless you give one.
 
 How values are written: durations are seconds or text with a unit (`250ms`, `30s`, `10m`, `1h`,
 `1d`); counts are integers, in text also with `k` (1024) or `M` (1024²), so `8k` is 8192; switches
-are on or off, true or false; in a variable a list is `a,b` or JSON, and `none` means unset.
+are on or off, true or false; in a variable a list is `a,b` or JSON, and
+`none` unsets an option whose values include None. On the command line a switch is `--name` or
+`--no-name`, and the flag of a list is repeated for each value.
 
-"In code only" marks options that belong to one call or to the kind of adapter.
+"In code only" marks options that belong to one call or to the kind of adapter: no variable and no
+file sets them.
 """
 
 
@@ -189,16 +201,71 @@ def _tables() -> Iterator[str]:
             wire = f"`{option.wire}`" if option.wire else ""
             default = _shown(option.default)
             if name in adapters and option.adapter_default is not ...:
-                default += f" (adapters: {_shown(option.adapter_default)})"
-            words = option.sentence + ("" if settings.get(name) is option else " In code only.")
+                other = _shown(option.adapter_default)
+                default += f" (adapters: {other})" if other != default else ""
+            words = option.sentence
+            if settings.get(name) is not option:
+                words += " In code and as a flag only." if option.flag else " In code only."
             cells = (f"`{name}`", option.allowed, default, flag, wire, words)
             yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+# -- docs/migrating.md -----------------------------------------------------------------------------
+
+_RIVALS_SOURCE = (
+    "Generated from rocm_core.adapter.rivals by `python -m scripts.generate`; change it there."
+)
+_MIGRATING_HEAD = f"""\
+# Coming from another integration
+
+<!-- {_RIVALS_SOURCE} -->
+
+What each option of another class is called here. An option of theirs that is given to one of our
+classes, or to a call, is refused with the same words; none is ignored.
+
+A call takes the options of generation and every field of llama-server's request; what neither
+knows goes into `extra_body={{…}}`, of a call or of the class. Options that load the model are given
+when it is made. `options.md` in `reference/` lists all of ours.
+"""
+_KINDS = ("option", "instead", "none")
+
+
+def migrating() -> str:
+    """Return the text of ``docs/migrating.md``."""
+    return _MIGRATING_HEAD + "".join(_rival(rival) for rival in RIVALS)
+
+
+def _rival(rival: Rival) -> str:
+    lines = [f"\n## {rival.name}\n\nOf `{rival.package}`; here {rival.ours}.\n"]
+    same = [f"`{name}`" for name, found in rival.fields.items() if _is_same(name, found)]
+    words = f"The same here: {', '.join(same)}."
+    lines.append("\n" + textwrap.fill(words, _WIDTH, break_on_hyphens=False) + "\n")
+    rows: dict[Counterpart, list[str]] = {}
+    for name, found in rival.fields.items():
+        if not _is_same(name, found):
+            rows.setdefault(found, []).append(f"`{name}`")
+    lines.append("\n| there | here |\n|---|---|\n")
+    for found in sorted(rows, key=lambda found: _KINDS.index(found.kind)):
+        lines.append(f"| {', '.join(rows[found])} | {_here(found)} |\n")
+    return "".join(lines)
+
+
+def _here(found: Counterpart) -> str:
+    if found.kind == "option":
+        return f"`{found.text}`" + (f": {found.note}" if found.note else "")
+    needless = found.text.startswith("nothing: ")
+    return found.text if found.kind == "instead" and not needless else f"none: {found.reason}"
+
+
+def _is_same(name: str, found: Counterpart) -> bool:
+    return found.kind == "option" and found.text == name and not found.note
 
 
 FILES: dict[str, Callable[[], str]] = {
     "rocm_core/adapter/fields.py": adapter_fields,
     ".env.example": env_example,
     "docs/reference/options.md": reference,
+    "docs/migrating.md": migrating,
 }
 
 

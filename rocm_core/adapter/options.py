@@ -7,19 +7,22 @@ server's and the model's own defaults apply (``TextModel`` alone has defaults of
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, PrivateAttr, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from typing_extensions import Self
 
+from rocm_core.adapter.call_options import EXTRA_BODY, GENERATE_FIELDS, CallOptions
 from rocm_core.adapter.fields import GenerationFields, LoadFields
+from rocm_core.adapter.hints import hint
 from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts, override
 from rocm_core.config.catalog import adapter_options
+from rocm_core.errors import ConfigError
 from rocm_core.model.text_model import TextModel, load_model
 from rocm_core.settings import LIMITS, current_settings, is_url
 
@@ -28,7 +31,8 @@ _REMOTE_DEFAULTS = {
     f.name: f.default for f in fields(RemoteConfig) if f.name not in ("api_key", "headers")
 }
 _PLACES = ("base_url", "model")
-_GENERATE_FIELDS = frozenset(f.name for f in fields(GenerateConfig))
+# Options that are never pickled.
+_SECRETS = ("api_key", "headers", "environment")
 # What the frameworks' own serializers add to the fields.
 _FOREIGN_KEYS = frozenset({"class_name"})
 _creating = threading.Lock()
@@ -47,7 +51,18 @@ class RocmOptions(LoadFields):
     # completion of a notebook) lacks every option.
     model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)
 
+    validate_model_on_init: bool = Field(
+        default=False,
+        description="Load the model when the instance is made, or check the running server, "
+        "instead of at first use.",
+    )
+
+    # Whose users know which other classes, for hints.
+    _framework: ClassVar[str] = ""
+
     _text_model: TextModel | None = PrivateAttr(default=None)
+    # Options with secrets that this copy lost when it was pickled.
+    _lost: tuple[str, ...] = PrivateAttr(default=())
 
     @model_validator(mode="before")
     @classmethod
@@ -59,9 +74,8 @@ class RocmOptions(LoadFields):
             known.update(n for n in (name, field.alias) if n)
         for name in values:
             if name not in known:
-                near = get_close_matches(name, known, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"{cls.__name__} has no option {name!r}.{hint}")
+                said = hint(name, values[name], known - _FOREIGN_KEYS, cls._framework)
+                raise ValueError(f"{cls.__name__} has no option {name!r}. {said}".rstrip())
         given = {name: _parsed(name, value) for name, value in values.items()}
         return {**cls._settings_under(given), **given}
 
@@ -99,6 +113,19 @@ class RocmOptions(LoadFields):
         self.load_config()
         return self
 
+    @model_validator(mode="after")
+    def _loaded_if_asked(self) -> Any:
+        if self.validate_model_on_init:
+            try:
+                self._load()
+            except BaseException:
+                self.close()
+                raise
+        return self
+
+    def _load(self) -> None:
+        self.text_model.load()
+
     def model_post_init(self, context: Any, /) -> None:
         """Pass the hook on: pydantic's own one, made for the private attribute, ends here."""
         super().model_post_init(context)
@@ -107,10 +134,11 @@ class RocmOptions(LoadFields):
         # A pickled copy opens a share of its own; processes and sockets stay here.
         state = super().__getstate__()
         # Nor do secrets travel: the copy takes the key of where it is from its settings.
-        state["__dict__"] = {**state["__dict__"], "api_key": None, "headers": None}
-        private = state.get("__pydantic_private__")
-        if private:
-            state["__pydantic_private__"] = {**private, "_text_model": None}
+        held = state["__dict__"]
+        lost = tuple(name for name in _SECRETS if held.get(name) is not None)
+        state["__dict__"] = {**held, **dict.fromkeys(_SECRETS)}
+        private = {**(state.get("__pydantic_private__") or {}), "_text_model": None}
+        state["__pydantic_private__"] = {**private, "_lost": lost or self._lost}
         return state
 
     def __copy__(self) -> Self:
@@ -135,9 +163,22 @@ class RocmOptions(LoadFields):
     def load_options(self) -> LoadConfig:
         """The load options that were given."""
         values = {name: getattr(self, name) for name in _LOAD_FIELDS if hasattr(self, name)}
-        if self.base_url and self.model:
-            values["model_name"] = self.model
+        values["environment"] = {
+            name: value and value.get_secret_value()
+            for name, value in (self.environment or {}).items()
+        }
+        values["model_name"] = self._name_on_server()
         return LoadConfig(**values)
+
+    def _name_on_server(self) -> str | None:
+        """The model's name in requests."""
+        model = self.model if self.base_url else None
+        if model and self.model_name not in (None, model):
+            raise ConfigError(
+                f"model={model!r} and model_name={self.model_name!r} both name the model at "
+                "base_url: give one of them"
+            )
+        return model or self.model_name
 
     @property
     def is_remote(self) -> bool:
@@ -169,7 +210,24 @@ class RocmOptions(LoadFields):
                         generate=GenerateConfig(),
                         **self._remote_options(),
                     )
+                    self._tell_what_was_lost(self._text_model)
         return self._text_model
+
+    def _tell_what_was_lost(self, model: TextModel) -> None:
+        lost = [name for name in self._lost if getattr(self, name) is None]
+        if "environment" in lost and not self.is_remote:
+            warnings.warn(
+                f"environment= of this {type(self).__name__} stayed behind when it was pickled: "
+                "its values may be secret. Set the variables where the copy runs.",
+                stacklevel=2,
+            )
+        secrets = [name for name in lost if name != "environment"]
+        if named := " or ".join(secrets):
+            variables = " and ".join(f"LLAMA_ROCM_{name.upper()}" for name in secrets)
+            model.explain_refusals(
+                f"This {type(self).__name__} was pickled, and a pickle carries no {named}: set "
+                f"{variables} where it runs, or make it there."
+            )
 
     def _remote_options(self) -> dict[str, Any]:
         """How to reach the server, as far as it differs from the usual."""
@@ -193,12 +251,15 @@ class RocmOptions(LoadFields):
     def loaded_name(self) -> str:
         """The model's name for metadata; no I/O. The server's own name once it is known."""
         props = self._text_model.props if self._text_model else None
-        return (props.model_alias if props else "") or self.model or str(self.base_url)
+        known = props.model_alias if props else ""
+        return known or self.model or self.model_name or str(self.base_url)
 
 
 def _parsed(name: str, value: Any) -> Any:
     """Return the value of a field as its option's own parser reads it; pydantic checks the type."""
     declared = adapter_options().get(name)
+    if name == "environment" and not isinstance(value, Mapping | None):
+        return adapter_options()[name].read(value)  # pairs, or JSON text
     if declared is None or declared.secret or (value is None and declared.adapter_default is None):
         return value
     return _without_paths(declared.read(value))
@@ -214,15 +275,41 @@ def _without_paths(value: Any) -> Any:
 class GenerationOptions(RocmOptions, GenerationFields):
     """``RocmOptions`` and how to generate; unset options are not sent."""
 
-    def generate_config(self, options: Mapping[str, Any]) -> tuple[GenerateConfig, dict[str, Any]]:
+    extra_body: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Further fields of llama-server's request, as they are; those of a call win.",
+    )
+
+    # Options of a call that are no fields of a request, and what the framework passes for itself.
+    _of_calls: ClassVar[frozenset[str]] = frozenset()
+    _of_the_framework: ClassVar[frozenset[str]] = frozenset()
+
+    def generate_config(
+        self, options: Mapping[str, Any], *, chat: bool = True
+    ) -> tuple[GenerateConfig, dict[str, Any]]:
         """The options of this instance with those of one call over them.
 
         Args:
             options: of one call; those that ``GenerateConfig`` does not name are request fields
-                of their own (``tools``, ``chat_template_kwargs``, …) and are returned as such.
+                of their own (``tools``, ``chat_template_kwargs``, …) and are returned as such,
+                with those of ``extra_body`` under them.
+            chat: the request is a chat, not a raw prompt.
+
+        Raises:
+            ConfigError: an option is unknown, belongs to the constructor, or does not fit.
         """
-        own = {name: getattr(self, name) for name in _GENERATE_FIELDS if hasattr(self, name)}
+        own = {name: getattr(self, name) for name in GENERATE_FIELDS if hasattr(self, name)}
         config = GenerateConfig(**own)
-        given = {k: v for k, v in options.items() if k in _GENERATE_FIELDS}
-        rest = {k: v for k, v in options.items() if k not in _GENERATE_FIELDS}
-        return override(config, given), rest
+        cls = type(self)
+        given = CallOptions(
+            owner=cls.__name__,
+            framework=cls._framework,
+            chat=chat,
+            own=cls._of_calls,
+            foreign=cls._of_the_framework,
+            fields=cls.model_fields,
+        ).read(options)
+        given = {**self.extra_body, **(given.pop(EXTRA_BODY, None) or {}), **given}
+        named = {k: v for k, v in given.items() if k in GENERATE_FIELDS}
+        rest = {k: v for k, v in given.items() if k not in GENERATE_FIELDS}
+        return override(config, named), rest

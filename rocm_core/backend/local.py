@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 import weakref
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import NoReturn
 
 from rocm_core.backend.base import Availability, Connection, OnProgress
 from rocm_core.backend.pool import pool
-from rocm_core.client import AsyncClient, Client
+from rocm_core.client import AsyncClient, Client, Deadline, calls
 from rocm_core.config import LoadConfig, RemoteConfig, Timeouts
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.gpu_judgment import AUTO, judge_gpu, on_cpu
@@ -57,34 +58,41 @@ class LocalConnection(Connection):
 
     @property
     def default_timeouts(self) -> Timeouts:
-        """No limit on the first token: the death of our own server is noticed at once."""
+        """No limit on the first token: the end of our own server is noticed, and that it hangs."""
         return Timeouts(first_token=None)
 
-    def ready(self, on_progress: OnProgress | None = None) -> ServerProps:
+    def ready(
+        self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
+    ) -> ServerProps:
         """Start the server unless it runs, and return its facts.
 
         Raises:
             ServerStopped: the connection was released.
             ServerStartError: the process exited before it was ready.
             ServerStalled: loading made no progress for ``stall_timeout`` seconds.
+            RequestTimeout: the deadline passed; the start goes on if another caller waits for it.
             ServerDied: the process died, and ``restart`` is ``"never"``.
             GpuNotUsed: ``require_gpu`` was given, and nothing of the model is on a GPU.
         """
-        self.server.start(on_progress)
+        deadline = deadline or Deadline(self.default_timeouts)
+        self.server.start(on_progress, deadline)
         if not self._finalizer.alive:
             self._released_meanwhile()
         if self.props is None or self._pid != self.server.pid:
-            self._remember(self.server.client.props())
+            self._remember(self.server.client.call(calls.props(), deadline))
         assert self.props is not None
         return self.props
 
-    async def aready(self, on_progress: OnProgress | None = None) -> ServerProps:
+    async def aready(
+        self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
+    ) -> ServerProps:
         """``ready`` without blocking the event loop."""
-        await self.server.astart(on_progress)
+        deadline = deadline or Deadline(self.default_timeouts)
+        await self.server.astart(on_progress, deadline)
         if not self._finalizer.alive:
             await asyncio.to_thread(self._released_meanwhile)
         if self.props is None or self._pid != self.server.pid:
-            self._remember(await self.server.aclient.props())
+            self._remember(await self.server.aclient.call(calls.props(), deadline))
         assert self.props is not None
         return self.props
 
@@ -96,7 +104,20 @@ class LocalConnection(Connection):
         self.join_queue(self.server, props.total_slots)
         if _slots_are_ours(self.config):
             self.affinity = self.limiter.queue.affinity(props.total_slots)
+        self._compare_context(props.n_ctx)
         self.props, self._pid = props, self.server.pid
+
+    def _compare_context(self, opened: int) -> None:
+        # llama-server cuts what is longer than the model was trained for, in its log alone
+        # ("the slot context (…) exceeds the training context of the model (…) - capping").
+        wanted = self.config.context_len
+        if self.props is None and 0 < opened < wanted:
+            warnings.warn(
+                f"context_len={wanted}: the server of {self.ref.name} opened {opened} tokens for "
+                "each slot, which is as long as the model goes. Ask for no more than that, or for "
+                "0, the model's own length.",
+                stacklevel=2,
+            )
 
     def release(self) -> None:
         """Release the server, and return once it has stopped if this was its last connection."""
@@ -151,7 +172,19 @@ class LocalBackend:
             raise ConfigError(
                 "api_key belongs to a remote server; a server of our own makes its own key"
             )
+        _warn_of_unused(remote or RemoteConfig())
         return LocalConnection(ref, self.server_config(config))
+
+
+def _warn_of_unused(remote: RemoteConfig) -> None:
+    plain = RemoteConfig()
+    unused = [f.name for f in fields(remote) if getattr(remote, f.name) != getattr(plain, f.name)]
+    if unused:
+        warnings.warn(
+            f"{', '.join(unused)}: no effect on a model that is loaded on this machine; for a "
+            "running server give its URL (base_url=, or as the model)",
+            stacklevel=4,
+        )
 
 
 class RocmBackend(LocalBackend):

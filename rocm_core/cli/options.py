@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from rocm_core.config import GenerateConfig, LoadConfig, Option, RemoteConfig, Timeouts, options_of
 from rocm_core.config.values import Several, Switch
 from rocm_core.errors import ConfigError
+from rocm_core.settings import current_settings
 
 _ENV = "environment"
 _EXTRA = "extra_args"
+# One value a flag, whatever it looks like: it may hold commas.
+_NEVER_SPLIT = frozenset({_EXTRA, "dry_sequence_breakers", "lora", "stop"})
 # Given to another part of load_model than the load options are, or by ``serve`` alone.
 _GENERATE = frozenset(name for name, found in options_of(GenerateConfig).items() if found.flag)
 
@@ -46,13 +50,15 @@ def add_generation_options(parser: argparse.ArgumentParser) -> None:
     _add(group, options_of(GenerateConfig).values())
 
 
-def add_key_option(parser: argparse._ActionsContainer) -> None:
-    """Add ``--api-key-env``."""
-    parser.add_argument(
+def add_key_option(parser: argparse._ActionsContainer, default: str = "LLAMA_ROCM_API_KEY") -> None:
+    """Add ``--api-key-env`` and ``--api-key-file``; ``default`` says what holds without them."""
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument(
         "--api-key-env",
         metavar="NAME",
-        help="environment variable that holds its key (default: LLAMA_ROCM_API_KEY)",
+        help=f"environment variable that holds its key (default: {default})",
     )
+    one.add_argument("--api-key-file", metavar="PATH", help="file that holds its key, alone")
 
 
 def add_option(
@@ -70,8 +76,12 @@ def add_option(
         given["action"] = argparse.BooleanOptionalAction
     elif option.name == _ENV:
         given |= {"action": "append", "metavar": "NAME=VALUE", "type": _pair}
-    elif option.name == _EXTRA:  # one argument, whatever it looks like: it may hold commas
-        given |= {"action": "append", "metavar": "ARG", "type": lambda text: (text,)}
+    elif option.name in _NEVER_SPLIT:
+        given |= {
+            "action": "append",
+            "metavar": "ARG" if option.name == _EXTRA else option.kind.placeholder,
+        }
+        given["type"] = _one_of(option)
     else:
         given |= {"type": _reader(option), "metavar": option.kind.placeholder}
         if isinstance(option.kind, Several):
@@ -80,12 +90,14 @@ def add_option(
 
 
 def key_of(options: argparse.Namespace) -> str | None:
-    """Return the key that ``--api-key-env`` names; ``None`` where it is not given.
+    """Return the key that ``--api-key-env`` or ``--api-key-file`` names; ``None`` without them.
 
     Raises:
-        ConfigError: it names a variable that is not set.
+        ConfigError: the variable is not set, or the file cannot be read or holds no key.
     """
-    variable = options.api_key_env
+    variable, file = options.api_key_env, options.api_key_file
+    if file is not None:
+        return _key_in(Path(file))
     if variable is None:
         return None
     if not os.environ.get(variable):
@@ -93,11 +105,33 @@ def key_of(options: argparse.Namespace) -> str | None:
     return os.environ[variable]
 
 
+def _key_in(file: Path) -> str:
+    try:
+        key = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--api-key-file: {file} cannot be read: {error}") from None
+    if not key or len(key.split()) > 1:
+        raise ConfigError(f"--api-key-file: {file} has to hold one key, and nothing else")
+    return key
+
+
+def key_for(options: argparse.Namespace, url: str) -> str | None:
+    """Return the key for a server: what ``--api-key-env`` names, else that of the settings.
+
+    A key of the settings is for the server of the settings, if they name one.
+
+    Raises:
+        ConfigError: as ``key_of``, or a setting is wrong.
+    """
+    given = key_of(options)
+    return given if given is not None else current_settings().remote(url, {}).get("api_key")
+
+
 def load_options(options: argparse.Namespace) -> dict[str, Any]:
     """Return the given options as keyword arguments of ``load_model``; the settings add the rest.
 
     Raises:
-        ConfigError: ``--api-key-env`` names a variable that is not set.
+        ConfigError: as ``key_of``.
     """
     given: dict[str, Any] = {}
     for cls in (LoadConfig, RemoteConfig, Timeouts):
@@ -130,6 +164,16 @@ def _value(options: argparse.Namespace, option: Option) -> Any:
         return value
     given = [part for part in value if part is not None]
     return sum(given, ()) if given else None
+
+
+def _one_of(option: Option) -> Callable[[str], Any]:
+    """Read one value of a list; ``none`` empties it, unless an argument may be that."""
+
+    def read(text: str) -> Any:
+        empty = text == "none" and option.name != _EXTRA
+        return _reader(option)(text) if empty else option.read([text])
+
+    return read
 
 
 def _reader(option: Option) -> Callable[[str], Any]:

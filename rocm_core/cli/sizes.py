@@ -6,6 +6,9 @@ import argparse
 
 from rocm_core.config.values import Size
 
+# GiB; no GPU has more memory, and nobody means so few bytes.
+_LARGEST_GPU = 1024
+
 
 def parse_size(text: str) -> int:
     """Return the bytes of ``24G``, ``512MiB`` or ``1.5g``; every unit is a power of 1024.
@@ -18,6 +21,21 @@ def parse_size(text: str) -> int:
     except ValueError:
         message = f"{text!r} is no size; write it like 24G or 512M"
         raise argparse.ArgumentTypeError(message) from None
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes of a GPU's memory: as ``parse_size``, and a bare ``24`` is 24 GiB.
+
+    Raises:
+        argparse.ArgumentTypeError: ``text`` is no size, or a number that may be anything.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        return parse_size(text)
+    if not 0 < number <= _LARGEST_GPU:
+        raise argparse.ArgumentTypeError(f"{text} of what? Write {text}M, {text}K or {text}B")
+    return int(number * (1 << 30))
 
 
 def show_size(size: int) -> str:

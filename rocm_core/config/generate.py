@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -207,7 +208,7 @@ class GenerateConfig:
     )
     timeout: float | None = _of_call(
         Duration(),
-        "Limit of this answer in all, over the model's; not sent.",
+        "Limit of this whole call, over the model's; not sent.",
         unit="seconds",
         in_adapters=False,
     )
@@ -224,8 +225,19 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         read_options(self)
+        if "" in (self.stop or ()):
+            _warn_of_empty_stop()
+            object.__setattr__(self, "stop", tuple(text for text in self.stop or () if text))
         if self.grammar is not None and self.json_schema is not None:
             raise ConfigError("give grammar or json_schema, not both")
+
+
+def _warn_of_empty_stop() -> None:
+    # Every text begins with "": llama-server would end the answer before its first character.
+    warnings.warn(
+        "stop: an empty text in it would end every answer before it begins; it is left out",
+        stacklevel=2,
+    )
 
 
 # Fields that are sent under another name for each endpoint, or not at all.

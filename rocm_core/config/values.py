@@ -214,13 +214,13 @@ class Duration(Kind):
     placeholder = "TIME"
 
     def __init__(self, *, endless: bool = False) -> None:
-        """``endless``: whether a negative one means for ever; else it is refused."""
+        """``endless``: whether a negative one means forever; else it is refused."""
         self.endless = endless
-        ever = ", -1 for ever" if endless else ""
+        ever = ", -1 forever" if endless else ""
         self.allowed = f'seconds, or text such as "30s", "10m", "1h", "1d"{ever}'
 
     def read(self, value: Any) -> Any:
-        """Return seconds as ``float``; -1.0 for ever."""
+        """Return seconds as ``float``; -1.0 forever."""
         if isinstance(value, str):
             found = _DURATION.fullmatch(value.strip().lower())
             if found is None:
@@ -235,12 +235,20 @@ class Duration(Kind):
 class Size(Kind):
     """Bytes, or text with a unit: ``"24G"``, ``"512MiB"``, ``"1.5g"``; units are powers of 1024."""
 
-    allowed = "bytes, or text such as 24G or 512M"
     placeholder = "SIZE"
 
+    def __init__(self, **words: int | str) -> None:
+        """``words``: words that stand for a size, or for themselves; ``off`` is also False."""
+        self.words = words
+        self.allowed = ", ".join(["bytes, or text such as 24G or 512M", *map(repr, words)])
+
     def read(self, value: Any) -> Any:
-        """Return bytes."""
+        """Return bytes, or a word that stands for itself."""
+        if value is False:
+            value = "off"
         if isinstance(value, str):
+            if (word := value.strip().lower()) in self.words:
+                return self.words[word]
             found = _SIZE.fullmatch(value.strip())
             if found is None:
                 raise ValueError
@@ -283,7 +291,9 @@ class Several(Kind):
         self.placeholder = kind.placeholder
 
     def read(self, value: Any) -> Any:
-        """Accept a value or any number of them; text is never split."""
+        """Accept a value or any number of them; text is never split, and empty text is no value."""
+        if isinstance(value, str) and not value:
+            return ()
         single = isinstance(value, (str, bytes, Path, Mapping)) or not isinstance(value, Iterable)
         try:
             return tuple(self.kind.read(part) for part in ([value] if single else value))

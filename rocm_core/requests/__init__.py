@@ -3,6 +3,7 @@
 Adapters import these names; the modules are private to ``rocm_core``.
 """
 
+from rocm_core.requests.fields import CHAT_FIELDS, GENERATION_FIELDS, INFILL_FIELDS
 from rocm_core.requests.reasoning import reasoning_fields, unthinking
 from rocm_core.requests.response_format import (
     normalized_format,
@@ -23,6 +24,9 @@ from rocm_core.requests.tool_calls import (
 )
 
 __all__ = [
+    "CHAT_FIELDS",
+    "GENERATION_FIELDS",
+    "INFILL_FIELDS",
     "CallReader",
     "ToolRequest",
     "insisting",

@@ -1,4 +1,4 @@
-"""What the settings say for one model, under the arguments that were given. Pure.
+"""What the settings say for one model, under the arguments that were given.
 
 Which model, and where, is one decision: whoever names a model or a base URL as an argument gets
 neither of them from the settings. A key or a header of the settings goes to the base URL of the
@@ -8,6 +8,7 @@ settings only, or to any if they name none.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -68,6 +69,8 @@ class Settings:
     def load(self, url: bool, given: Mapping[str, Any]) -> dict[str, Any]:
         """Load options under the ``given`` ones."""
         names = _FOR_URLS if url else LOAD
+        if url:
+            self._warn_of_unused()
         values = {n: self.values[n] for n in names if n in self.values and n not in given}
         if self.sources.get("server_path") == "ROCM_LLAMA_SERVER_PATH":
             values.pop("server_path", None)  # find_engine reads that, and names it in its errors
@@ -76,6 +79,21 @@ class Settings:
         if "server_path" in given and values.get("engine") == "embedded":
             values.pop("engine")
         return values
+
+    def _warn_of_unused(self) -> None:
+        unused = [
+            f"{name} ({source})"
+            for name in LOAD
+            if name in self.values
+            and name not in _FOR_URLS
+            and (name != "backend" or self.values[name] not in ("auto", "remote"))
+            # That variable is the machine's, for whatever program starts a server.
+            and (source := self.sources.get(name, "settings")) != "ROCM_LLAMA_SERVER_PATH"
+        ]
+        if unused:
+            warnings.warn(
+                f"{', '.join(unused)}: no effect on a server that already runs", stacklevel=4
+            )
 
     def remote(self, url: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """How to reach ``url``, under the ``given`` options."""

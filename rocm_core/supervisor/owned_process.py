@@ -30,13 +30,13 @@ from rocm_core.diagnosis.explain import (
 from rocm_core.diagnosis.load_result import missing_adapters, missing_modality
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.command_line import (
-    Address,
+    LOOPBACK,
     Build,
     arguments,
     check_cache_types,
     environment,
 )
-from rocm_core.engine.gpu_placement import place_on_gpus
+from rocm_core.engine.gpu_placement import place_on_gpus, with_prompt_cache
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     AuthenticationError,
@@ -99,8 +99,16 @@ class OwnedServer(ServerHandle):
         engine: Engine,
         timeouts: Timeouts,
         owner: HandleOwner,
+        *,
+        host: str = LOOPBACK,
+        key: str | None = None,
     ) -> None:
         """Spawn the process; does not wait for it.
+
+        Args:
+            ref, config, engine, timeouts, owner: as for every ``HandleFactory``.
+            host: the address that ``config.port`` belongs to.
+            key: the API key; ``None``: a random one.
 
         Raises:
             EngineNotFound: the program cannot be run.
@@ -110,6 +118,8 @@ class OwnedServer(ServerHandle):
         """
         super().__init__(ref, timeouts, owner)
         self._stall_timeout = config.stall_timeout
+        self._host = host
+        self.key = key or secrets.token_urlsafe(32)
         self._config = config
         self._engine = engine
         self._exit: _Exit | None = None
@@ -118,6 +128,13 @@ class OwnedServer(ServerHandle):
             _check_rpc_workers(config.rpc_servers)
         check_cache_types(config, engine.cache_types())
         config = place_on_gpus(config, splits="-ts" in flags)
+        config = with_prompt_cache(ref, config, flags)
+        self._spawn_in_a_directory(engine, config, flags)
+        log.info("started %s (pid %d) from %s", ref.name, self.child.pid, engine.source)
+
+    def _spawn_in_a_directory(
+        self, engine: Engine, config: LoadConfig, flags: frozenset[str]
+    ) -> None:
         self._directory = socket_dir.create()
         try:
             self._spawn(engine, config, flags)
@@ -127,11 +144,9 @@ class OwnedServer(ServerHandle):
         except BaseException:
             socket_dir.remove(self._directory)
             raise
-        log.info("started %s (pid %d) from %s", ref.name, self.child.pid, engine.source)
 
     def _spawn(self, engine: Engine, config: LoadConfig, flags: frozenset[str]) -> None:
-        self.address = _address(config, self._directory)
-        self.key = secrets.token_urlsafe(32)
+        self.address = socket_dir.address_of(config, self._directory, self._host)
         build = Build(flags, engine.title, self._directory)
         args = arguments(self.ref, config, self.address, build, _physical_cores())
         self.command = (*engine.argv, *args)
@@ -154,6 +169,10 @@ class OwnedServer(ServerHandle):
     def tail(self) -> list[str]:
         """Return the last lines that the process printed, oldest first."""
         return self.child.tail()
+
+    def activity(self) -> tuple[object, ...]:
+        """Return a value that differs from the last one if the process has done anything since."""
+        return self.child.activity()
 
     def release(self, grace: float) -> None:
         """Abort this program's streams, end the process, remove the socket.
@@ -306,9 +325,9 @@ class OwnedServer(ServerHandle):
         # llama-server's log is asynchronous: after a failed bind the line may be missing.
         if self.address.port is None or self.child.returncode in _KILLED_BY_US:
             return False
-        with socket.socket() as probe:
+        with socket_dir.socket_for(self._host) as probe:
             try:
-                probe.bind(("127.0.0.1", self.address.port))
+                probe.bind((self._host, self.address.port))
             except OSError:
                 return True
         return False
@@ -357,18 +376,6 @@ def _check_rpc_workers(addresses: Sequence[str]) -> None:
                 f"rpc_servers: nothing answers at {address} ({error.strerror or error}). Start the "
                 f"worker there (rpc-server -H {host} -p {port}), or remove the address."
             ) from error
-
-
-def _address(config: LoadConfig, directory: Path) -> Address:
-    if config.port is None and hasattr(socket, "AF_UNIX"):
-        return Address(socket=socket_dir.socket_in(directory))
-    return Address(port=config.port or _free_port())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _physical_cores() -> int:

@@ -1,4 +1,4 @@
-"""Private directories for the sockets of this program's servers: mode 0700, short paths.
+"""Where this program's servers listen: a socket in a private directory (mode 0700), or a port.
 
 A directory that a killed program has left behind is deleted by the next one.
 """
@@ -11,6 +11,10 @@ import socket
 import tempfile
 import time
 from pathlib import Path
+
+from rocm_core.config import LoadConfig
+from rocm_core.engine.command_line import LOOPBACK, Address
+from rocm_core.errors import ConfigError
 
 _PREFIX = "llama-rocm-"
 # sockaddr_un.sun_path holds 108 bytes on Linux and 104 on macOS, with the final zero.
@@ -69,3 +73,28 @@ def _dead(directory: Path) -> bool:
         except OSError:
             return False
     return False
+
+
+def address_of(config: LoadConfig, directory: Path, host: str) -> Address:
+    """Return where a new server listens: a socket in ``directory``, or a TCP port.
+
+    Raises:
+        ConfigError: ``host`` is no address of this machine.
+    """
+    if config.port is None and host == LOOPBACK and hasattr(socket, "AF_UNIX"):
+        return Address(socket=socket_in(directory))
+    return Address(port=config.port or _free_port(host), host=host)
+
+
+def _free_port(host: str) -> int:
+    with socket_for(host) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError as error:
+            raise ConfigError(f"host={host!r} is no address of this machine: {error}") from error
+        return int(probe.getsockname()[1])
+
+
+def socket_for(host: str) -> socket.socket:
+    """Return a TCP socket of the family of an address."""
+    return socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)

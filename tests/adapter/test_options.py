@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from dataclasses import MISSING, fields
 from typing import Any
 
 import pytest
+from langchain_core.exceptions import ModelError
 from pydantic import ValidationError
 
+import langchain_rocm
+import llama_index_rocm
+from langchain_rocm import ChatRocm
+from llama_index_rocm import RocmLLM as LlamaIndexLLM
 from rocm_core import GenerateConfig, LoadConfig, RemoteConfig
 from rocm_core.adapter import GenerationOptions
+from rocm_core.errors import AuthenticationError, ServerUnreachable
 from tests.support.models.reciter import RECITER
+from tests.support.servers.fake_server import FakeServer, answer
 
-# Set by the kind of adapter, not by its user; variables may be secret, and frameworks trace.
-_OF_THE_KIND = {"embeddings", "pooling", "rerank", "model_name", "environment"}
+# Set by the kind of adapter, not by its user.
+_OF_THE_KIND = {"embeddings", "pooling", "rerank"}
 # Frameworks send batches all at once: nothing of them is turned away.
 _QUEUE = {"max_queue", "queue_timeout"}
 # json_schema comes with structured output; extra is every other keyword of a call.
@@ -35,7 +43,9 @@ def adapter_default(name: str) -> Any:
     ids=lambda f: f.name,
 )
 def test_load_options_have_the_same_names_and_defaults(field: Any) -> None:
-    assert _plain(adapter_default(field.name)) == _plain(default_of(field))
+    # The values of variables may be secret, so the field holds no plain mapping.
+    default = None if field.name == "environment" else _plain(default_of(field))
+    assert _plain(adapter_default(field.name)) == default
 
 
 def test_the_queue_of_an_adapter_turns_nobody_away() -> None:
@@ -94,6 +104,92 @@ def test_a_key_is_neither_shown_nor_copied_into_errors() -> None:
     with pytest.raises(ValidationError) as caught:
         GenerationOptions(base_url="http://host", api_key=secret, nope=1)  # type: ignore[arg-type, call-arg]
     assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given", [{"A": "1", "B": None}, (("A", "1"), ("B", None)), '{"A": "1", "B": null}']
+)
+def test_variables_reach_the_server_and_are_not_shown(given: Any) -> None:
+    options = GenerationOptions(model="demo", environment=given)
+    assert options.load_config().environment == (("A", "1"), ("B", None))
+    assert "'1'" not in repr(options) + str(options.model_dump())
+    assert options.model_copy().load_config() == options.load_config()
+
+
+def test_variables_of_the_settings_reach_the_server_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLAMA_ROCM_ENVIRONMENT", '{"A": "1"}')
+    assert GenerationOptions(model="demo").load_config().environment == (("A", "1"),)
+
+
+def test_the_name_of_a_model_of_our_own() -> None:
+    options = GenerationOptions(model="demo", model_name="helper")
+    assert options.load_config().model_name == "helper"
+    assert GenerationOptions(base_url="http://h", model_name="m").loaded_name() == "m"
+    with pytest.raises(ValidationError, match="both name the model"):
+        GenerationOptions(base_url="http://h", model="m", model_name="other")
+
+
+def test_variables_that_a_pickle_left_behind_are_said() -> None:
+    options = GenerationOptions(model="demo", environment={"TOKEN": "s3cret"})  # type: ignore[dict-item]
+    pickled = pickle.dumps(options)
+    assert b"s3cret" not in pickled
+    copy = pickle.loads(pickled)
+    with pytest.warns(UserWarning, match="environment= of this GenerationOptions stayed behind"):
+        assert copy.text_model
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert options.text_model
+    options.close()
+    copy.close()
+
+
+@pytest.mark.parametrize("kind", [ChatRocm, LlamaIndexLLM])
+def test_a_pickled_copy_that_is_refused_says_that_it_lost_its_key(kind: Any) -> None:
+    with FakeServer() as fake:
+        fake.script("/props", answer("error_401.b11434", 401))
+        chat = kind(base_url=fake.url, api_key="sk-1", headers={"X-Proxy": "s"})
+        there = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(chat))))
+        ask = "invoke" if kind is ChatRocm else "complete"
+        for _ in range(2):
+            with pytest.raises(AuthenticationError) as caught:
+                getattr(there, ask)("Hello")
+            told = str(caught.value)
+            assert told.count(f"{kind.__name__} was pickled, and a pickle carries no api_key") == 1
+            assert "set LLAMA_ROCM_API_KEY and LLAMA_ROCM_HEADERS where it runs" in told
+        with pytest.raises(AuthenticationError) as caught:
+            getattr(chat, ask)("Hello")
+        assert "pickle" not in str(caught.value)
+
+
+ADAPTERS = [
+    *(ChatRocm, langchain_rocm.RocmLLM, langchain_rocm.RocmEmbeddings, langchain_rocm.RocmRerank),
+    *(LlamaIndexLLM, llama_index_rocm.RocmEmbedding, llama_index_rocm.RocmRerank),
+]
+
+
+@pytest.mark.parametrize("kind", ADAPTERS, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_the_server_is_checked_when_the_instance_is_made_if_that_is_asked(kind: Any) -> None:
+    with FakeServer() as fake:
+        fake.script("/props", answer("props.b11434"))
+        kind(base_url=fake.url)
+        assert not fake.requests
+        made = kind(base_url=fake.url, validate_model_on_init=True)
+        assert fake.requests[0].path == "/props"
+        asked = len(fake.requests)
+        assert pickle.loads(pickle.dumps(made)).validate_model_on_init
+        assert len(fake.requests) == asked, "a pickled copy loads at first use"
+        made.close()
+    with pytest.raises(ServerUnreachable) as caught:
+        kind(base_url="http://127.0.0.1:9", validate_model_on_init=True)
+    if kind.__module__.startswith("langchain_rocm"):
+        assert isinstance(caught.value, ModelError)
+
+
+@pytest.mark.engine
+def test_a_model_is_loaded_when_the_instance_is_made_if_that_is_asked() -> None:
+    chat = ChatRocm(model=RECITER, engine="embedded", validate_model_on_init=True)
+    assert chat.text_model.props is not None
+    chat.close()
 
 
 @pytest.mark.engine

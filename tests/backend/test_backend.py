@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -277,6 +278,50 @@ def test_other_servers_of_the_dialect_need_no_props() -> None:
 def test_options_that_do_nothing_on_a_remote_server_are_told() -> None:
     with pytest.warns(UserWarning, match="context_len, gpu_layers: no effect"):
         load_model("http://127.0.0.1:1", context_len=5, gpu_layers=3)
+
+
+def test_options_that_do_nothing_on_a_model_of_our_own_are_told_once(tmp_path: Path) -> None:
+    remote: dict[str, Any] = {
+        "headers": {"X-Tenant": "s3cret"},
+        "api": "native",
+        "ca_file": tmp_path / "ca.pem",
+        "client_cert": tmp_path / "me.pem",
+        "client_key": tmp_path / "me.key",
+        "verify_tls": False,
+    }
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            load_model(RECITER, **remote).close()
+    (told,) = [str(warning.message) for warning in caught]
+    assert told.startswith("headers, api, ca_file, client_cert, client_key, verify_tls: no effect")
+    assert "base_url=" in told
+    assert "s3cret" not in told
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_model(RECITER, context_len=512).close()
+
+
+@pytest.mark.parametrize("parallel", [None, 2])
+def test_a_context_longer_than_the_models_is_told_once(
+    engine: Engine, parallel: int | None
+) -> None:
+    with load_model("demo", engine=engine, context_len=5000, parallel=parallel) as model:
+        with pytest.warns(UserWarning) as caught:
+            assert model.load().n_ctx == 4096
+            model.load()
+            list(model.generate("x", max_tokens=1))
+        (told,) = [str(w.message) for w in caught]
+        assert "context_len=5000" in told
+        assert "opened 4096 tokens" in told
+
+
+def test_a_context_that_is_opened_as_asked_for_is_not_told(engine: Engine) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        for length in (0, 300, 4096):
+            with load_model("demo", engine=engine, context_len=length) as model:
+                assert model.load().n_ctx >= length
 
 
 def test_references_and_backends_that_do_not_fit() -> None:

@@ -35,9 +35,10 @@ CLASSES = (LoadConfig, RemoteConfig, Timeouts, GenerateConfig)
 NO_FLAG = {
     "base_url": "--model takes a URL",
     "model_dir": "ROCM_MODEL_DIR: for every program",
-    "api_key": "--api-key-env: a key never stands on a command line",
+    "api_key": "--api-key-env, --api-key-file: a key never stands on a command line",
     "headers": "may hold a key",
 }
+KEY_FLAGS = ("--api-key-env", "--api-key-file")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -90,7 +91,7 @@ def test_every_option_has_a_flag_or_a_reason() -> None:
     assert without == set(NO_FLAG)
     ours = {f"--{o.flag}" for o in declared.values() if o.flag}
     ours |= {f"--no-{flag[2:]}" for flag in ours}
-    assert flags - ours == {"-h", "--help", "-m", "-v", "--verbose", "--api-key-env"}
+    assert flags - ours == {"-h", "--help", "-m", "-v", "--verbose", *KEY_FLAGS}
 
 
 def test_flags_arrive_as_the_arguments_that_they_stand_for() -> None:
@@ -113,7 +114,7 @@ def test_flags_arrive_as_the_arguments_that_they_stand_for() -> None:
         "max_queue": None,
         "embeddings": True,
     }
-    assert generation_options(options) == {"temperature": 0.0, "stop": ("a", "b", "c")}
+    assert generation_options(options) == {"temperature": 0.0, "stop": ("a", "b,c")}
 
 
 def test_flags_of_lists_may_be_repeated_or_say_none() -> None:
@@ -128,7 +129,7 @@ def test_flags_of_lists_may_be_repeated_or_say_none() -> None:
     }
     assert generation_options(options) == {
         "samplers": None,
-        "dry_sequence_breakers": ("a", "b", "c"),
+        "dry_sequence_breakers": ("a,b", "c"),
         "stop": (),
     }
 

@@ -46,6 +46,7 @@ RIGHT: list[tuple[str, Any, Any]] = [
     ("devices", 0, (0,)),
     ("tensor_split", [3, 1], (3, 1)),
     ("lora", "a,b.gguf", ("a,b.gguf",)),
+    ("lora", [""], ("",)),
     ("require_gpu", "yes", True),
     ("require_gpu", "f", False),
     ("context_len", np.int64(4096), 4096),
@@ -72,7 +73,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("stall_timeout", "soon", '"30s", "10m"'),
     ("stall_timeout", -1, "0 or more"),
     ("stall_timeout", math.nan, "seconds"),
-    ("keep_alive", True, "-1 for ever"),
+    ("keep_alive", True, "-1 forever"),
     ("engine", "turbo", "one of auto, binary, embedded"),
     ("split_mode", "rows", "one of none, layer, row, tensor"),
     ("devices", [1.5], "an index, a UUID, a PCI address or a name"),
@@ -240,6 +241,14 @@ def test_what_is_no_list_of_ids_is_refused_as_stop_token_ids(wrong: Any) -> None
 def test_none_empties_a_list_in_a_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"LLAMA_ROCM_{name.upper()}", "none")
     assert not current_settings().values[name]
+
+
+def test_empty_text_is_an_empty_list_in_a_file_as_in_a_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "llama-rocm.toml").write_text('devices = ""\nstop = ""')
+    assert current_settings().values == {"devices": (), "stop": ()}
 
 
 def test_a_comma_alone_is_not_an_empty_list(monkeypatch: pytest.MonkeyPatch) -> None:

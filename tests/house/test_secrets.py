@@ -52,7 +52,12 @@ def faces(made: Any) -> list[object]:
 
 @pytest.mark.parametrize("kind", [ChatRocm, RocmLLM, LlamaIndexLLM])
 def test_adapters_show_and_keep_no_secret(kind: Any) -> None:
-    made = kind(base_url="http://127.0.0.1:9", api_key=KEY, headers={"Authorization": HEADER})
+    made = kind(
+        base_url="http://127.0.0.1:9",
+        api_key=KEY,
+        headers={"Authorization": HEADER},
+        environment={"SOME_TOKEN": KEY},
+    )
     for face in faces(made):
         assert_clean(face)
     assert_clean(pickle.dumps(made))

@@ -71,6 +71,15 @@ def test_any_field_of_the_chat_api_is_passed_on(server: FakeServer) -> None:
     assert sent(server, CHAT).items() >= fields.items()
 
 
+@pytest.mark.parametrize(("formatted", "path"), [(False, CHAT), (True, "/completion")])
+def test_a_field_that_we_do_not_know_goes_into_extra_body(
+    server: FakeServer, formatted: bool, path: str
+) -> None:
+    llm = RocmLLM(model=server.url, extra_body={"new_field": 1, "other": {"a": 1}})
+    llm.complete("Hi", formatted, extra_body={"new_field": 2})
+    assert sent(server, path).items() >= {"new_field": 2, "other": {"a": 1}}.items()
+
+
 def test_key_and_model_name_go_to_a_server_elsewhere(server: FakeServer) -> None:
     llm = RocmLLM(base_url=server.url, model="qwen", api_key=SecretStr("sk-1"))
     llm.chat(HELLO)

@@ -261,20 +261,6 @@ def test_a_key_of_the_settings_goes_to_their_own_server_only(
     assert (key.get_secret_value() if key else None) == sent
 
 
-def test_load_options_of_the_settings_do_not_trouble_a_running_server(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("LLAMA_ROCM_GPU_LAYERS", "20")
-    monkeypatch.setenv("LLAMA_ROCM_BACKEND", "cpu")
-    monkeypatch.setenv("LLAMA_ROCM_MAX_QUEUE", "3")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with load_model("http://host") as model:
-            assert model.connection.config.max_queue == 3
-        chat = ChatRocm(base_url="http://host")
-        assert chat.text_model.connection.config.gpu_layers == -1
-
-
 def test_the_embedded_engine_runs_no_program_of_the_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

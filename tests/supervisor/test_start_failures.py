@@ -136,19 +136,19 @@ def test_a_given_port_is_used_and_a_taken_one_reported(engine: Engine) -> None:
 
 
 def test_a_lost_port_race_is_retried(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rocm_core.supervisor import owned_process
+    from rocm_core.supervisor import socket_dir
 
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         taken = holder.getsockname()[1]
-        real, asked = owned_process._free_port, list[int]()
+        real, asked = socket_dir._free_port, list[int]()
 
-        def free_port() -> int:
-            asked.append(taken if not asked else real())
+        def free_port(host: str) -> int:
+            asked.append(taken if not asked else real(host))
             return asked[-1]
 
-        monkeypatch.setattr(owned_process, "_free_port", free_port)
+        monkeypatch.setattr(socket_dir, "_free_port", free_port)
         server = make_server(engine, port=0)
         server.start()
         assert len(asked) == 2

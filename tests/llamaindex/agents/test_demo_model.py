@@ -66,8 +66,10 @@ class InReactForm(RocmLLM):
 
     steps: list[str]
 
-    def generate_config(self, options: Mapping[str, Any]) -> tuple[GenerateConfig, dict[str, Any]]:
-        return super().generate_config({**options, "grammar": self.steps.pop(0)})
+    def generate_config(
+        self, options: Mapping[str, Any], *, chat: bool = True
+    ) -> tuple[GenerateConfig, dict[str, Any]]:
+        return super().generate_config({**options, "grammar": self.steps.pop(0)}, chat=chat)
 
 
 @BOTH
