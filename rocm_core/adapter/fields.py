@@ -109,6 +109,11 @@ class LoadFields(BaseModel):
     cache_type_v: str | None = declared("cache_type_v")
     """Type of the KV cache's values: f32, f16, bf16, q8_0, q4_0, q4_1, iq4_nl, q5_0 or q5_1; None:
     f16. A quantized one needs flash attention."""
+    prompt_cache: int | str = declared("prompt_cache")
+    """Most host memory for the state of prompts that left their slot, so that a conversation that
+    comes back is not computed again: a size, off, or auto: what 16 prompts that fill their context
+    take, at most 4 GiB and 1/8 of the memory available at start (1/16 if the model lies there too:
+    CPU, APU)."""
     lora: list[str] = declared("lora")
     """LoRA adapter files, each as path or path:scale; with a scale of 0 it is loaded and off."""
     mmproj: str | None = declared("mmproj")

@@ -9,15 +9,13 @@ a slip of the pen          ─▶ difflib    "Did you mean 'temperature'?"
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from rocm_core.adapter.rivals import LANGCHAIN, LLAMA_INDEX, OLLAMA_OPTIONS, RIVALS, Counterpart
+from rocm_core.config import nearest
 from rocm_core.config.catalog import groups
 from rocm_core.requests import CHAT_FIELDS, GENERATION_FIELDS
 
-# A worse match misleads more often than it helps: num_gpu is not main_gpu.
-_CLOSE = 0.8
 # Options of other integrations that hold options.
 _HOLDERS = frozenset({"options", "additional_kwargs", "model_kwargs", "generate_kwargs"})
 # Options that other integrations take in a call alone.
@@ -90,8 +88,8 @@ def _hints(name: str, known: Collection[str], framework: str) -> Iterator[tuple[
         yield f"extra_body={{{name!r}: …}} sends it, or {name}=… of a call.", ""
     if (ours := _wires().get(name.lstrip("-"))) in known:
         yield f"llama-server's {name} is {ours} here.", str(ours)
-    if near := get_close_matches(name, known, n=1, cutoff=_CLOSE):
-        yield f"Did you mean {near[0]!r}?", near[0]
+    if near := nearest(name, known):
+        yield f"Did you mean {near!r}?", near
 
 
 def _said(subject: str, found: Counterpart) -> str:

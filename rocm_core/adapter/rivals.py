@@ -92,7 +92,8 @@ _TEMPLATE_TELLS = "the model's own chat template tells"
 _LOG = "llama-server's log goes to the logger rocm_core.server"
 _URL = "of a running llama-server; without it one is started here"
 _TRUE = "True or False; top_logprobs for the number of alternatives"
-_MMAP = "llama-server's own flags for it, in extra_args=[…]"
+_MMAP = ("load_mode", '"mmap", or "none"')
+_MLOCK = ("load_mode", '"mlock", or "mmap+mlock"')
 _ROPE = 'extra_args=["--rope-freq-base", "10000", "--rope-freq-scale", "0.5"]'
 _NO_TFS = "llama.cpp has no tail-free sampling any more; min_p does a similar thing"
 _KV = "cache_type_k and cache_type_v; f16 is their default"
@@ -201,12 +202,12 @@ CHAT_LLAMA_CPP = Rival(
             n_batch="batch_size",
             n_gpu_layers="gpu_layers",
             last_n_tokens_size="repeat_last_n",
+            use_mmap=_MMAP,
+            use_mlock=_MLOCK,
             logprobs=("logprobs", _TRUE),
         ),
         **_instead(
             f16_kv=_KV,
-            use_mlock=_MMAP,
-            use_mmap=_MMAP,
             rope_freq_scale=_ROPE,
             rope_freq_base=_ROPE,
             grammar_path="grammar=Path(…).read_text()",
@@ -370,12 +371,12 @@ OLLAMA_OPTIONS = Rival(
             num_thread="threads",
             num_keep="n_keep",
             num_predict="max_tokens",
+            use_mmap=_MMAP,
+            use_mlock=_MLOCK,
         ),
         **_instead(
             f16_kv=_KV,
             logits_all="logprobs=True",
-            use_mmap=_MMAP,
-            use_mlock=_MMAP,
             numa='extra_args=["--numa", "distribute"]',
             low_vram='gpu_layers="auto", or fewer of them',
             embedding_only="the classes for embeddings",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from difflib import get_close_matches
 
+from rocm_core.config import nearest
 from rocm_core.config.catalog import groups
 
 # Commands of Ollama, and of others.
@@ -38,6 +38,9 @@ _FLAGS = {
     "-a": "model_name",
     "-s": "seed",
     "-dev": "devices",
+    "--no-mmap": "load_mode",
+    "--mlock": "load_mode",
+    "-dio": "load_mode",
 }
 _OF_A_MODEL = ("-hf", "-hfr", "--hf-repo", "--hf", "--model-path")
 
@@ -46,8 +49,8 @@ def command_hint(name: str, commands: Collection[str]) -> str:
     """Return what to type instead of an unknown command; empty for no idea."""
     if name in _COMMANDS:
         return f"Here it is {_COMMANDS[name]}."
-    near = get_close_matches(name, commands, n=1)
-    return f"Did you mean {near[0]!r}?" if near else ""
+    near = nearest(name, commands)
+    return f"Did you mean {near!r}?" if near else ""
 
 
 def flag_hints(arguments: Sequence[str], known: Collection[str]) -> list[str]:
@@ -69,8 +72,8 @@ def _flag_hint(name: str, known: Collection[str]) -> str:
     ours = _ours().get(name)
     if ours and ours in known:
         return f"{name} is {ours} here."
-    if near := get_close_matches(name, known, n=1, cutoff=0.8):
-        return f"Did you mean {near[0]}?"
+    if near := nearest(name, known):
+        return f"Did you mean {near}?"
     if "--extra-arg" in known:
         return f"If {name} is a flag of llama-server's own: --extra-arg={name}."
     return f"This command has no {name}."

@@ -11,7 +11,7 @@ the command line's flags, the fields of a request, ``.env.example`` and the refe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -54,6 +54,7 @@ __all__ = [
     "Timeouts",
     "chosen_template",
     "options_of",
+    "nearest",
     "override",
     "unknown_option",
 ]
@@ -61,10 +62,19 @@ __all__ = [
 C = TypeVar("C", bound=GenerateConfig | LoadConfig)
 
 
+# A worse match misleads more often than it helps: num_gpu is not main_gpu.
+_CLOSE = 0.8
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """Return the known name that ``name`` is a slip of, or ``None`` if none is near enough."""
+    return next(iter(get_close_matches(name, known, n=1, cutoff=_CLOSE)), None)
+
+
 def unknown_option(name: str, known: Sequence[str], where: str) -> ConfigError:
     """Return the error for an option nobody knows, with the nearest known name as a hint."""
-    near = get_close_matches(name, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(sorted(known))}."
+    near = nearest(name, known)
+    hint = f" Did you mean {near!r}?" if near else f" Known: {', '.join(sorted(known))}."
     return ConfigError(f"{where} has no option {name!r}.{hint}")
 
 

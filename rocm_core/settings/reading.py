@@ -11,11 +11,10 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from rocm_core.config import Option, unknown_option
+from rocm_core.config import Option, nearest, unknown_option
 from rocm_core.config.catalog import setting_options
 from rocm_core.errors import ConfigError
 from rocm_core.settings.effective import Settings
@@ -84,8 +83,8 @@ def _warn_of_unknown(variables: Mapping[str, str], where: str) -> None:
     for name in variables:
         option = name.removeprefix(PREFIX).lower()
         if name.startswith(PREFIX) and option not in known and name != CONFIG_VARIABLE:
-            near = get_close_matches(option, known, n=1)
-            hint = f" Did you mean {variable_of(near[0])}?" if near else ""
+            near = nearest(option, known)
+            hint = f" Did you mean {variable_of(near)}?" if near else ""
             warnings.warn(f"{name} in {where} is no option of llama-rocm.{hint}", stacklevel=2)
 
 

@@ -36,7 +36,7 @@ from rocm_core.engine.command_line import (
     check_cache_types,
     environment,
 )
-from rocm_core.engine.gpu_placement import place_on_gpus
+from rocm_core.engine.gpu_placement import place_on_gpus, with_prompt_cache
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     AuthenticationError,
@@ -106,11 +106,7 @@ class OwnedServer(ServerHandle):
         """Spawn the process; does not wait for it.
 
         Args:
-            ref: the model.
-            config: how to run it.
-            engine: the program.
-            timeouts: limits of the clients' requests, in seconds.
-            owner: the supervisor.
+            ref, config, engine, timeouts, owner: as for every ``HandleFactory``.
             host: the address that ``config.port`` belongs to.
             key: the API key; ``None``: a random one.
 
@@ -132,6 +128,13 @@ class OwnedServer(ServerHandle):
             _check_rpc_workers(config.rpc_servers)
         check_cache_types(config, engine.cache_types())
         config = place_on_gpus(config, splits="-ts" in flags)
+        config = with_prompt_cache(ref, config, flags)
+        self._spawn_in_a_directory(engine, config, flags)
+        log.info("started %s (pid %d) from %s", ref.name, self.child.pid, engine.source)
+
+    def _spawn_in_a_directory(
+        self, engine: Engine, config: LoadConfig, flags: frozenset[str]
+    ) -> None:
         self._directory = socket_dir.create()
         try:
             self._spawn(engine, config, flags)
@@ -141,7 +144,6 @@ class OwnedServer(ServerHandle):
         except BaseException:
             socket_dir.remove(self._directory)
             raise
-        log.info("started %s (pid %d) from %s", ref.name, self.child.pid, engine.source)
 
     def _spawn(self, engine: Engine, config: LoadConfig, flags: frozenset[str]) -> None:
         self.address = socket_dir.address_of(config, self._directory, self._host)
