@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from rocm_core.errors import RequestTimeout, ServerStalled
 from tests.support.engines import LONG
 from tests.support.leftovers import assert_freed
 from tests.support.models.reciter import ANSWER, RECITER
+from tests.support.programs import wait_for
 from tests.support.verbs import HI, ROWS, VERBS, outcomes, perform, show
 
 LIMIT, SLACK, STALL = 0.5, 0.5, 1.0
@@ -42,12 +44,19 @@ def pid_of(model: TextModel) -> int:
     return pid
 
 
+def stop(pid: int) -> None:
+    """Stop a process, and return once each of its threads stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    wait_for(lambda: all(" T " in (task / "stat").read_text() for task in tasks.iterdir()))
+
+
 @contextmanager
 def stopped(*models: TextModel) -> Iterator[None]:
     """The servers of these models stand still while the block runs."""
     pids = {pid_of(model) for model in models}
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        stop(pid)
     try:
         yield
     finally:
@@ -133,7 +142,7 @@ def test_a_stopped_server_that_is_then_killed_is_replaced(engine: Engine) -> Non
     with load_model(RECITER, engine=engine, stall_timeout=STALL, **OWN) as model:
         model.load()
         pid = pid_of(model)
-        os.kill(pid, signal.SIGSTOP)
+        stop(pid)
         with pytest.raises(ServerStalled):
             model.tokenize("Hi")
         os.kill(pid, signal.SIGKILL)
