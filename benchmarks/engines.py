@@ -123,7 +123,7 @@ def _new_program(**options: Any) -> float:
 
 def attach(size: Size, tell: Tell) -> Section:
     """Getting to a server that runs: its facts are read, nothing is started."""
-    with _server(LoadConfig(port=_free_port())) as server, _shared_server():
+    with running_server(LoadConfig(port=_free_port())) as server, _shared_server():
         url, key = server.url or "", server.api_key
         runs = {
             "GET /props": lambda: _asked(server),
@@ -154,7 +154,8 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _server(config: LoadConfig) -> Iterator[Server]:
+def running_server(config: LoadConfig) -> Iterator[Server]:
+    """A server of the demo model, stopped at the end."""
     server = Server(resolve_ref(MODEL), config)
     try:
         server.start()

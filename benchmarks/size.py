@@ -22,6 +22,7 @@ class Size:
         interpreters: fresh interpreters, for imports and constructors.
         starts: starts of a real server.
         conversations: how many are interleaved on 4 slots.
+        distinct: after how many distinct prompts a server's resident memory is read.
     """
 
     rounds: int = 5
@@ -38,6 +39,7 @@ class Size:
     interpreters: int = 3
     starts: int = 7
     conversations: tuple[int, ...] = (1, 4, 16)
+    distinct: tuple[int, ...] = (1, 50, 200, 500)
 
 
 TINY = Size(
@@ -55,4 +57,5 @@ TINY = Size(
     interpreters=1,
     starts=1,
     conversations=(2,),
+    distinct=(1, 2),
 )

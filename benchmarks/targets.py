@@ -80,6 +80,13 @@ def _cache(sections: Sections) -> float | None:
     return min((row["ours"] / row["plain"] for row in rows if row["plain"]), default=None)
 
 
+def _resident(sections: Sections) -> float | None:
+    """The worst engine's, from the 50th prompt to the last one."""
+    rows = sections["resident"].rows if "resident" in sections else []
+    column = sections["resident"].plotted if rows else ""
+    return max((row[column] / row["after_50"] for row in rows if "after_50" in row), default=None)
+
+
 def targets() -> Iterator[Target]:
     """All of them, in the order of the table."""
     for mode in ("burst", "paced"):
@@ -115,6 +122,7 @@ def targets() -> Iterator[Target]:
     yield Target("import langchain_rocm over langchain_core's, CPU ms", _import, most=60)
     yield Target("growth of cost per chunk, the worst of all", _growth, most=1.1)
     yield Target("second turn's cached share / plain requests', the worst", _cache, least=1)
+    yield Target("resident memory after the last prompt / after 50", _resident, most=1.25)
 
 
 def judged(sections: Sequence[Section]) -> list[dict[str, object]]:

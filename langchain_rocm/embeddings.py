@@ -61,23 +61,29 @@ class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed documents; return one vector per text, in their order.
 
+        ``timeout`` is the limit of all of them together.
+
         Raises:
             langchain_rocm.errors: see the class.
         """
         vectors: list[list[float]] = []
         with model_errors():
-            slots = (self.text_model.props or self.text_model.load()).total_slots
+            model = self.text_model
+            deadline = model.deadline()
+            slots = (model.props or model.load(deadline=deadline)).total_slots
             for batch in self._batches([self.document_prefix + text for text in texts], slots):
-                vectors += self.text_model.embed(batch, normalize=self.normalize)
+                vectors += model.embed(batch, normalize=self.normalize, deadline=deadline)
         return vectors
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """``embed_documents`` for asyncio."""
         vectors: list[list[float]] = []
         with model_errors():
-            slots = (self.text_model.props or await self.text_model.aload()).total_slots
+            model = self.text_model
+            deadline = model.deadline()
+            slots = (model.props or await model.aload(deadline=deadline)).total_slots
             for batch in self._batches([self.document_prefix + text for text in texts], slots):
-                vectors += await self.text_model.aembed(batch, normalize=self.normalize)
+                vectors += await model.aembed(batch, normalize=self.normalize, deadline=deadline)
         return vectors
 
     def embed_query(self, text: str) -> list[float]:

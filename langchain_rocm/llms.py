@@ -126,8 +126,15 @@ class RocmLLM(LangChainOptions, BaseLLM, defer_build=False):
         given_up = threading.Event()
 
         def complete(prompt: str) -> list[Generation]:
-            chunks = self._stream(prompt, stop, **kwargs)
-            return [_added_up(list(takewhile(lambda _: not given_up.is_set(), chunks)))]
+            if given_up.is_set():
+                return []
+            try:
+                chunks = self._stream(prompt, stop, **kwargs)
+                return [_added_up(list(takewhile(lambda _: not given_up.is_set(), chunks)))]
+            except BaseException:
+                # Here, before this thread takes the next prompt: the main thread hears of it later.
+                given_up.set()
+                raise
 
         with model_errors():
             slots = (self.text_model.props or self.text_model.load()).total_slots

@@ -16,6 +16,7 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
+from rocm_core import Deadline
 from rocm_core.adapter import RocmOptions
 
 # Characters from which on LlamaIndex is likely to split a text into words, and to count each.
@@ -58,12 +59,18 @@ class RocmTokenizer:
 
     def __call__(self, text: str) -> list[int]:
         """Return the token ids of ``text``; errors as ``TextModel.tokenize``."""
-        with self._lock:
+        deadline = None
+        if not self._lock.acquire(blocking=False):
+            deadline = self._llm.text_model.deadline()
+            deadline.acquire(self._lock, "waiting for the tokens that another thread asked for")
+        try:
             self.calls += 1
             ids = self._cached(text)
             if ids is None:
-                ids = self._ask(text)
+                ids = self._ask(text, deadline)
             return list(ids)
+        finally:
+            self._lock.release()
 
     def encode(self, text: str, *_: Any, **__: Any) -> list[int]:
         """Return the token ids of ``text``, under the name that other tokenizers use."""
@@ -72,17 +79,18 @@ class RocmTokenizer:
     def _cached(self, text: str) -> list[int] | None:
         return (self._long if len(text) >= _LONG else self._short).get(text)
 
-    def _ask(self, text: str) -> list[int]:
+    def _ask(self, text: str, deadline: Deadline | None) -> list[int]:
         texts = [text]
         if len(text) >= _LONG:
             texts += [word for word in _words(text) if self._short.get(word) is None]
             del texts[_MAX_WORDS:]
         self.requests += 1
-        for each, ids in zip(texts, self._llm.text_model.tokenize_batch(texts), strict=True):
+        found = self._llm.text_model.tokenize_batch(texts, deadline=deadline)
+        for each, ids in zip(texts, found, strict=True):
             (self._long if len(each) >= _LONG else self._short).put(each, ids)
-        found = self._cached(text)
-        assert found is not None
-        return found
+        own = self._cached(text)
+        assert own is not None
+        return own
 
 
 def _words(text: str) -> list[str]:

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rocm_core.backend import Backend, Connection, get_backend, list_backends
-    from rocm_core.client import AsyncClient, Chat, Client, Completion, Infill, cancel_scope
+    from rocm_core.client import (
+        AsyncClient,
+        Chat,
+        Client,
+        Completion,
+        Deadline,
+        Infill,
+        cancel_scope,
+    )
     from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts
     from rocm_core.diagnosis import explain_failure
     from rocm_core.discover import FoundModel, discover_models
@@ -54,6 +62,7 @@ __all__ = [
     "Client",
     "Completion",
     "Connection",
+    "Deadline",
     "Device",
     "FoundModel",
     "GGUFInfo",
@@ -104,7 +113,7 @@ __all__ = [
 # takes CPU time that most programs need for something else (``benchmarks/``).
 _HOMES = {
     "backend": ("Backend", "Connection", "get_backend", "list_backends"),
-    "client": ("AsyncClient", "Chat", "Client", "Completion", "Infill", "cancel_scope"),
+    "client": ("AsyncClient", "Chat", "Client", "Completion", "Deadline", "Infill", "cancel_scope"),
     "config": ("GenerateConfig", "LoadConfig", "RemoteConfig", "Timeouts"),
     "diagnosis": ("explain_failure",),
     "discover": ("FoundModel", "discover_models"),

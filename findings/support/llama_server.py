@@ -16,17 +16,18 @@ import httpx
 class LlamaServer:
     """A server on loopback for the time of a ``with`` block."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *arguments: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
         program = pathlib.Path(sys.executable).with_name("llama-server-vulkan")
         options = ["-c", "1024", "-np", "1", "--device", "none", "--host", "127.0.0.1"]
         self._process = subprocess.Popen(
-            [program, "-m", model, "--port", port, *options],
+            [program, "-m", model, "--port", port, *options, *arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        self.pid = self._process.pid
         url = f"http://127.0.0.1:{port}"
         self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
 
@@ -50,3 +51,9 @@ class LlamaServer:
         answer = self._http.post("/completion", json={**body, "json_schema": schema})
         answer.raise_for_status()
         return str(answer.json()["content"])
+
+    def post(self, path: str, body: object) -> dict[str, object]:
+        """Return the answer of a request; raise for any status but 200."""
+        answer = self._http.post(path, json=body)
+        answer.raise_for_status()
+        return dict(answer.json())

@@ -30,9 +30,10 @@ def chat_events(model: TextModel, request: ChatRequest, max_retries: int) -> Eve
         request: what is requested.
         max_retries: of each step; see ``TextModel.events``, whose errors are raised.
     """
+    deadline = model.deadline(request.config)  # of both steps together
 
     def ask(fields: Mapping[str, Any]) -> Events:
-        return model.events(request.chat(fields), max_retries=max_retries)
+        return model.events(request.chat(fields), max_retries=max_retries, deadline=deadline)
 
     first = ask(request.fields)
     if (format_ := request.schema_after) is not None:
@@ -45,9 +46,10 @@ def chat_events(model: TextModel, request: ChatRequest, max_retries: int) -> Eve
 
 def achat_events(model: TextModel, request: ChatRequest, max_retries: int) -> AsyncEvents:
     """``chat_events`` for asyncio."""
+    deadline = model.deadline(request.config)
 
     def ask(fields: Mapping[str, Any]) -> AsyncEvents:
-        return model.aevents(request.chat(fields), max_retries=max_retries)
+        return model.aevents(request.chat(fields), max_retries=max_retries, deadline=deadline)
 
     first = ask(request.fields)
     if (format_ := request.schema_after) is not None:

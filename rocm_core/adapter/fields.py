@@ -48,17 +48,20 @@ class LoadFields(BaseModel):
     verify_tls: bool = declared("verify_tls")
     """Whether to check the server's certificate; False trusts any."""
     connect_timeout: float | None = declared("connect_timeout")
-    """Limit to reach the server. Unit: seconds."""
+    """Limit to reach the server, for each request of a call. Unit: seconds."""
     first_token_timeout: float | None = declared("first_token_timeout")
-    """Limit from the request to the first byte of the answer: queueing for a slot and prefill
-    (llama-server sends no headers before that); None: no limit. In the adapters None means no limit
-    for a server of our own, whose death is noticed at once, and 600 s for a remote one. Unit:
-    seconds."""
+    """Limit of each request from being sent to the first byte of its answer: queueing for a slot
+    and prefill (llama-server sends no headers before that); of an answer that is no stream (embed,
+    rerank, tokenize, facts of the server, …) to its last byte. None: no limit. In the adapters None
+    means 600 s for a remote server and no limit for one of our own: its death is noticed at once,
+    and after stall_timeout that it hangs. Unit: seconds."""
     idle_timeout: float | None = declared("idle_timeout")
     """Limit between two pieces of a stream; llama-server pings every 30 s (sse_ping_interval), so
     the default lets two pings go missing. Unit: seconds."""
     timeout: float | None = declared("timeout")
-    """Limit of a whole answer; None: no limit. Unit: seconds."""
+    """Limit of a whole call, whatever it does: waiting for the model to load, probing the server,
+    waiting in the queue, every request and retry, the answer to its end. A load that others wait
+    for goes on. None: no limit but those of each request. Unit: seconds."""
     backend: str = declared("backend")
     """Who runs the model: rocm, cpu, remote, a registered name, or auto."""
     engine: Engine = declared("engine")
@@ -106,6 +109,11 @@ class LoadFields(BaseModel):
     cache_type_v: str | None = declared("cache_type_v")
     """Type of the KV cache's values: f32, f16, bf16, q8_0, q4_0, q4_1, iq4_nl, q5_0 or q5_1; None:
     f16. A quantized one needs flash attention."""
+    prompt_cache: int | str = declared("prompt_cache")
+    """Most host memory for the state of prompts that left their slot, so that a conversation that
+    comes back is not computed again: a size, off, or auto: what 16 prompts that fill their context
+    take, at most 4 GiB and 1/8 of the memory available at start (1/16 if the model lies there too:
+    CPU, APU)."""
     lora: list[str] = declared("lora")
     """LoRA adapter files, each as path or path:scale; with a scale of 0 it is loaded and off."""
     mmproj: str | None = declared("mmproj")
@@ -125,7 +133,9 @@ class LoadFields(BaseModel):
     port: int | None = declared("port")
     """TCP port on loopback, 0 for a free one; None: a private unix socket."""
     stall_timeout: float = declared("stall_timeout")
-    """Time without any sign of progress after which loading has failed. Unit: seconds."""
+    """Time without any sign of progress after which loading has failed. Requests to a loaded server
+    of our own end after the same time without a sign of life (CPU time, memory, log, GET /health),
+    for example of one that was stopped with SIGSTOP. Unit: seconds."""
     max_in_flight: int | None = declared("max_in_flight")
     """Most requests that this process has under way at the server at once; None: as many as it has
     slots. Those above it wait in a fair queue. Unit: requests."""

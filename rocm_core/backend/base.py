@@ -14,6 +14,7 @@ from rocm_core.client import (
     AsyncClient,
     Chat,
     Client,
+    Deadline,
     GenerationRequest,
     Infill,
     Steps,
@@ -183,7 +184,9 @@ class Connection(abc.ABC):
         """Limits per phase of a request that fit this kind of server."""
 
     @abc.abstractmethod
-    def ready(self, on_progress: OnProgress | None = None) -> ServerProps:
+    def ready(
+        self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
+    ) -> ServerProps:
         """Make the server ready and return its facts.
 
         A server of our own is started, or replaced if it died, and its load is waited for. The
@@ -191,13 +194,18 @@ class Connection(abc.ABC):
 
         Args:
             on_progress: called with the share of the load done (0..1) as it grows.
+            deadline: of the call that needs the server: how long this caller waits. ``None``: the
+                ``default_timeouts``, from now on.
 
         Raises:
+            RequestTimeout: the deadline passed. A start goes on if another caller waits for it.
             RocmError: it cannot be started or reached; ``ServerStopped`` after ``release``.
         """
 
     @abc.abstractmethod
-    async def aready(self, on_progress: OnProgress | None = None) -> ServerProps:
+    async def aready(
+        self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
+    ) -> ServerProps:
         """``ready`` without blocking the event loop."""
 
     @abc.abstractmethod

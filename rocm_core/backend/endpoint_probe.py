@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rocm_core.backend.base import Dialect
-from rocm_core.client import Call, Steps, calls
+from rocm_core.client import Call, Deadline, Steps, calls
 from rocm_core.config import Api
 from rocm_core.errors import HTTPStatusError, ModelNotFound, ServerLoading
 from rocm_core.types import ServerProps
@@ -80,15 +80,20 @@ class ServerProbe:
     timeout: float
 
 
-def probe_server(probe: ServerProbe) -> Steps[ProbeResult]:
+def probe_server(probe: ServerProbe, deadline: Deadline) -> Steps[ProbeResult]:
     """Probe a server; a procedure for ``run_steps``.
+
+    Args:
+        probe: what is wanted there.
+        deadline: of the call that needs the server.
 
     Raises:
         ServerLoading: it is still loading its model after ``timeout`` seconds.
+        RequestTimeout: the deadline passed before that.
         ModelNotFound: it has several models, and not the wanted one.
         ServerUnreachable, AuthenticationError: at once.
     """
-    props = yield from _when_loaded(probe, calls.props())
+    props = yield from _when_loaded(probe, deadline, calls.props())
     dialect, models = yield from _dialect(probe)
     model, routed = probe.model, props is not None and props.raw.get("role") == "router"
     if routed or (props is None and dialect == "openai"):
@@ -96,13 +101,15 @@ def probe_server(probe: ServerProbe) -> Steps[ProbeResult]:
             models = yield from _optional(calls.models())
         model = _choose_model(probe, models or [], routed)
     if routed and model is not None:
-        props = yield from _when_loaded(probe, calls.props(model))
+        props = yield from _when_loaded(probe, deadline, calls.props(model))
     native = probe.api == "native" or (probe.api == "auto" and props is not None)
     completion: Dialect = "native" if native or dialect == "native" else "openai"
     return ProbeResult(props or NO_PROPS, dialect, completion, model, routed)
 
 
-def _when_loaded(probe: ServerProbe, call: Call[ServerProps]) -> Steps[ServerProps | None]:
+def _when_loaded(
+    probe: ServerProbe, deadline: Deadline, call: Call[ServerProps]
+) -> Steps[ServerProps | None]:
     end = time.monotonic() + probe.timeout
     while True:
         last = time.monotonic() >= end
@@ -111,7 +118,8 @@ def _when_loaded(probe: ServerProbe, call: Call[ServerProps]) -> Steps[ServerPro
         except ServerLoading:
             if last:
                 raise
-        yield _POLL
+        yield deadline.left(_POLL) or 0.0
+        deadline.check(f"waiting for {probe.url} to load its model")
 
 
 def _optional(call: Call[T]) -> Steps[T | None]:

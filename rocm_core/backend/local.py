@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from rocm_core.backend.base import Availability, Connection, OnProgress
 from rocm_core.backend.pool import pool
-from rocm_core.client import AsyncClient, Client
+from rocm_core.client import AsyncClient, Client, Deadline, calls
 from rocm_core.config import LoadConfig, RemoteConfig, Timeouts
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.gpu_judgment import AUTO, judge_gpu, on_cpu
@@ -58,34 +58,41 @@ class LocalConnection(Connection):
 
     @property
     def default_timeouts(self) -> Timeouts:
-        """No limit on the first token: the death of our own server is noticed at once."""
+        """No limit on the first token: the end of our own server is noticed, and that it hangs."""
         return Timeouts(first_token=None)
 
-    def ready(self, on_progress: OnProgress | None = None) -> ServerProps:
+    def ready(
+        self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
+    ) -> ServerProps:
         """Start the server unless it runs, and return its facts.
 
         Raises:
             ServerStopped: the connection was released.
             ServerStartError: the process exited before it was ready.
             ServerStalled: loading made no progress for ``stall_timeout`` seconds.
+            RequestTimeout: the deadline passed; the start goes on if another caller waits for it.
             ServerDied: the process died, and ``restart`` is ``"never"``.
             GpuNotUsed: ``require_gpu`` was given, and nothing of the model is on a GPU.
         """
-        self.server.start(on_progress)
+        deadline = deadline or Deadline(self.default_timeouts)
+        self.server.start(on_progress, deadline)
         if not self._finalizer.alive:
             self._released_meanwhile()
         if self.props is None or self._pid != self.server.pid:
-            self._remember(self.server.client.props())
+            self._remember(self.server.client.call(calls.props(), deadline))
         assert self.props is not None
         return self.props
 
-    async def aready(self, on_progress: OnProgress | None = None) -> ServerProps:
+    async def aready(
+        self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
+    ) -> ServerProps:
         """``ready`` without blocking the event loop."""
-        await self.server.astart(on_progress)
+        deadline = deadline or Deadline(self.default_timeouts)
+        await self.server.astart(on_progress, deadline)
         if not self._finalizer.alive:
             await asyncio.to_thread(self._released_meanwhile)
         if self.props is None or self._pid != self.server.pid:
-            self._remember(await self.server.aclient.props())
+            self._remember(await self.server.aclient.call(calls.props(), deadline))
         assert self.props is not None
         return self.props
 

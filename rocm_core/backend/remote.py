@@ -20,6 +20,7 @@ from rocm_core.client import (
     AsyncClient,
     Chat,
     Client,
+    Deadline,
     GenerationRequest,
     Infill,
     arun_steps,
@@ -133,25 +134,35 @@ class RemoteConnection(Connection):
                 f"{error} {remedy}", status=error.status, type=error.type, message=error.message
             ) from error
 
-    def ready(self, on_progress: OnProgress | None = None) -> ServerProps:
+    def ready(
+        self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
+    ) -> ServerProps:
         """Probe the server, once, and return its facts.
 
         A server that is still loading its model is waited for, at most ``stall_timeout`` seconds.
 
         Raises:
             ServerLoading: it is still loading after that.
+            RequestTimeout: the deadline, or a limit of a phase, passed before that.
             ModelNotFound: it has several models, and not the wanted one.
             ServerUnreachable, AuthenticationError: at once.
         """
         if self.props is not None:
             return self.props
-        return self._remember(run_steps(probe_server(self._probe), self._client.call))
+        limits = deadline or Deadline(self.default_timeouts)
+        steps = probe_server(self._probe, limits)
+        return self._remember(run_steps(steps, lambda call: self._client.call(call, limits)))
 
-    async def aready(self, on_progress: OnProgress | None = None) -> ServerProps:
+    async def aready(
+        self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
+    ) -> ServerProps:
         """``ready`` without blocking the event loop."""
         if self.props is not None:
             return self.props
-        return self._remember(await arun_steps(probe_server(self._probe), self._aclient.call))
+        limits = deadline or Deadline(self.default_timeouts)
+        steps = probe_server(self._probe, limits)
+        found = await arun_steps(steps, lambda call: self._aclient.call(call, limits))
+        return self._remember(found)
 
     def _remember(self, found: ProbeResult) -> ServerProps:
         for client in (self._client, self._aclient):

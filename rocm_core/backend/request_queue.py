@@ -3,6 +3,7 @@
     enter ──a place is free──────────────▶ in flight ──leave──▶ the head of the queue goes in
       └──all taken──▶ queue (FIFO) ──▶ in flight
                         ├─ queue full, or queue_timeout passed → ServerBusy
+                        ├─ the call's own deadline passed      → RequestTimeout
                         └─ cancelled, or the model closed      → out of the queue
 
 Threads and event loops wait in the same queue. A place that becomes free is handed to the head
@@ -26,6 +27,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from rocm_core.backend.slot_affinity import SlotAffinity
+from rocm_core.client import Deadline
 from rocm_core.errors import ServerBusy, ServerStopped
 
 
@@ -170,14 +172,19 @@ class RequestLimiter:
         self.closed = False
         self.empty = threading.Event()
 
-    def ticket(self) -> Ticket:
+    def ticket(self, deadline: Deadline | None = None) -> Ticket:
         """Return a ticket: a context manager, blocking and asyncio, that holds a place.
 
+        Args:
+            deadline: of the call that the request is a part of; ``None`` for none.
+
         Raises:
-            ServerBusy: on entering: the queue is full, or the turn did not come in time.
+            ServerBusy: on entering: the queue is full, or the turn did not come within the
+                limiter's ``timeout``.
+            RequestTimeout: on entering: the deadline passed before that.
             ServerStopped: on entering: the model is being closed.
         """
-        return Ticket(self)
+        return Ticket(self, deadline)
 
     def drain(self, seconds: float) -> bool:
         """Reject the requests that wait and new ones, and wait for those under way.
@@ -199,19 +206,21 @@ class Ticket:
     Attributes:
         limiter: of the model that sends the request.
         limits: those of the limiter when the ticket was made.
+        deadline: of the call that the request is a part of.
         token: its entry in the sets of places.
         gone: the ticket has left, or was rejected.
         wake: called, from any thread, once the ticket has a place or was rejected.
     """
 
-    __slots__ = ("gone", "limiter", "limits", "token", "wake")
+    __slots__ = ("deadline", "gone", "limiter", "limits", "token", "wake")
 
     wake: Callable[[], None]
 
-    def __init__(self, limiter: RequestLimiter) -> None:
+    def __init__(self, limiter: RequestLimiter, deadline: Deadline | None = None) -> None:
         self.gone = False
         self.limiter = limiter
         self.limits = limiter.limits
+        self.deadline = deadline
         self.token = object()  # the last one: ``__del__`` sees that the rest is there
 
     def __enter__(self) -> None:
@@ -222,7 +231,7 @@ class Ticket:
         self.wake = turn.release
         try:
             self.limiter.queue.enqueue(self)
-            limit = self.limits.timeout
+            limit = self._limit()
             self._check(turn.acquire(timeout=-1 if limit is None else limit))
         except BaseException:
             self._leave()
@@ -244,7 +253,7 @@ class Ticket:
         self.wake = _waker(loop, turn, self)
         try:
             self.limiter.queue.enqueue(self)
-            done, _ = await asyncio.wait({turn}, timeout=self.limits.timeout)
+            done, _ = await asyncio.wait({turn}, timeout=self._limit())
             self._check(bool(done))
         except BaseException:
             self._leave()
@@ -271,8 +280,14 @@ class Ticket:
             raise _closing()
         return limiter.queue.enter(self)
 
+    def _limit(self) -> float | None:
+        limit = self.limits.timeout
+        return limit if self.deadline is None else self.deadline.left(limit)
+
     def _check(self, in_time: bool) -> None:
         if not in_time:
+            if self.deadline is not None:
+                self.deadline.check("waiting in the queue for one of the requests under way to end")
             limit = self.limits.timeout
             raise self.limiter.queue.busy(f"and none ended within {limit:g} s (queue_timeout)")
         if self.gone:

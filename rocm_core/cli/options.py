@@ -11,9 +11,12 @@ from typing import Any
 from rocm_core.config import GenerateConfig, LoadConfig, Option, RemoteConfig, Timeouts, options_of
 from rocm_core.config.values import Several, Switch
 from rocm_core.errors import ConfigError
+from rocm_core.settings import current_settings
 
 _ENV = "environment"
 _EXTRA = "extra_args"
+# One value a flag, whatever it looks like: it may hold commas.
+_NEVER_SPLIT = frozenset({_EXTRA, "dry_sequence_breakers", "lora", "stop"})
 # Given to another part of load_model than the load options are, or by ``serve`` alone.
 _GENERATE = frozenset(name for name, found in options_of(GenerateConfig).items() if found.flag)
 
@@ -73,8 +76,12 @@ def add_option(
         given["action"] = argparse.BooleanOptionalAction
     elif option.name == _ENV:
         given |= {"action": "append", "metavar": "NAME=VALUE", "type": _pair}
-    elif option.name == _EXTRA:  # one argument, whatever it looks like: it may hold commas
-        given |= {"action": "append", "metavar": "ARG", "type": lambda text: (text,)}
+    elif option.name in _NEVER_SPLIT:
+        given |= {
+            "action": "append",
+            "metavar": "ARG" if option.name == _EXTRA else option.kind.placeholder,
+        }
+        given["type"] = _one_of(option)
     else:
         given |= {"type": _reader(option), "metavar": option.kind.placeholder}
         if isinstance(option.kind, Several):
@@ -106,6 +113,18 @@ def _key_in(file: Path) -> str:
     if not key or len(key.split()) > 1:
         raise ConfigError(f"--api-key-file: {file} has to hold one key, and nothing else")
     return key
+
+
+def key_for(options: argparse.Namespace, url: str) -> str | None:
+    """Return the key for a server: what ``--api-key-env`` names, else that of the settings.
+
+    A key of the settings is for the server of the settings, if they name one.
+
+    Raises:
+        ConfigError: as ``key_of``, or a setting is wrong.
+    """
+    given = key_of(options)
+    return given if given is not None else current_settings().remote(url, {}).get("api_key")
 
 
 def load_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -145,6 +164,16 @@ def _value(options: argparse.Namespace, option: Option) -> Any:
         return value
     given = [part for part in value if part is not None]
     return sum(given, ()) if given else None
+
+
+def _one_of(option: Option) -> Callable[[str], Any]:
+    """Read one value of a list; ``none`` empties it, unless an argument may be that."""
+
+    def read(text: str) -> Any:
+        empty = text == "none" and option.name != _EXTRA
+        return _reader(option)(text) if empty else option.read([text])
+
+    return read
 
 
 def _reader(option: Option) -> Callable[[str], Any]:

@@ -4,6 +4,7 @@ from rocm_core.client.aio import AsyncClient
 from rocm_core.client.base import ClientSettings
 from rocm_core.client.calls import Call, Messages, StreamCall, as_message
 from rocm_core.client.cancellation import CancelScope, cancel_scope
+from rocm_core.client.deadline import Deadline
 from rocm_core.client.generation_requests import (
     Chat,
     Completion,
@@ -23,6 +24,7 @@ __all__ = [
     "Client",
     "ClientSettings",
     "Completion",
+    "Deadline",
     "GenerationRequest",
     "Infill",
     "Messages",

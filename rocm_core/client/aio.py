@@ -12,8 +12,9 @@ from typing import Any, TypeVar, cast
 
 import httpx
 
-from rocm_core.client.base import LIMITS, ClientSettings, Deadline, Diagnose, Wire, body_begins
+from rocm_core.client.base import LIMITS, ClientSettings, Diagnose, Whole, Wire, body_begins
 from rocm_core.client.calls import Call, StreamCall
+from rocm_core.client.deadline import Deadline
 from rocm_core.client.endpoints import AsyncEndpoints
 from rocm_core.client.failures import error_from_response
 from rocm_core.client.plain_http.aio import AsyncPlainTransport
@@ -79,23 +80,28 @@ class AsyncClient(ClientSettings, AsyncEndpoints):
             return AsyncPlainTransport(self.uds)
         return httpx.AsyncHTTPTransport(verify=self._verify, limits=LIMITS)
 
-    async def call(self, call: Call[T], timeouts: Timeouts | None = None) -> T:
+    async def call(self, call: Call[T], timeouts: Timeouts | Deadline | None = None) -> T:
         """Send one request and return its answer; as ``Client.call``."""
-        deadline = Deadline(timeouts or self.timeouts)
+        deadline = Deadline.of(timeouts or self.timeouts)
         http = self._http()
         async with _Diagnosed(self._diagnose):
             with self._wire() as wire, self._sending(http, deadline):
-                request = self._request(http, call.method, call.path, call.body, deadline)
+                request = self._request(
+                    http, call.method, call.path, call.body, deadline, whole=True
+                )
                 request.extensions |= wire.extensions(wire.atrace)
-                response = await http.send(request)
+                response = await http.send(request, stream=True)
+                async with contextlib.aclosing(response):
+                    Whole(response)
+                    await response.aread()
         return self._read(call, response)
 
     async def stream(
-        self, call: StreamCall, timeouts: Timeouts | None = None
+        self, call: StreamCall, timeouts: Timeouts | Deadline | None = None
     ) -> AsyncGenerator[StreamEvent, None]:
         """Send one request and yield the events of its answer; as ``Client.stream``."""
         decoder = StreamDecoder(coalesce=call.coalesce)
-        deadline = Deadline(timeouts or self.timeouts)
+        deadline = Deadline.of(timeouts or self.timeouts)
         async with _Diagnosed(self._diagnose):
             with self._wire(scoped=True) as wire:
                 response = await self._open(call, deadline, wire)

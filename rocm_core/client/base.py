@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import socket
 import ssl
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -18,12 +19,13 @@ import orjson
 
 from rocm_core.client.calls import Call
 from rocm_core.client.cancellation import current_scope
+from rocm_core.client.deadline import Deadline
 from rocm_core.client.failures import error_from_response, translated, without_password
 from rocm_core.config import Timeouts
 from rocm_core.errors import (
+    ClientError,
     ConfigError,
     ProtocolError,
-    RequestTimeout,
     RocmError,
     ServerUnreachable,
 )
@@ -49,7 +51,8 @@ class ClientSettings:
         base_url: the server's URL, without a password and without a trailing ``/v1``.
         model: put into the field ``model`` of every request that names none.
         routed: the server is a router, so ``GET`` requests name the model too.
-        timeouts: limits per phase of a request that has none of its own.
+        timeouts: limits of a request that has none of its own; a ``Deadline``: of all requests
+            together.
         last_used: when the last request ended (``time.monotonic``), 0 before the first.
     """
 
@@ -83,7 +86,7 @@ class ClientSettings:
         checked = _checked_url(url.removesuffix("/v1"))
         self.base_url = without_password(checked) if checked.userinfo else url.removesuffix("/v1")
         self.uds = str(uds) if uds is not None else None
-        self.timeouts = timeouts or Timeouts()
+        self.timeouts: Timeouts | Deadline = timeouts or Timeouts()
         # Names the model in every request: routers and proxies with several of them need it.
         self.model: str | None = None
         self.routed = False
@@ -123,13 +126,17 @@ class ClientSettings:
         """The number of requests that are under way."""
         return len(self._wires)
 
-    def abort_streams(self) -> None:
+    def abort_streams(self, cause: RocmError | None = None) -> None:
         """Break off every request that is under way, from any thread.
 
         The callers that wait for them get an error at once; llama-server frees the slots.
+
+        Args:
+            cause: the error that each of them gets a copy of; ``None``: that of a broken
+                connection.
         """
         for wire in list(self._wires):
-            wire.cut()
+            wire.cut(cause)
 
     def forget_connections(self) -> None:
         """Close this process's copies of the connections, after a fork.
@@ -153,6 +160,10 @@ class ClientSettings:
             self._wires.add(wire)
             try:
                 yield wire
+            except ClientError as error:
+                if wire.cause is None:
+                    raise
+                raise copy.copy(wire.cause) from error
             finally:
                 self.last_used = time.monotonic()
                 self._wires.discard(wire)
@@ -161,9 +172,10 @@ class ClientSettings:
     def _sending(
         self, client: httpx.Client | httpx.AsyncClient, deadline: Deadline
     ) -> Iterator[None]:
-        """Translate the errors of a request until its answer begins."""
+        """Translate the errors of a request until its answer begins, or of a whole answer."""
+        doing = f"waiting for {self.address} to answer"
         try:
-            with deadline.named(), translated(self.address, deadline.limits, streaming=False):
+            with deadline.named(doing), translated(self.address, deadline.limits, streaming=False):
                 yield
         except RuntimeError as error:
             if not client.is_closed:
@@ -173,7 +185,8 @@ class ClientSettings:
     @contextlib.contextmanager
     def _reading(self, deadline: Deadline) -> Iterator[None]:
         """Translate the errors of a request whose answer has begun."""
-        with deadline.named(), translated(self.address, deadline.limits, streaming=True):
+        doing = f"reading the answer of {self.address}"
+        with deadline.named(doing), translated(self.address, deadline.limits, streaming=True):
             yield
 
     @property
@@ -206,13 +219,22 @@ class ClientSettings:
         path: str,
         body: Any,
         deadline: Deadline,
+        *,
+        whole: bool = False,
     ) -> httpx.Request:
+        """Return a request with its limits: ``first_token`` is that of an answer's first byte, or,
+        if it is read as a ``whole``, of its last one.
+        """
         if self.model is not None:
             path, body = self._addressed(path, body)
         first = deadline.left(deadline.limits.first_token)
         connect = deadline.left(deadline.limits.connect)
         timeout = httpx.Timeout(connect=connect, read=first, write=first, pool=None)
-        return client.build_request(method, path, content=self._content(body), timeout=timeout)
+        request = client.build_request(method, path, content=self._content(body), timeout=timeout)
+        request.extensions["deadline"] = deadline.end
+        if whole and first is not None:
+            request.extensions["deadline"] = time.monotonic() + first
+        return request
 
     def _read(self, call: Call[T], response: httpx.Response) -> T:
         if response.status_code >= 400:
@@ -225,36 +247,40 @@ class ClientSettings:
             ) from error
 
 
-class Deadline:
-    """The end of one request by its ``total`` limit, beside the limits of its phases."""
+class Whole(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """The body of an answer that is no stream: all of it, not each read, is limited.
 
-    def __init__(self, limits: Timeouts) -> None:
-        self.limits = limits
-        self._end = None if limits.total is None else time.monotonic() + limits.total
+    Our own transports hold that by themselves. Others limit each read only, so that a server that
+    sends a byte from time to time would keep its caller: here the time is checked at each byte.
+    """
 
-    def left(self, limit: float | None) -> float | None:
-        """Return ``limit`` in seconds, or what is left of ``total`` if that is less."""
-        if self._end is None:
-            return limit
-        left = max(0.0, self._end - time.monotonic()) + 0.001  # so that it has passed then
-        return left if limit is None else min(limit, left)
+    def __init__(self, response: httpx.Response) -> None:
+        """Wrap the body of ``response``, which is to be read with the response's own methods."""
+        self._body: Any = response.stream
+        self._end: float | None = response.request.extensions["deadline"]
+        response.stream = self
 
-    def check(self) -> None:
-        """Raise ``RequestTimeout`` if the ``total`` limit has passed."""
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._body:
+            yield piece
+            self._check()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._body:
+            yield piece
+            self._check()
+
+    def _check(self) -> None:
         if self._end is not None and time.monotonic() > self._end:
-            raise RequestTimeout(
-                f"the answer took longer than {self.limits.total} s (timeout=, timeouts.total)",
-                phase="total",
-            )
+            raise httpx.ReadTimeout("the answer is not complete")
 
-    @contextlib.contextmanager
-    def named(self) -> Iterator[None]:
-        """Report a wait that ``left`` has cut short as a timeout of ``total``."""
-        try:
-            yield
-        except RequestTimeout:
-            self.check()
-            raise
+    def close(self) -> None:
+        """Close the connection."""
+        self._body.close()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._body.aclose()
 
 
 def body_begins(response: httpx.Response, deadline: Deadline) -> None:
@@ -268,11 +294,15 @@ class Wire:
     The transport hands over the socket as soon as it is connected, long before the answer, which
     may take minutes to begin: our transports through the extension ``connected``, httpcore's
     through its extension ``trace``.
+
+    Attributes:
+        cause: why it was cut, if whoever did it knows better than the broken connection tells.
     """
 
     _CONNECTED = ("connect_tcp.complete", "connect_unix_socket.complete", "start_tls.complete")
 
     def __init__(self) -> None:
+        self.cause: RocmError | None = None
         self._socket: Any = None
         self._cut = False
 
@@ -300,8 +330,9 @@ class Wire:
         if isinstance(self._socket, socket.socket):
             self._socket.close()
 
-    def cut(self) -> None:
+    def cut(self, cause: RocmError | None = None) -> None:
         """Shut the connection down, now or as soon as it is made."""
+        self.cause = self.cause or cause
         self._cut = True
         raw = self._socket
         if raw is not None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from rocm_core.client import calls
 from rocm_core.client.calls import Call, Messages, StreamCall
+from rocm_core.client.deadline import Deadline
 from rocm_core.config import GenerateConfig, Timeouts
 from rocm_core.types import ServerProps, StreamEvent
 
@@ -30,12 +31,12 @@ class Endpoints(abc.ABC):
     """
 
     @abc.abstractmethod
-    def call(self, call: Call[T], timeouts: Timeouts | None = None) -> T:
+    def call(self, call: Call[T], timeouts: Timeouts | Deadline | None = None) -> T:
         """Send one request and return its answer."""
 
     @abc.abstractmethod
     def stream(
-        self, call: StreamCall, timeouts: Timeouts | None = None
+        self, call: StreamCall, timeouts: Timeouts | Deadline | None = None
     ) -> Generator[StreamEvent, None, None]:
         """Send one request and yield the events of its answer."""
 
@@ -254,12 +255,12 @@ class AsyncEndpoints(abc.ABC):
     """``Endpoints`` for asyncio: same arguments, answers and errors."""
 
     @abc.abstractmethod
-    async def call(self, call: Call[T], timeouts: Timeouts | None = None) -> T:
+    async def call(self, call: Call[T], timeouts: Timeouts | Deadline | None = None) -> T:
         """Send one request and return its answer."""
 
     @abc.abstractmethod
     def stream(
-        self, call: StreamCall, timeouts: Timeouts | None = None
+        self, call: StreamCall, timeouts: Timeouts | Deadline | None = None
     ) -> AsyncGenerator[StreamEvent, None]:
         """Send one request and yield the events of its answer."""
 

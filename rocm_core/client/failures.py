@@ -180,14 +180,18 @@ def translated(url: str, timeouts: Timeouts, *, streaming: bool) -> Iterator[Non
         yield
     except httpx.ConnectTimeout as error:
         raise errors.RequestTimeout(
-            f"no connection to {url} within {timeouts.connect} s (timeouts.connect)",
+            f"no connection to {url} within {timeouts.connect} s "
+            "(connect_timeout=, timeouts.connect)",
             phase="connect",
         ) from error
     except httpx.TimeoutException as error:
         phase = "idle" if streaming else "first_token"
-        limit = getattr(timeouts, phase)
+        limit, what = (
+            getattr(timeouts, phase),
+            "sent nothing for" if streaming else "did not answer for",
+        )
         raise errors.RequestTimeout(
-            f"{url} sent nothing for {limit} s (timeouts.{phase})", phase=phase
+            f"{url} {what} {limit} s ({phase}_timeout=, timeouts.{phase})", phase=phase
         ) from error
     except httpx.ConnectError as error:
         raise errors.ServerUnreachable(

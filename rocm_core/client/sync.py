@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import httpx
 
-from rocm_core.client.base import LIMITS, ClientSettings, Deadline, body_begins
+from rocm_core.client.base import LIMITS, ClientSettings, Whole, body_begins
 from rocm_core.client.calls import Call, StreamCall
+from rocm_core.client.deadline import Deadline
 from rocm_core.client.endpoints import Endpoints
 from rocm_core.client.failures import error_from_response
 from rocm_core.client.plain_http.sync import PlainTransport
@@ -60,26 +61,29 @@ class Client(ClientSettings, Endpoints):
         self.abort_streams()
         self._http.close()
 
-    def call(self, call: Call[T], timeouts: Timeouts | None = None) -> T:
+    def call(self, call: Call[T], timeouts: Timeouts | Deadline | None = None) -> T:
         """Send one request, read its whole answer, and return what the call reads from it.
 
         Args:
             call: the request (``rocm_core.client.calls``).
-            timeouts: limits of this request, in place of the client's.
+            timeouts: limits of this request, in place of the client's; a ``Deadline``: of the
+                call that the request is a part of. ``first_token`` is that of the whole answer.
 
         Raises:
             ClientError: any class below it in the tree of ``rocm_core.errors``.
         """
-        deadline = Deadline(timeouts or self.timeouts)
+        deadline = Deadline.of(timeouts or self.timeouts)
         http = self._http
         with self._diagnosed(), self._wire() as wire, self._sending(http, deadline):
-            request = self._request(http, call.method, call.path, call.body, deadline)
+            request = self._request(http, call.method, call.path, call.body, deadline, whole=True)
             request.extensions |= wire.extensions(wire.trace)
-            response = http.send(request)
+            with contextlib.closing(http.send(request, stream=True)) as response:
+                Whole(response)
+                response.read()
         return self._read(call, response)
 
     def stream(
-        self, call: StreamCall, timeouts: Timeouts | None = None
+        self, call: StreamCall, timeouts: Timeouts | Deadline | None = None
     ) -> Generator[StreamEvent, None, None]:
         """Send one request and yield the events of its answer.
 
@@ -88,13 +92,14 @@ class Client(ClientSettings, Endpoints):
 
         Args:
             call: the request (``rocm_core.client.calls``).
-            timeouts: limits of this request, in place of the client's.
+            timeouts: limits of this request, in place of the client's; a ``Deadline``: of the
+                call that the request is a part of.
 
         Raises:
             ClientError: any class below it; ``StreamInterrupted`` if the end marker is missing.
         """
         decoder = StreamDecoder(coalesce=call.coalesce)
-        deadline = Deadline(timeouts or self.timeouts)
+        deadline = Deadline.of(timeouts or self.timeouts)
         with self._diagnosed(), self._open(call, deadline) as response:
             assert isinstance(response.stream, httpx.SyncByteStream)
             # The stream itself: response.iter_raw() costs as much per chunk as our transport.

@@ -208,7 +208,7 @@ class GenerateConfig:
     )
     timeout: float | None = _of_call(
         Duration(),
-        "Limit of this answer in all, over the model's; not sent.",
+        "Limit of this whole call, over the model's; not sent.",
         unit="seconds",
         in_adapters=False,
     )

@@ -17,6 +17,7 @@ from rocm_core.config.values import (
     Number,
     Pairs,
     Several,
+    Size,
     Switch,
     Text,
     TextOrPath,
@@ -35,6 +36,7 @@ GpuLayers = int | Literal["auto"]
 
 ALL_LAYERS = -1
 _TOKENS, _SECONDS = "tokens", "seconds"
+_MIB = 1 << 20  # the unit of --cache-ram
 # path:scale; what follows the colon is a number.
 _SCALED = re.compile(r"(.+):([-+]?(?:\d+\.?\d*|\.\d+))", re.DOTALL)
 # llama.cpp --cache-type-k (common/arg.cpp); which of them a build takes is for the build to say.
@@ -189,6 +191,16 @@ class LoadConfig:
         wire="-ctv",
         example="q8_0",
     )
+    prompt_cache: int | str = option(
+        "auto",
+        Size(off=0, auto="auto"),
+        "Most host memory for the state of prompts that left their slot, so that a conversation "
+        "that comes back is not computed again: a size, off, or auto: what 16 prompts that fill "
+        "their context take, at most 4 GiB and 1/8 of the memory available at start (1/16 if the "
+        "model lies there too: CPU, APU).",
+        wire="--cache-ram",
+        example="512M",
+    )
     lora: Sequence[str | Path] = option(
         (),
         Several(FilePath(), "a list of paths, each with :scale behind it if that is not 1"),
@@ -266,7 +278,9 @@ class LoadConfig:
     stall_timeout: float = option(
         120.0,
         Duration(),
-        "Time without any sign of progress after which loading has failed.",
+        "Time without any sign of progress after which loading has failed. Requests to a loaded "
+        "server of our own end after the same time without a sign of life (CPU time, memory, log, "
+        "GET /health), for example of one that was stopped with SIGSTOP.",
         unit=_SECONDS,
         example="2m",
     )
@@ -353,6 +367,11 @@ class LoadConfig:
         object.__setattr__(self, "environment", tuple((n, changes[n]) for n in sorted(changes)))
         if self.engine == "embedded" and self.server_path is not None:
             raise ConfigError("server_path names a program; engine='embedded' runs none")
+        if self.prompt_cache != "auto" and 0 < int(self.prompt_cache) < _MIB:
+            raise ConfigError(
+                f"prompt_cache must be 'off', 'auto', or 1M or more (a number counts bytes), not "
+                f"{self.prompt_cache}"
+            )
         if self.require_gpu and self.gpu_layers == 0:
             raise ConfigError("require_gpu=True and gpu_layers=0 exclude each other")
         if self.flash_attn is False and self.cache_type_v not in _UNQUANTIZED:

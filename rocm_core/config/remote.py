@@ -86,20 +86,26 @@ def _limit(name: str, default: float | None, text: str, **facts: Any) -> Any:
 @documented
 @dataclass(frozen=True)
 class Timeouts:
-    """How long to wait, in seconds, for each phase of a request; ``None`` waits forever.
+    """How long to wait, in seconds: for a whole call, and for each phase of its requests.
+
+    ``None`` waits forever. They hold for everything that asks a server: a load, an answer,
+    vectors, tokens, metrics, checks.
 
     Raises:
         ConfigError: a value is no duration.
     """
 
-    connect: float | None = _limit("connect_timeout", 5.0, "Limit to reach the server.")
+    connect: float | None = _limit(
+        "connect_timeout", 5.0, "Limit to reach the server, for each request of a call."
+    )
     first_token: float | None = _limit(
         "first_token_timeout",
         600.0,
-        "Limit from the request to the first byte of the answer: queueing for a slot and prefill "
-        "(llama-server sends no headers before that); None: no limit. In the adapters None means "
-        "no limit for a server of our own, whose death is noticed at once, and 600 s for a remote "
-        "one.",
+        "Limit of each request from being sent to the first byte of its answer: queueing for a "
+        "slot and prefill (llama-server sends no headers before that); of an answer that is no "
+        "stream (embed, rerank, tokenize, facts of the server, …) to its last byte. None: no "
+        "limit. In the adapters None means 600 s for a remote server and no limit for one of our "
+        "own: its death is noticed at once, and after stall_timeout that it hangs.",
         adapter_default=None,
     )
     idle: float | None = _limit(
@@ -109,7 +115,12 @@ class Timeouts:
         "so the default lets two pings go missing.",
     )
     total: float | None = _limit(
-        "timeout", None, "Limit of a whole answer; None: no limit.", example="10m"
+        "timeout",
+        None,
+        "Limit of a whole call, whatever it does: waiting for the model to load, probing the "
+        "server, waiting in the queue, every request and retry, the answer to its end. A load that "
+        "others wait for goes on. None: no limit but those of each request.",
+        example="10m",
     )
 
     def __post_init__(self) -> None:

@@ -235,12 +235,20 @@ class Duration(Kind):
 class Size(Kind):
     """Bytes, or text with a unit: ``"24G"``, ``"512MiB"``, ``"1.5g"``; units are powers of 1024."""
 
-    allowed = "bytes, or text such as 24G or 512M"
     placeholder = "SIZE"
 
+    def __init__(self, **words: int | str) -> None:
+        """``words``: words that stand for a size, or for themselves; ``off`` is also False."""
+        self.words = words
+        self.allowed = ", ".join(["bytes, or text such as 24G or 512M", *map(repr, words)])
+
     def read(self, value: Any) -> Any:
-        """Return bytes."""
+        """Return bytes, or a word that stands for itself."""
+        if value is False:
+            value = "off"
         if isinstance(value, str):
+            if (word := value.strip().lower()) in self.words:
+                return self.words[word]
             found = _SIZE.fullmatch(value.strip())
             if found is None:
                 raise ValueError

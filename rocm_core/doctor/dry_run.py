@@ -6,21 +6,21 @@ from contextlib import closing
 from typing import Any
 
 from rocm_core.backend import Connection
-from rocm_core.client import Call, Chat, Completion, GenerationRequest, calls, run_steps
-from rocm_core.config import GenerateConfig, Timeouts
+from rocm_core.client import Call, Chat, Completion, Deadline, GenerationRequest, calls, run_steps
+from rocm_core.config import GenerateConfig
 
 HI = [{"role": "user", "content": "Hi"}]
 _ONE_TOKEN = GenerateConfig(max_tokens=1, temperature=0.0)
 
 
-def send_one(connection: Connection, limits: Timeouts, *, conversation: bool) -> str:
+def send_one(connection: Connection, deadline: Deadline, *, conversation: bool) -> str:
     """Generate one token, or one vector or score if the model was loaded for those.
 
     Through the connection: its queue, its dialect, and the template if the dialect has no chats.
 
     Args:
         connection: the model's.
-        limits: of each request.
+        deadline: of all of this.
         conversation: send a conversation, not a finished prompt.
 
     Returns:
@@ -29,13 +29,13 @@ def send_one(connection: Connection, limits: Timeouts, *, conversation: bool) ->
     Raises:
         RocmError: it failed.
     """
-    connection.ready()
+    connection.ready(None, deadline)
     call, what = _vectors(connection)
     if call is not None:
-        with connection.limiter.ticket():
-            connection.client.call(call, limits)
+        with connection.limiter.ticket(deadline):
+            connection.client.call(call, deadline)
         return f"{what} from POST {call.path}"
-    return _generate(connection, limits, conversation)
+    return _generate(connection, deadline, conversation)
 
 
 def _vectors(connection: Connection) -> tuple[Call[Any] | None, str]:
@@ -46,15 +46,15 @@ def _vectors(connection: Connection) -> tuple[Call[Any] | None, str]:
     return None, ""
 
 
-def _generate(connection: Connection, limits: Timeouts, conversation: bool) -> str:
+def _generate(connection: Connection, deadline: Deadline, conversation: bool) -> str:
     client = connection.client
     request: GenerationRequest = Completion("Hi", _ONE_TOKEN)
     if conversation:
         request = Chat(HI, _ONE_TOKEN)
-    with connection.limiter.ticket(), connection.naming_options(request):
+    with connection.limiter.ticket(deadline), connection.naming_options(request):
         steps = connection.call_steps(request)
-        call = run_steps(steps, lambda asked: client.call(asked, limits))
-        with closing(client.stream(call, limits)) as events:
+        call = run_steps(steps, lambda asked: client.call(asked, deadline))
+        with closing(client.stream(call, deadline)) as events:
             last = list(events)[-1:]
     usage = last[0].usage if last else None
     told = f", {usage.prompt_tokens} prompt tokens" if usage else ""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from rocm_core.backend import Connection, choose_backend, get_backend, probe_backend
-from rocm_core.client import Call, calls
+from rocm_core.client import Call, Deadline, calls
 from rocm_core.config import Api, LoadConfig, RemoteConfig, Timeouts
 from rocm_core.config.values import with_scheme
 from rocm_core.discover.refs import ModelRef
@@ -76,13 +76,13 @@ def preflight_url(
         RemoteConfig(api_key=api_key, headers=headers or {}, api=api),
     )
     try:
-        return list(_server_checks(connection, dry_run, connection.default_timeouts))
+        return list(_server_checks(connection, dry_run, Deadline(connection.default_timeouts)))
     finally:
         connection.release()
 
 
 def preflight_connection(
-    connection: Connection, dry_run: bool = False, limits: Timeouts | None = None
+    connection: Connection, dry_run: bool = False, deadline: Deadline | None = None
 ) -> list[Check]:
     """Check whether a model can be used, wherever it runs, in the way its requests will go.
 
@@ -93,20 +93,20 @@ def preflight_connection(
         connection: the model's.
         dry_run: whether to also start the server and generate one token (or compute one vector or
             score, if that is what the model was loaded for).
-        limits: of its requests: a check takes no longer than they allow, and 15 s at most (the
-            dry run 300 s). ``None``: the connection's own.
+        deadline: of all checks together. Its limits hold for each request, which takes 15 s at
+            most (the dry run 300 s). ``None``: one of the connection's own limits.
     """
-    limits = limits or connection.default_timeouts
+    deadline = deadline or Deadline(connection.default_timeouts)
     if connection.ref.kind == "url":
-        return list(_server_checks(connection, dry_run, limits))
+        return list(_server_checks(connection, dry_run, deadline))
     checks = list(_local_checks(connection.ref, connection.config))
     if any(check.status == "failed" for check in checks):
         return checks
     if dry_run:
-        checks.append(_start(connection))
+        checks.append(_start(connection, deadline))
     if connection.props is None or checks[-1].status == "failed":
         return [*checks, Check("dry_run", "skipped", "the server is not running")]
-    return [*checks, *_server_checks(connection, dry_run, limits)]
+    return [*checks, *_server_checks(connection, dry_run, deadline)]
 
 
 # ---------------------------------------------------------------------------
@@ -141,8 +141,11 @@ def _file(ref: ModelRef) -> str:
     return ref.value
 
 
-def _start(connection: Connection) -> Check:
-    return _tried("start", lambda: f"{connection.ready().n_ctx} tokens per slot", "See the log.")
+def _start(connection: Connection, deadline: Deadline) -> Check:
+    def start() -> str:
+        return f"{connection.ready(None, deadline).n_ctx} tokens per slot"
+
+    return _tried("start", start, "See the log.")
 
 
 def _tried(name: str, act: Callable[[], str], remedy: str) -> Check:
@@ -162,7 +165,7 @@ class _Facts:
     """Whom to ask, and what earlier checks learned, for later ones."""
 
     connection: Connection
-    limits: Timeouts
+    deadline: Deadline
     model: str | None
     models: list[dict[str, Any]] | None = None
     props: ServerProps | None = None
@@ -173,16 +176,11 @@ class _Facts:
     def ask(self, call: Call[T]) -> T:
         return self.connection.client.call(call, self.within(_CHECK))
 
-    def within(self, seconds: float) -> Timeouts:
-        """Return the model's limits, and ``seconds`` if they allow more after the connection."""
-        ours = self.limits
-        most = seconds + (ours.connect or 0.0)
-        return Timeouts(
-            connect=ours.connect,
-            first_token=seconds if ours.first_token is None else min(ours.first_token, seconds),
-            idle=ours.idle,
-            total=most if ours.total is None else min(ours.total, most),
-        )
+    def within(self, seconds: float) -> Deadline:
+        """Return the deadline of one check: ``seconds`` after the connection, or an earlier one."""
+        most = seconds + (self.deadline.limits.connect or 0.0)
+        limits = Timeouts(connect=None, first_token=seconds, idle=None, total=most)
+        return self.deadline.within(limits)
 
     @property
     def native(self) -> bool:
@@ -191,9 +189,9 @@ class _Facts:
         return api == "native" or (api == "auto" and self.models is None)
 
 
-def _server_checks(connection: Connection, dry_run: bool, limits: Timeouts) -> Iterator[Check]:
+def _server_checks(connection: Connection, dry_run: bool, deadline: Deadline) -> Iterator[Check]:
     name = connection.config.model_name if connection.ref.kind == "url" else None
-    facts = _Facts(connection, limits, name)
+    facts = _Facts(connection, deadline, name)
     checks: tuple[tuple[str, Callable[[_Facts], Check]], ...] = (
         ("reachable", _reachable),
         ("authenticated", _authenticated),
@@ -361,5 +359,5 @@ def _chat_template(facts: _Facts) -> Check:
 
 
 def _dry_run(facts: _Facts) -> Check:
-    connection, limits = facts.connection, facts.within(_DRY_RUN)
-    return Check("dry_run", "ok", send_one(connection, limits, conversation=facts.conversations))
+    connection, deadline = facts.connection, facts.within(_DRY_RUN)
+    return Check("dry_run", "ok", send_one(connection, deadline, conversation=facts.conversations))

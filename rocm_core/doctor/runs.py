@@ -10,8 +10,9 @@ from rocm_core.config import GenerateConfig, LoadConfig
 from rocm_core.diagnosis.explain import gpu_problem, gpu_use
 from rocm_core.discover.refs import models_in, resolve_ref
 from rocm_core.engine.locate import Engine
-from rocm_core.errors import RocmError
+from rocm_core.errors import ConfigError, RocmError
 from rocm_core.server import Server
+from rocm_core.settings import current_settings
 from rocm_core.supervisor import socket_dir
 from rocm_core.types import Check
 
@@ -31,7 +32,16 @@ def run_checks(
         env: environment variables, for ``ROCM_MODEL_DIR``.
     """
     answers = [_answer(engine, engine.kind in seeing_gpu) for engine in engines]
-    return [_models(env), _runtime_directory(), *answers]
+    return [_models(env), _runtime_directory(), _settings(), *answers]
+
+
+def _settings() -> Check:
+    try:
+        settings = current_settings(complete=True)
+    except ConfigError as error:
+        return Check("settings", "failed", str(error), "correct it; llama-rocm config shows all")
+    number = len(settings.values)
+    return Check("settings", "ok", f"{number} option{'' if number == 1 else 's'} set")
 
 
 def _models(env: Mapping[str, str]) -> Check:

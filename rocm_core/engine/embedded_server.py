@@ -45,6 +45,8 @@ def parameters(argv: Sequence[str], key: str | None) -> Any:
     apply_flags(params, flags_of(argv), x)
     if params.model.hf_repo:
         params.model.path = _NO_PATH
+        # llama-server's parser reads it (--hf-token in common/arg.cpp).
+        params.hf_token = os.environ.get("HF_TOKEN", "")
     elif not params.model.path:
         raise ValueError("error: no model: -m or -hf is needed")
     template = params.chat_template

@@ -1,8 +1,8 @@
-"""Choose the GPUs for a server, and how they share its model.
+"""Choose what depends on the machine's state: the GPUs for a server, how they share its model, and
+how much host memory earlier prompts get.
 
 The process that starts a server asks at every start which GPUs there are, which ones the user's
-masks leave, and how much memory each has free. So this choice is never part of a shared server's
-key.
+masks leave, and how much memory is free. So these choices are never part of a shared server's key.
 """
 
 from __future__ import annotations
@@ -13,12 +13,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rocm_core.config import LoadConfig
+from rocm_core.discover.refs import ModelRef
+from rocm_core.engine.command_line import CACHE_RAM
 from rocm_core.engine.locate import find_engine
 from rocm_core.engine.probe import Device, GpuAccess, capabilities, gpu_access
-from rocm_core.errors import BackendUnavailable, ConfigError, EngineNotFound
+from rocm_core.errors import BackendUnavailable, ConfigError, EngineNotFound, RocmError
+from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.gpu import HIDE_GPUS, Selection, list_gpus, select_gpus
+from rocm_core.gpu.host_memory import host_memory
+from rocm_core.memory.prompt_cache import prompt_cache_bytes
 
 log = logging.getLogger("rocm_core.server")
+
+_CACHE_RAM_VARIABLE = "LLAMA_ARG_CACHE_RAM"
 
 
 def place_on_gpus(config: LoadConfig, *, splits: bool) -> LoadConfig:
@@ -53,6 +60,28 @@ def place_on_gpus(config: LoadConfig, *, splits: bool) -> LoadConfig:
         mode, split = mode or selection.split_mode, split or selection.tensor_split
     changes = {**dict(config.environment), **selection.environment}
     return replace(config, split_mode=mode, tensor_split=split, environment=changes)
+
+
+def with_prompt_cache(ref: ModelRef, config: LoadConfig, flags: frozenset[str]) -> LoadConfig:
+    """Return ``config`` with a number of bytes instead of ``prompt_cache="auto"``.
+
+    auto stays, and nothing is sent, if the build has no ``--cache-ram``, or if ``extra_args`` or
+    ``environment`` set it by llama-server's own name.
+
+    Args:
+        ref: the model; of a file the header is read.
+        config: how to run the server, its GPUs chosen.
+        flags: the flags that the engine understands (``Engine.flags``).
+    """
+    by_hand = _CACHE_RAM_VARIABLE in dict(config.environment) or any(
+        f in CACHE_RAM for f in config.extra_args
+    )
+    if config.prompt_cache != "auto" or CACHE_RAM[0] not in flags or by_hand:
+        return config
+    beside_model = not _on_cards(config)
+    size = prompt_cache_bytes(_facts(ref), config, host_memory(), beside_model=beside_model)
+    log.info("%s keeps up to %d MiB of earlier prompts (prompt_cache)", ref.name, size >> 20)
+    return replace(config, prompt_cache=size)
 
 
 def choose_gpus(config: LoadConfig) -> Selection:
@@ -156,3 +185,23 @@ def _log_selection(selection: Selection) -> None:
         log.info("using %s: %s", gpu.label, selection.reason)
     for gpu, reason in selection.skipped:
         log.info("not using %s: %s", gpu.label, reason)
+
+
+def _on_cards(config: LoadConfig) -> bool:
+    """Whether the model goes to GPUs with memory of their own; ``False`` if that is unknown."""
+    if config.backend == "cpu" or config.gpu_layers == 0:
+        return False
+    try:
+        chosen = list(choose_gpus(config))
+    except ConfigError:  # an engine of another GPU API counts other devices
+        return False
+    return bool(chosen) and not any(gpu.uses_host_memory for gpu in chosen)
+
+
+def _facts(ref: ModelRef) -> GGUFInfo | None:
+    if ref.kind != "file":
+        return None
+    try:
+        return read_gguf(ref.value)
+    except (RocmError, OSError):  # the server itself says what is wrong with it
+        return None

@@ -140,8 +140,9 @@ class GpuAccess:
 def gpu_access(engine: Engine, env: Mapping[str, str] | None = None) -> GpuAccess:
     """Return how an engine reaches GPUs; all false and empty for a CPU build.
 
-    Goes by the engine's files. A program that has llama.cpp's libraries elsewhere (a script, a
-    package of a distribution) is run with ``--list-devices``, once for each set of masks.
+    Goes by the engine's files; the package's one file has everything. A program that has
+    llama.cpp's libraries elsewhere (a script, a package of a distribution) is run with
+    ``--list-devices``, once for each set of masks.
 
     Args:
         engine: see ``locate.find_engine``.
@@ -153,7 +154,7 @@ def gpu_access(engine: Engine, env: Mapping[str, str] | None = None) -> GpuAcces
     facts = file_facts(engine)
     backends, carrier = backend_files(*facts)
     targets = gfx_targets(carrier) if carrier else None
-    if not backends and not tell_all(*facts):
+    if not backends and engine.kind == "binary" and not tell_all(*facts):
         backends, targets = _listed_backends(engine, facts, os.environ if env is None else env)
     by_kfd = "HIP" in backends and sys.platform == "linux" and not Path("/dev/dxg").exists()
     by_itself = tuple(name for name in backends if not (by_kfd and name == "HIP"))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from rocm_core.gpu.drm import DrmDevice, drm_device, render_node_problem
-from rocm_core.gpu.files import read_text
+from rocm_core.gpu.host_memory import available_memory
 from rocm_core.gpu.kfd import KfdNode, gpu_nodes
 from rocm_core.gpu.names import MarketingNames, chip_is_integrated
 
@@ -71,6 +70,14 @@ class Gpu:
     problem: str | None
 
     @property
+    def uses_host_memory(self) -> bool:
+        """Whether ROCm allocates from what the host's programs use too.
+
+        That is an APU whose GTT is larger than its carve-out; or one that does not say.
+        """
+        return bool(self.integrated) and self.memory_total in (None, self.gtt_total)
+
+    @property
     def label(self) -> str:
         """Index, name and facts: ``GPU 0: AMD Radeon RX 7600 (gfx1102, 8.0 GiB, 0000:03:00.0)``."""
         number = "-" if self.hip_index is None else str(self.hip_index)
@@ -92,7 +99,7 @@ def list_gpus(root: str | os.PathLike[str] = "/") -> list[Gpu]:
     """
     nodes = gpu_nodes(root)
     names = MarketingNames(root) if nodes else None
-    available = _available(root) if nodes else None
+    available = available_memory(root) if nodes else None
     shared = Counter(_card(node) for node in nodes if node.unique_id)
     gpus: list[Gpu] = []
     usable = 0
@@ -214,12 +221,3 @@ def _allocatable(
         return vram, None
     # We read the two files one after the other, so the difference can be negative.
     return vram, max(0, vram - vram_used)
-
-
-def _available(root: str | os.PathLike[str]) -> int | None:
-    """Return ``MemAvailable`` of ``/proc/meminfo``, in bytes."""
-    for line in (read_text(Path(root) / "proc/meminfo") or "").splitlines():
-        name, _, value = line.partition(":")
-        if name == "MemAvailable" and (kib := value.removesuffix("kB").strip()).isdigit():
-            return int(kib) * 1024
-    return None

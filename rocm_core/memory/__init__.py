@@ -2,6 +2,7 @@
 
     cache       keys and values (KV cache), or the state of recurrent layers
     compute     the largest working set of one batch (compute buffers)
+    prompt_cache  the bound of the host memory for earlier prompts
     estimate    weights, KV cache and compute buffers of every device
     fit         the largest context, the most layers or the most slots that fit
 

@@ -14,6 +14,7 @@ from rocm_core.gguf import GGUFInfo, TensorInfo
 from rocm_core.gguf.quantization import CACHE_TYPES
 from rocm_core.memory.cache import Cells, cache_bytes, cells_of
 from rocm_core.memory.compute import Batch, compute_bytes, input_bytes, mask_bytes
+from rocm_core.memory.prompt_cache import prompt_cache_bytes
 
 HOST = "CPU"
 # llama-server's defaults: -b and -ub (common/common.h).
@@ -34,10 +35,13 @@ class Device:
     Attributes:
         name: for the result, such as ``ROCm0``.
         free: free memory in bytes.
+        unified: whether that is the host's memory (``Gpu.uses_host_memory``): the prompt cache
+            is taken from it.
     """
 
     name: str
     free: int
+    unified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class DeviceMemory:
         weights, kv_cache, compute: bytes of each.
         output: bytes of the logits that the host keeps.
         free: free bytes before the load; ``None`` if not given.
+        prompt_cache: bytes that the prompt cache may grow to while the server answers; on the
+            host, or on a device whose memory is the host's.
     """
 
     name: str
@@ -59,10 +65,11 @@ class DeviceMemory:
     compute: int
     output: int = 0
     free: int | None = None
+    prompt_cache: int = 0
 
     @property
     def total(self) -> int:
-        """Bytes in all."""
+        """Bytes once the model is loaded, so without ``prompt_cache``."""
         return self.weights + self.kv_cache + self.compute + self.output
 
 
@@ -88,15 +95,24 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        """Bytes on all devices together."""
+        """Bytes on all devices together, once the model is loaded."""
         return sum(device.total for device in self.devices)
 
+    @property
+    def prompt_cache(self) -> int:
+        """Bytes that the prompt cache may grow to beyond ``total``, wherever it lies."""
+        return sum(device.prompt_cache for device in self.devices)
+
     def fits(self, margin: int = 0) -> bool:
-        """Return whether every device keeps ``margin`` bytes free.
+        """Return whether every device keeps ``margin`` bytes free, its prompt cache filled.
 
         Devices without layers, or with unknown free memory, do not count.
         """
-        return all(d.free is None or d.total + margin <= d.free for d in self.devices if d.layers)
+        return all(
+            d.free is None or d.total + d.prompt_cache + margin <= d.free
+            for d in self.devices
+            if d.layers
+        )
 
 
 def estimate_memory(
@@ -106,6 +122,7 @@ def estimate_memory(
     *,
     split: Sequence[float] | None = None,
     host_free: int | None = None,
+    available: int | None = None,
 ) -> MemoryEstimate:
     """Estimate the bytes that a load needs on each device.
 
@@ -121,6 +138,8 @@ def estimate_memory(
         devices: GPUs; empty for a load on the CPU.
         split: share of each GPU (``--tensor-split``); default: by free memory, as llama.cpp does.
         host_free: free memory of the host in bytes; ``None`` if unknown.
+        available: bytes of host memory from which ``prompt_cache="auto"`` takes its share;
+            default: ``host_free``, or what is free on a unified device.
 
     Raises:
         ConfigError: a cache type is unknown, ``split`` does not fit ``devices``, or the file is
@@ -139,6 +158,9 @@ def estimate_memory(
     for place, size in zip(places, cache_bytes(info, config, cells), strict=False):
         cache[place] += size
     compute = _compute(info, batch, places, len(devices))
+    cached = _prompt_cache(
+        info, config, devices, on_gpu, host_free if available is None else available
+    )
     found = [
         DeviceMemory(
             name=device.name,
@@ -147,6 +169,7 @@ def estimate_memory(
             kv_cache=cache[number],
             compute=compute[number],
             free=device.free,
+            prompt_cache=cached[number],
         )
         for number, device in enumerate(devices)
     ]
@@ -158,6 +181,7 @@ def estimate_memory(
         compute=compute[-1],
         output=(info.vocabulary or 0) * cells.slots * _FLOAT,
         free=host_free,
+        prompt_cache=cached[-1],
     )
     return MemoryEstimate(
         devices=(*found, host),
@@ -167,6 +191,23 @@ def estimate_memory(
         gpu_layers=on_gpu,
         layers=layers,
     )
+
+
+def _prompt_cache(
+    info: GGUFInfo,
+    config: LoadConfig,
+    devices: Sequence[Device],
+    on_gpu: int,
+    available: int | None,
+) -> list[int]:
+    unified = [number for number, device in enumerate(devices) if device.unified]
+    if available is None and unified:
+        available = devices[unified[0]].free
+    sizes = [0] * (len(devices) + 1)
+    beside_model = not on_gpu or bool(unified)
+    place = unified[0] if unified else len(devices)
+    sizes[place] = prompt_cache_bytes(info, config, available, beside_model=beside_model)
+    return sizes
 
 
 def _check(info: GGUFInfo, config: LoadConfig) -> None:

@@ -22,6 +22,7 @@ def fit_model(
     *,
     goal: Goal,
     margin: int,
+    available: int | None = None,
 ) -> tuple[LoadConfig, MemoryEstimate]:
     """Find the largest ``config`` that leaves ``margin`` bytes free on every device.
 
@@ -32,6 +33,7 @@ def fit_model(
         goal: ``context`` raises ``context_len`` in steps of 256, up to the limit or the model's
             own; ``layers`` raises ``gpu_layers``; ``slots`` raises ``parallel``, up to 256.
         margin: bytes of each device to leave free.
+        available: as for ``estimate_memory``.
 
     Returns:
         The config and its estimate. If not even the smallest fits, the smallest, and
@@ -43,7 +45,7 @@ def fit_model(
 
     def reckoned(count: int) -> tuple[LoadConfig, MemoryEstimate]:
         chosen = _changed(config, goal, count)
-        return chosen, estimate_memory(info, chosen, devices)
+        return chosen, estimate_memory(info, chosen, devices, available=available)
 
     def fits(count: int) -> bool:
         return reckoned(count)[1].fits(margin)

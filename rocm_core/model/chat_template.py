@@ -20,7 +20,8 @@ from typing import Any
 import orjson
 
 from rocm_core.backend import Connection
-from rocm_core.client import Messages, Steps, arun_steps, as_message, calls, run_steps
+from rocm_core.client import Deadline, Messages, Steps, arun_steps, as_message, calls, run_steps
+from rocm_core.config import Timeouts
 from rocm_core.errors import EndpointNotFound, HTTPStatusError
 from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
 from rocm_core.requests import refuse_unanswered
@@ -133,45 +134,57 @@ class ChatTemplate:
     Args:
         connection: returns the connection to the server; raises ``ServerStopped`` once the model
             was closed.
+        limits: of a call that brings no deadline.
     """
 
-    def __init__(self, connection: Callable[[], Connection]) -> None:
+    def __init__(self, connection: Callable[[], Connection], limits: Timeouts) -> None:
         self._connection = connection
+        self._limits = limits
         self._accepts: tuple[bool, ...] | None = None
         self._counts: OrderedDict[bytes, int] = OrderedDict()
 
-    def fit(self, messages: Conversation) -> list[dict[str, Any]]:
+    def fit(self, messages: Conversation, deadline: Deadline | None = None) -> list[dict[str, Any]]:
         """Return the conversation in an order of roles that the template accepts.
+
+        Args:
+            messages: the conversation.
+            deadline: of the call that needs it; ``None``: one of the model's limits.
 
         Raises:
             RocmError: the server cannot be started or reached.
         """
-        return run_steps(self._fit(messages), Sender(self._connection).perform)
+        steps = self._fit(messages, deadline or Deadline(self._limits))
+        return run_steps(steps, Sender(self._connection).perform)
 
-    async def afit(self, messages: Conversation) -> list[dict[str, Any]]:
+    async def afit(
+        self, messages: Conversation, deadline: Deadline | None = None
+    ) -> list[dict[str, Any]]:
         """``fit`` for asyncio."""
-        return await arun_steps(self._fit(messages), AsyncSender(self._connection).perform)
+        steps = self._fit(messages, deadline or Deadline(self._limits))
+        return await arun_steps(steps, AsyncSender(self._connection).perform)
 
     def count(
         self,
         messages: Messages | MessagesFor,
+        deadline: Deadline | None = None,
         *,
         fit_template: bool = False,
         **fields: Any,
     ) -> int:
         """Return the length of a conversation's prompt; see ``TextModel.count_tokens``."""
-        steps = self._count(messages, fit_template, fields)
+        steps = self._count(messages, deadline or Deadline(self._limits), fit_template, fields)
         return run_steps(steps, Sender(self._connection).perform)
 
     async def acount(
         self,
         messages: Messages | MessagesFor,
+        deadline: Deadline | None = None,
         *,
         fit_template: bool = False,
         **fields: Any,
     ) -> int:
         """``count`` for asyncio."""
-        steps = self._count(messages, fit_template, fields)
+        steps = self._count(messages, deadline or Deadline(self._limits), fit_template, fields)
         return await arun_steps(steps, AsyncSender(self._connection).perform)
 
     def fitting(self, messages: Conversation, props: ServerProps) -> Steps[list[dict[str, Any]]]:
@@ -186,17 +199,23 @@ class ChatTemplate:
             accepts = self._accepts
         return fitted(messages, _demands(props, accepts))
 
-    def _fit(self, messages: Conversation) -> RequestSteps[list[dict[str, Any]]]:
-        _, props = yield Ready()
+    def _fit(
+        self, messages: Conversation, deadline: Deadline
+    ) -> RequestSteps[list[dict[str, Any]]]:
+        _, props = yield Ready(deadline)
         return (yield from self.fitting(messages, props))
 
     def _count(
-        self, given: Messages | MessagesFor, fit_template: bool, fields: Mapping[str, Any]
+        self,
+        given: Messages | MessagesFor,
+        deadline: Deadline,
+        fit_template: bool,
+        fields: Mapping[str, Any],
     ) -> RequestSteps[int]:
         ready = callable(given) or fit_template
         messages = [] if callable(given) else _countable(given)
         if ready:
-            _, props = yield Ready()
+            _, props = yield Ready(deadline)
         if callable(given):
             messages = _countable(given(props))
         if fit_template:
@@ -205,7 +224,7 @@ class ChatTemplate:
         if (known := self._counts.get(key)) is not None:
             return known
         if not ready:
-            yield Ready()
+            yield Ready(deadline)
         try:
             found: int = yield calls.count_tokens(messages, **fields)
         except EndpointNotFound:

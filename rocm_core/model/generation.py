@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from rocm_core.backend import Connection
-from rocm_core.client import Chat, GenerationRequest, RequestFor, arun_steps, run_steps
+from rocm_core.client import Chat, Deadline, GenerationRequest, RequestFor, arun_steps, run_steps
 from rocm_core.config import Timeouts
 from rocm_core.diagnosis.load_result import nothing_drafted
 from rocm_core.errors import (
@@ -125,7 +125,7 @@ class Generation:
         connection: returns the connection to the server; raises ``ServerStopped`` once the model
             was closed.
         template: the model's chat template, for requests whose messages are to be fitted to it.
-        timeouts: limits per phase, unless a request has its own.
+        timeouts: limits of a request that brings no deadline.
         last_error: remembers how the last stream ended.
     """
 
@@ -144,12 +144,16 @@ class Generation:
         self._drafting = DraftCheck()
 
     def events(
-        self, request: GenerationRequest | RequestFor, max_retries: int = 0
+        self,
+        request: GenerationRequest | RequestFor,
+        max_retries: int = 0,
+        deadline: Deadline | None = None,
     ) -> Generator[StreamEvent, None, None]:
         """Yield every event of the answer; see ``TextModel.events``."""
         with self._last_error, contextlib.ExitStack() as held:
             sender = Sender(self._connection, held)
-            stop_ids, event, rest = run_steps(self._begin(request, max_retries), sender.perform)
+            begin = self._begin(request, max_retries, deadline or Deadline(self.timeouts))
+            stop_ids, event, rest = run_steps(begin, sender.perform)
             self._last_error.error = None  # also for a consumer that stops early
             last = event
             while event is not None:
@@ -161,13 +165,16 @@ class Generation:
             self._drafting.check(last)
 
     async def aevents(
-        self, request: GenerationRequest | RequestFor, max_retries: int = 0
+        self,
+        request: GenerationRequest | RequestFor,
+        max_retries: int = 0,
+        deadline: Deadline | None = None,
     ) -> AsyncGenerator[StreamEvent, None]:
         """``events`` for asyncio."""
         with self._last_error:
             async with contextlib.AsyncExitStack() as held:
                 sender = AsyncSender(self._connection, held)
-                begin = self._begin(request, max_retries)
+                begin = self._begin(request, max_retries, deadline or Deadline(self.timeouts))
                 stop_ids, event, rest = await arun_steps(begin, sender.perform)
                 self._last_error.error = None
                 last = event
@@ -180,40 +187,44 @@ class Generation:
                 self._drafting.check(last)
 
     def _begin(
-        self, request: GenerationRequest | RequestFor, max_retries: int
+        self, request: GenerationRequest | RequestFor, max_retries: int, deadline: Deadline
     ) -> RequestSteps[tuple[frozenset[int], StreamEvent | None, Any]]:
         """Return the ids to stop at, the first event, if any, and the rest of the stream."""
         retries = Retries(max_retries)
         while True:
             try:
-                return (yield from self._attempt(request))
+                return (yield from self._attempt(request, deadline))
             except RocmError as error:
-                if (pause := retries.pause_after(error)) is None:
+                pause = retries.pause_after(error)
+                if pause is None or not deadline.allows(pause):
                     raise
             yield Release()
             if pause:
                 yield pause
 
     def _attempt(
-        self, request: GenerationRequest | RequestFor
+        self, request: GenerationRequest | RequestFor, deadline: Deadline
     ) -> RequestSteps[tuple[frozenset[int], StreamEvent | None, Any]]:
         _refuse_impossible(request)  # before a server is started for it
-        connection, props = yield Ready()
+        if isinstance(request, GenerationRequest):
+            deadline.obey(request.config)
+        connection, props = yield Ready(deadline)
         ours = connection.ref.kind != "url"
         self._drafting.model = connection.config.draft_model if ours else None
         if not isinstance(request, GenerationRequest):
             request = request(props)
             _refuse_impossible(request)
         config = request.config
+        deadline.obey(config)
         yield from self._stop_ids.look_up(config)
         if isinstance(request, Chat) and request.fit_template:
             messages = yield from self._template.fitting(request.messages, props)
             request = replace(request, messages=messages)
-        yield Hold(connection.limiter.ticket())
+        yield Hold(connection.limiter.ticket(deadline))
         request = yield Hold(connection.with_slot(request))
         with connection.naming_options(request):
             call = yield from connection.call_steps(request)
-            first, rest = yield Open(call, self.timeouts.of(config))
+            first, rest = yield Open(call, deadline)
         return frozenset(config.stop_token_ids), first, rest
 
 

@@ -6,19 +6,24 @@ What it generates is in ``text_model``, whose ``TextModel`` is a ``ServedModel``
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rocm_core.backend import Connection, OnProgress
-from rocm_core.config import Timeouts
+from rocm_core.client import Call, Deadline, arun_steps, calls, run_steps
+from rocm_core.config import GenerateConfig, Timeouts
 from rocm_core.errors import InvalidGGUF, ModelNotFound, ServerStopped
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.model.generation import LastError
+from rocm_core.model.steps import AsyncSender, Hold, Ready, RequestSteps, Sender
 from rocm_core.types import Check, ModelInfo, ServerProps
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+T = TypeVar("T")
 
 
 class ServedModel:
@@ -62,27 +67,49 @@ class ServedModel:
 
     # -- life -------------------------------------------------------------------------------
 
-    def load(self, on_progress: OnProgress | None = None) -> ModelInfo:
+    def load(
+        self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
+    ) -> ModelInfo:
         """Start the server now instead of at first use, and return what is known of the model.
 
         Args:
             on_progress: called with the share of the load done (0..1) as it grows.
+            deadline: of the call that this is a part of; ``None``: the model's limits, of which
+                ``total`` (``timeout=``) is how long this caller waits.
 
         Raises:
             ServerStopped: the model was closed.
             ServerStartError: the process exited before it was ready.
             ServerStalled: loading made no progress for ``stall_timeout`` seconds.
+            RequestTimeout: a limit passed. The start goes on if another caller waits for it.
             GpuNotUsed: ``require_gpu`` was given, and nothing of the model is on a GPU.
             ServerUnreachable, AuthenticationError, ServerLoading, ModelNotFound: of a server that
                 somebody else runs.
         """
         with self._last_error:
-            return self._info(self.connection.ready(on_progress))
+            return self._info(self.connection.ready(on_progress, deadline or self.deadline()))
 
-    async def aload(self, on_progress: OnProgress | None = None) -> ModelInfo:
+    async def aload(
+        self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
+    ) -> ModelInfo:
         """``load`` without blocking the event loop."""
+        deadline = deadline or self.deadline()
         with self._last_error:
-            return self._info(await self.connection.aready(on_progress))
+            return self._info(await self.connection.aready(on_progress, deadline))
+
+    def deadline(
+        self, config: GenerateConfig | None = None, limits: Timeouts | None = None
+    ) -> Deadline:
+        """Return the deadline of a call that begins now, for several verbs that are one call.
+
+        Args:
+            config: whose ``timeout`` goes over the limit of the whole call.
+            limits: in place of the model's, which were given to ``load_model``.
+        """
+        deadline = Deadline(limits or self._timeouts)
+        if config is not None:
+            deadline.obey(config)
+        return deadline
 
     def close(self, drain: float = 0.0) -> None:
         """Release the server, which stops unless another model of this program uses it.
@@ -115,15 +142,34 @@ class ServedModel:
             raise ServerStopped(f"{self!r} is closed; call load_model() again")
         return self._open
 
-    def _ready(self) -> Connection:
-        connection = self.connection
-        connection.ready()
-        return connection
+    # -- one question -----------------------------------------------------------------------
 
-    async def _aready(self) -> Connection:
-        connection = self.connection
-        await connection.aready()
-        return connection
+    def _ask(self, call: Call[T], deadline: Deadline | None, *, queued: bool = False) -> T:
+        """Make the server ready, send one call, and return its answer.
+
+        Args:
+            call: the call.
+            deadline: of all of this; ``None``: one of the model's limits.
+            queued: whether the call waits for a place in the queue, as everything does that takes
+                a slot of the server.
+        """
+        with self._last_error, ExitStack() as held:
+            steps = self._question(call, deadline or self.deadline(), queued)
+            return run_steps(steps, Sender(lambda: self.connection, held).perform)
+
+    async def _aask(self, call: Call[T], deadline: Deadline | None, *, queued: bool = False) -> T:
+        """``_ask`` for asyncio."""
+        with self._last_error:
+            async with AsyncExitStack() as held:
+                steps = self._question(call, deadline or self.deadline(), queued)
+                return await arun_steps(steps, AsyncSender(lambda: self.connection, held).perform)
+
+    def _question(self, call: Call[T], deadline: Deadline, queued: bool) -> RequestSteps[T]:
+        connection, _ = yield Ready(deadline)
+        if queued:
+            yield Hold(connection.limiter.ticket(deadline))
+        answer: Any = yield call
+        return answer  # type: ignore[no-any-return]
 
     @property
     def limits(self) -> Timeouts:
@@ -156,8 +202,8 @@ class ServedModel:
         """Check that everything a request needs is there; return named findings.
 
         Asks in the way requests go: with the key, the headers, ``api=`` and the limits of the
-        model, though never longer than 15 s a check (dry run: 300 s). What it finds is in the
-        findings, never raised.
+        model, though never longer than 15 s a check (dry run: 300 s), and for all of them no
+        longer than its ``timeout``. What it finds is in the findings, never raised.
 
         Args:
             dry_run: also start the server, if it is our own, and generate one token, or compute
@@ -165,7 +211,7 @@ class ServedModel:
         """
         from rocm_core.doctor.endpoint import preflight_connection
 
-        return preflight_connection(self.connection, dry_run, self._timeouts)
+        return preflight_connection(self.connection, dry_run, self.deadline())
 
     def err(self) -> BaseException | None:
         """Return the error of the last call on this model that ended; ``None`` if it succeeded.
@@ -185,10 +231,9 @@ class ServedModel:
 
         Raises:
             NotSupported: somebody else's server that was started without ``--metrics``.
-            RocmError: the server cannot be started or reached.
+            RocmError: the server cannot be started or reached, or a limit passes.
         """
-        with self._last_error:
-            return self._ready().client.metrics()
+        return self._ask(calls.metrics(), None)
 
     def _gguf(self) -> GGUFInfo | None:
         connection = self.connection

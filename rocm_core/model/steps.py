@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rocm_core.backend import Connection
-from rocm_core.client import Call, StreamCall
-from rocm_core.config import Timeouts
+from rocm_core.client import Call, Deadline, StreamCall
 
 T = TypeVar("T")
 
@@ -30,8 +29,10 @@ T = TypeVar("T")
 class Ready:
     """Make the server ready; answered by the connection and the server's facts.
 
-    The calls that follow go to this server.
+    The calls that follow go to this server, under the same deadline.
     """
+
+    deadline: Deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Open:
     """Open a stream; answered by its first event, ``None`` if it has none, and the stream."""
 
     call: StreamCall
-    limits: Timeouts
+    deadline: Deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Sender:
     """
 
     _connection: Connection
+    _deadline: Deadline
 
     def __init__(self, connection: Callable[[], Connection], held: ExitStack | None = None) -> None:
         self._open_connection = connection
@@ -75,14 +77,14 @@ class Sender:
     def perform(self, step: RequestStep) -> Any:
         """Perform one step and return its answer."""
         if isinstance(step, Call):
-            return self._connection.client.call(step)
+            return self._connection.client.call(step, self._deadline)
         if isinstance(step, Ready):
-            self._connection = self._open_connection()
-            return self._connection, self._connection.ready()
+            self._connection, self._deadline = self._open_connection(), step.deadline
+            return self._connection, self._connection.ready(None, step.deadline)
         if isinstance(step, Hold):
             return self._held.enter_context(step.context)
         if isinstance(step, Open):
-            stream = self._connection.client.stream(step.call, step.limits)
+            stream = self._connection.client.stream(step.call, step.deadline)
             self._held.enter_context(closing(stream))
             return next(stream, None), stream
         return self._held.close()
@@ -92,6 +94,7 @@ class AsyncSender:
     """``Sender`` for asyncio."""
 
     _connection: Connection
+    _deadline: Deadline
 
     def __init__(
         self, connection: Callable[[], Connection], held: AsyncExitStack | None = None
@@ -102,16 +105,16 @@ class AsyncSender:
     async def perform(self, step: RequestStep) -> Any:
         """Perform one step and return its answer."""
         if isinstance(step, Call):
-            return await self._connection.aclient.call(step)
+            return await self._connection.aclient.call(step, self._deadline)
         if isinstance(step, Ready):
-            self._connection = self._open_connection()
-            return self._connection, await self._connection.aready()
+            self._connection, self._deadline = self._open_connection(), step.deadline
+            return self._connection, await self._connection.aready(None, step.deadline)
         if isinstance(step, Hold):
             if isinstance(step.context, AbstractAsyncContextManager):  # a ticket: it waits
                 return await self._held.enter_async_context(step.context)
             return self._held.enter_context(step.context)
         if isinstance(step, Open):
-            stream = self._connection.aclient.stream(step.call, step.limits)
+            stream = self._connection.aclient.stream(step.call, step.deadline)
             await self._held.enter_async_context(aclosing(stream))
             return await anext(stream, None), stream
         return await self._held.aclose()

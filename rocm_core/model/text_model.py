@@ -20,11 +20,13 @@ from rocm_core.backend import Connection, choose_backend
 from rocm_core.client import (
     Chat,
     Completion,
+    Deadline,
     GenerationRequest,
     Infill,
     Messages,
     RequestFor,
     as_message,
+    calls,
 )
 from rocm_core.config import GenerateConfig, LoadConfig, Timeouts, override
 from rocm_core.discover.refs import resolve_ref
@@ -82,7 +84,7 @@ class TextModel(ServedModel):
     ) -> None:
         super().__init__(connection, timeouts)
         self._defaults = generate or GenerateConfig()
-        self.template = ChatTemplate(lambda: self.connection)
+        self.template = ChatTemplate(lambda: self.connection, self._timeouts)
         self._generation = Generation(
             lambda: self.connection,
             self.template,
@@ -93,7 +95,11 @@ class TextModel(ServedModel):
     # -- generation -------------------------------------------------------------------------
 
     def events(
-        self, request: GenerationRequest | RequestFor, *, max_retries: int = 0
+        self,
+        request: GenerationRequest | RequestFor,
+        *,
+        max_retries: int = 0,
+        deadline: Deadline | None = None,
     ) -> Generator[StreamEvent, None, None]:
         """Generate, and yield every event of the stream.
 
@@ -108,19 +114,26 @@ class TextModel(ServedModel):
                 server was busy, loading or not to be reached (``ServerBusy``, ``ServerLoading``,
                 ``ServerUnreachable``), after 0.5, 1, 2, … at most 8 seconds. An answer that has
                 begun is never repeated. A server of our own that dies before the first event is
-                replaced, and the request sent once more, whatever ``max_retries``.
+                replaced, and the request sent once more, whatever ``max_retries``. Nothing is
+                sent again that the time limit would not let begin.
+            deadline: of the call that this is a part of; ``None``: the model's limits, from the
+                first ``next()`` on. A ``timeout`` of the request goes over either.
 
         Raises:
             RocmError: from the iterator, any class below it; ``ConfigError`` for what this server
-                or this model cannot do.
+                or this model cannot do, ``RequestTimeout`` if a limit passes.
         """
-        return self._generation.events(request, max_retries)
+        return self._generation.events(request, max_retries, deadline)
 
     def aevents(
-        self, request: GenerationRequest | RequestFor, *, max_retries: int = 0
+        self,
+        request: GenerationRequest | RequestFor,
+        *,
+        max_retries: int = 0,
+        deadline: Deadline | None = None,
     ) -> AsyncGenerator[StreamEvent, None]:
         """``events`` for asyncio; cancelling the task that reads frees the slot."""
-        return self._generation.aevents(request, max_retries)
+        return self._generation.aevents(request, max_retries, deadline)
 
     def completion_events(
         self, prompt: str | Sequence[int], config: GenerateConfig
@@ -221,7 +234,12 @@ class TextModel(ServedModel):
     # -- tokens -----------------------------------------------------------------------------
 
     def count_tokens(
-        self, messages: Messages | MessagesFor, *, fit_template: bool = False, **fields: Any
+        self,
+        messages: Messages | MessagesFor,
+        *,
+        fit_template: bool = False,
+        deadline: Deadline | None = None,
+        **fields: Any,
     ) -> int:
         """Return the length in tokens of the prompt that a conversation makes, exactly.
 
@@ -233,22 +251,32 @@ class TextModel(ServedModel):
             messages: the conversation; or a function that makes it of the server's facts
                 (``ServerProps``).
             fit_template: count the conversation as ``Chat(fit_template=True)`` sends it.
+            deadline: of the call that this is a part of; ``None``: the model's limits.
             fields: request fields that the template sees: ``tools``, ``chat_template_kwargs``, …
 
         Raises:
-            RocmError: the server cannot be started or reached, or refuses the conversation.
+            RocmError: the server cannot be started or reached, or refuses the conversation, or a
+                limit passes.
         """
         with self._last_error:
-            return self.template.count(messages, fit_template=fit_template, **fields)
+            return self.template.count(messages, deadline, fit_template=fit_template, **fields)
 
     async def acount_tokens(
-        self, messages: Messages | MessagesFor, *, fit_template: bool = False, **fields: Any
+        self,
+        messages: Messages | MessagesFor,
+        *,
+        fit_template: bool = False,
+        deadline: Deadline | None = None,
+        **fields: Any,
     ) -> int:
         """``count_tokens`` for asyncio."""
         with self._last_error:
-            return await self.template.acount(messages, fit_template=fit_template, **fields)
+            count = self.template.acount
+            return await count(messages, deadline, fit_template=fit_template, **fields)
 
-    def tokenize(self, text: str, *, add_special: bool = False) -> list[int]:
+    def tokenize(
+        self, text: str, *, add_special: bool = False, deadline: Deadline | None = None
+    ) -> list[int]:
         """Return the token ids of ``text`` (``POST /tokenize``).
 
         Special tokens inside the text count as such (``<|im_end|>`` is one token).
@@ -256,32 +284,39 @@ class TextModel(ServedModel):
         Args:
             text: any text; an empty one has no tokens.
             add_special: put the model's begin-of-text token (BOS) in front, if it has one.
+            deadline: of the call that this is a part of; ``None``: the model's limits.
 
         Raises:
-            RocmError: the server cannot be started or reached.
+            RocmError: the server cannot be started or reached, or a limit passes.
         """
-        with self._last_error:
-            return self._ready().client.tokenize(text, add_special=add_special)
+        return self._ask(calls.tokenize(text, add_special=add_special), deadline)
 
-    def tokenize_batch(self, texts: Sequence[str]) -> list[list[int]]:
+    def tokenize_batch(
+        self, texts: Sequence[str], *, deadline: Deadline | None = None
+    ) -> list[list[int]]:
         """Return the token ids of each text, in their order, with one request.
 
-        No special tokens are added; errors as ``tokenize``.
+        No special tokens are added; ``deadline`` and errors as ``tokenize``.
         """
-        with self._last_error:
-            return self._ready().client.tokenize_batch(texts)
+        return self._ask(calls.tokenize_batch(texts), deadline)
 
-    def detokenize(self, ids: Sequence[int]) -> str:
+    def detokenize(self, ids: Sequence[int], *, deadline: Deadline | None = None) -> str:
         """Return the text of token ids (``POST /detokenize``).
 
-        An id that is part of a multi-byte character only becomes U+FFFD; errors as ``tokenize``.
+        An id that is part of a multi-byte character only becomes U+FFFD; ``deadline`` and errors
+        as ``tokenize``.
         """
-        with self._last_error:
-            return self._ready().client.detokenize(ids)
+        return self._ask(calls.detokenize(ids), deadline)
 
     # -- vectors and ranks ------------------------------------------------------------------
 
-    def embed(self, texts: Sequence[str], *, normalize: bool | None = None) -> list[list[float]]:
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        normalize: bool | None = None,
+        deadline: Deadline | None = None,
+    ) -> list[list[float]]:
         """Return one vector per text, in the order of the texts (``POST /v1/embeddings``).
 
         The model must be loaded with ``embeddings=True``. All texts go in one request, which
@@ -291,6 +326,7 @@ class TextModel(ServedModel):
             texts: at least one. Each may be as long as ``ubatch_size`` tokens.
             normalize: scale each vector to Euclidean length 1, or not at all; ``None`` leaves it
                 to the server, which does.
+            deadline: of the call that this is a part of; ``None``: the model's limits.
 
         Returns:
             Vectors of ``n_embd`` floats: the width of the model's embedding.
@@ -299,24 +335,28 @@ class TextModel(ServedModel):
             ContextOverflow: a text is longer than the server reads at once.
             NotSupported: the server was not started for embeddings.
             ServerBusy: the queue is full, or the turn did not come in time.
-            RocmError: the server cannot be started or reached.
+            RocmError: the server cannot be started or reached, or a limit passes.
         """
-        with self._last_error:
-            connection = self._ready()
-            with connection.limiter.ticket():
-                return connection.client.embeddings(texts, normalize=normalize)
+        return self._ask(calls.embeddings(texts, normalize=normalize), deadline, queued=True)
 
     async def aembed(
-        self, texts: Sequence[str], *, normalize: bool | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        normalize: bool | None = None,
+        deadline: Deadline | None = None,
     ) -> list[list[float]]:
         """``embed`` for asyncio."""
-        with self._last_error:
-            connection = await self._aready()
-            async with connection.limiter.ticket():
-                return await connection.aclient.embeddings(texts, normalize=normalize)
+        call = calls.embeddings(texts, normalize=normalize)
+        return await self._aask(call, deadline, queued=True)
 
     def rerank(
-        self, query: str, documents: Sequence[str], top_n: int | None = None
+        self,
+        query: str,
+        documents: Sequence[str],
+        top_n: int | None = None,
+        *,
+        deadline: Deadline | None = None,
     ) -> list[tuple[int, float]]:
         """Score documents by how well they answer a query (``POST /v1/rerank``).
 
@@ -327,24 +367,24 @@ class TextModel(ServedModel):
             documents: at least one. Each, with the query, may be as long as ``ubatch_size``
                 tokens.
             top_n: how many to return; ``None`` for all.
+            deadline: of the call that this is a part of; ``None``: the model's limits.
 
         Returns:
             Pairs of a document's index in ``documents`` and its score, best first. Most models
             score with a logit, which has no bounds; some (``qwen3``) with a probability.
         """
-        with self._last_error:
-            connection = self._ready()
-            with connection.limiter.ticket():
-                return connection.client.rerank(query, documents, top_n)
+        return self._ask(calls.rerank(query, documents, top_n), deadline, queued=True)
 
     async def arerank(
-        self, query: str, documents: Sequence[str], top_n: int | None = None
+        self,
+        query: str,
+        documents: Sequence[str],
+        top_n: int | None = None,
+        *,
+        deadline: Deadline | None = None,
     ) -> list[tuple[int, float]]:
         """``rerank`` for asyncio."""
-        with self._last_error:
-            connection = await self._aready()
-            async with connection.limiter.ticket():
-                return await connection.aclient.rerank(query, documents, top_n)
+        return await self._aask(calls.rerank(query, documents, top_n), deadline, queued=True)
 
 
 def _chat(messages: Messages, config: GenerateConfig, fields: dict[str, Any]) -> Chat:

@@ -17,6 +17,7 @@ from rocm_core.gpu import list_gpus, process_memory
 from rocm_core.shared.process_identity import ProcessId
 from rocm_core.shared.protocol import Channel, Line
 from rocm_core.shared.registry import Entry, Registry
+from rocm_core.supervisor.metrics import snapshot
 
 _REPLY_TIMEOUT = 5.0
 # A daemon aborts its streams and gives its server five seconds before SIGKILL.
@@ -38,8 +39,10 @@ class SharedServerInfo:
         entry: the registry entry; ``None`` while the server starts.
         facts: what its daemon says: ``key``, ``model``, ``ref``, ``state``, ``pid``,
             ``daemon_pid``, ``protocol`` (version), ``address``, ``slots_busy``, ``slots_total``,
-            ``n_ctx`` (tokens per slot), ``vram`` (bytes), ``clients`` (programs that hold a
-            lease), ``idle``, ``keep_alive``, ``keep_alive_left`` (seconds), ``log`` (path).
+            ``n_ctx`` (tokens per slot), ``vram``, ``rss`` (bytes of GPU memory and of resident
+            memory), ``prompt_cache`` (bytes that earlier prompts may take of the latter),
+            ``clients`` (programs that hold a lease), ``idle``, ``keep_alive``,
+            ``keep_alive_left`` (seconds), ``log`` (path).
             ``None`` where unknown; ``state`` is ``"unresponsive"`` if the daemon does not answer.
     """
 
@@ -141,7 +144,9 @@ def vram_of(pid: int | None, root: str = "/") -> int | None:
 def _info(registry: Registry, key: str) -> SharedServerInfo:
     entry = registry.read(key)
     facts = _from_entry(registry, key, entry) | (_from_daemon(registry, key) or {})
-    return SharedServerInfo(key, entry, facts | {"vram": vram_of(facts["pid"])})
+    seen = snapshot(None, facts["pid"], gpus=())
+    memory = {"rss": seen.rss, "prompt_cache": seen.prompt_cache}
+    return SharedServerInfo(key, entry, facts | {"vram": vram_of(facts["pid"])} | memory)
 
 
 def _from_daemon(registry: Registry, key: str) -> Line | None:

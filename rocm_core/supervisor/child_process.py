@@ -200,7 +200,7 @@ class Child:
 
         That is: printed a line, reported progress, used CPU time, or touched new memory.
         """
-        return (self._lines, self.progress, *_kernel_activity(self.pid))
+        return (self._lines, self.progress, *kernel_activity(self.pid))
 
     def signal(self, number: int) -> None:
         """Send a signal to the process and its own children; nothing if it has exited."""
@@ -310,7 +310,7 @@ class _LineBuffer:
         return [line[:_MAX_LINE] for line in lines if line]
 
 
-def _kernel_activity(pid: int) -> tuple[str, ...]:
+def kernel_activity(pid: int) -> tuple[str, ...]:
     """Read CPU time, page faults and memory of a process from ``/proc/PID/stat`` (proc(5))."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:

@@ -21,14 +21,20 @@ from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.command_line import Address
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
+    ClientError,
+    HTTPStatusError,
     ProtocolError,
     RocmError,
+    ServerStalled,
     ServerStopped,
     ServerUnreachable,
 )
+from rocm_core.supervisor.child_process import kernel_activity
 
 # The kernel closes a dying process's sockets up to a moment before the process can be reaped.
 _REAP_TIMEOUT = 1.0
+# Seconds between two looks at a server that works, at most and at least; and for GET /health.
+_LOOK, _SHORTEST_LOOK, _HEALTH_TIMEOUT = 5.0, 0.02, 1.0
 
 OnProgress = Callable[[float], None]
 """Called with the share (0..1) of the load that is done."""
@@ -155,10 +161,28 @@ class ServerHandle(abc.ABC):
 
     def idle_for(self) -> float:
         """Return the seconds since the last request ended; 0 while one is under way."""
-        if self.client.in_flight or self.aclient.in_flight:
+        if self.in_flight:
             return 0.0
         last_used = max(self.client.last_used, self.aclient.last_used)
         return time.monotonic() - max(self._last_touched, last_used)
+
+    @property
+    def in_flight(self) -> int:
+        """The number of this program's requests to the server that are under way."""
+        return self.client.in_flight + self.aclient.in_flight
+
+    def activity(self) -> tuple[object, ...]:
+        """Return a value that differs from the last one if the process has done anything since."""
+        pid = self.pid
+        return kernel_activity(pid) if pid is not None else ()
+
+    def watch(self, limit: float) -> None:
+        """From now on break off requests to a server that hangs; see ``_HangWatch``.
+
+        Args:
+            limit: seconds without any sign of life.
+        """
+        threading.Thread(target=_HangWatch(self, limit).run, name="rocm-watch", daemon=True).start()
 
     def touch(self) -> None:
         """Count from now on as used: a request is about to be sent."""
@@ -182,13 +206,17 @@ class ServerHandle(abc.ABC):
         self.aclient = AsyncClient(self.address.url, **settings)
         self._connected = True
 
+    def abort(self, cause: RocmError | None = None) -> None:
+        """Break off this program's requests to the server; each caller gets a copy of ``cause``."""
+        self.client.abort_streams(cause)
+        self.aclient.abort_streams(cause)
+
     def _close_clients(self) -> None:
         """Mark the handle as released, abort open streams, close the clients."""
         self.released = not self.ended.is_set()  # a process that died by itself stays dead
         if not self._connected:
             return
-        self.client.abort_streams()
-        self.aclient.abort_streams()
+        self.abort()
         self.client.close()
 
     def _diagnose(self, error: RocmError) -> RocmError:
@@ -199,6 +227,61 @@ class ServerHandle(abc.ABC):
             return error
         death = None if self.released else self.death()
         return death or ServerStopped(f"the server of {self.ref.name} was stopped while in use")
+
+
+class _HangWatch:
+    """Breaks off the requests to a server that shows no sign of life while it owes answers.
+
+    That is, for a whole limit: no CPU time, no memory touched, no line printed (``activity``), and
+    no answer to ``GET /health``, which llama-server gives from another thread than the one that
+    works. So a server that was stopped (SIGSTOP, a debugger) is noticed, but neither a long prefill
+    nor a queue of requests is taken for it. The process is left alone: once it goes on, it serves
+    the next request.
+    """
+
+    def __init__(self, handle: ServerHandle, limit: float) -> None:
+        self._handle = handle
+        self._limit = limit
+        self._pause = min(_LOOK, max(_SHORTEST_LOOK, limit / 10))
+        self._health = min(_HEALTH_TIMEOUT, max(_SHORTEST_LOOK, limit))
+        self._seen: tuple[object, ...] = ()
+        self._since = 0.0
+
+    def run(self) -> None:
+        """Watch until the process has ended."""
+        handle = self._handle
+        while not handle.ended.wait(self._pause):
+            activity = handle.activity()
+            if activity != self._seen or not handle.in_flight:
+                self._alive(activity)
+            elif time.monotonic() - self._since >= self._limit - self._health:
+                self._ask()
+
+    def _alive(self, activity: tuple[object, ...]) -> None:
+        self._seen, self._since = activity, time.monotonic()
+
+    def _ask(self) -> None:
+        handle, timeouts = self._handle, Timeouts(connect=self._health, first_token=self._health)
+        try:
+            with Client(handle.address.url, **handle._settings(timeouts)) as client:
+                client.health()
+        except (HTTPStatusError, ProtocolError):
+            pass
+        except ClientError:
+            if time.monotonic() - self._since >= self._limit and not handle.ended.is_set():
+                handle.abort(self._error())
+            return
+        self._alive(handle.activity())
+
+    def _error(self) -> ServerStalled:
+        handle = self._handle
+        return ServerStalled(
+            f"the server of {handle.ref.name} (pid {handle.pid}) has shown no sign of life for "
+            f"{self._limit:g} s (stall_timeout): no CPU time, no log line, no answer to GET "
+            "/health. If it was stopped (SIGSTOP, a debugger), let it go on (SIGCONT); if it "
+            "hangs, close the model and load it again.",
+            log_tail=handle.tail(),
+        )
 
 
 def copy_error(error: RocmError) -> RocmError:

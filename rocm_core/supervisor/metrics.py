@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rocm_core.client import Client
+from rocm_core.engine.command_line import prompt_cache_of
 from rocm_core.errors import EndpointNotFound, NotSupported
 from rocm_core.gpu import Gpu, ProcessMemory, list_gpus, process_memory
 
@@ -34,6 +35,8 @@ class Metrics:
         cpu_seconds: CPU time that the process has used so far.
         cpu_percent: CPU use since the previous snapshot; 100 is one core.
         rss: bytes of resident memory; a memory-mapped model counts as far as it has been read.
+        prompt_cache: bytes of host memory that earlier prompts may take, of the process's command
+            line; 0 if they are not kept.
         gpus: the machine's GPUs, with busy share and VRAM.
         process: the process's own memory on each GPU, in the order of ``gpus``.
         slots, slots_busy: number of the server's slots, and of those in use (``GET /slots``).
@@ -50,6 +53,7 @@ class Metrics:
     cpu_seconds: float | None = None
     cpu_percent: float | None = None
     rss: int | None = None
+    prompt_cache: int | None = None
     gpus: tuple[Gpu, ...] = ()
     process: tuple[ProcessMemory, ...] = ()
     slots: int | None = None
@@ -90,9 +94,10 @@ def snapshot(
     if previous is not None and previous.pid != pid:
         previous = None  # the totals of another process cannot be compared
     found = tuple(list_gpus(root) if gpus is None else gpus)
-    at, cpu, rss = time.monotonic(), None, None
+    at, cpu, rss, prompts = time.monotonic(), None, None, None
     if pid is not None:
-        cpu, rss = _process(Path(root) / f"proc/{pid}")
+        folder = Path(root) / f"proc/{pid}"
+        (cpu, rss), prompts = _process(folder), prompt_cache_of(_command_line(folder))
     counters = _counters(client)
     slots, busy = _slots(client)
     before = previous.counters if previous else {}
@@ -102,6 +107,7 @@ def snapshot(
         cpu_seconds=cpu,
         cpu_percent=_cpu_percent(previous, at, cpu),
         rss=rss,
+        prompt_cache=prompts,
         gpus=found,
         process=tuple(process_memory(pid, found, root)) if pid is not None else (),
         slots=slots,
@@ -126,6 +132,13 @@ def _process(folder: Path) -> tuple[float | None, int | None]:
         return (int(after_name[11]) + int(after_name[12])) / _TICKS, int(pages) * _PAGE
     except (OSError, IndexError, ValueError):
         return None, None
+
+
+def _command_line(folder: Path) -> list[str]:
+    try:
+        return (folder / "cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        return []
 
 
 def _cpu_percent(previous: Metrics | None, at: float, cpu: float | None) -> float | None:

@@ -36,7 +36,7 @@ from rocm_core.engine.command_line import (
     check_cache_types,
     environment,
 )
-from rocm_core.engine.gpu_placement import place_on_gpus
+from rocm_core.engine.gpu_placement import place_on_gpus, with_prompt_cache
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     AuthenticationError,
@@ -128,6 +128,7 @@ class OwnedServer(ServerHandle):
             _check_rpc_workers(config.rpc_servers)
         check_cache_types(config, engine.cache_types())
         config = place_on_gpus(config, splits="-ts" in flags)
+        config = with_prompt_cache(ref, config, flags)
         self._spawn_in_a_directory(engine, config, flags)
         log.info("started %s (pid %d) from %s", ref.name, self.child.pid, engine.source)
 
@@ -168,6 +169,10 @@ class OwnedServer(ServerHandle):
     def tail(self) -> list[str]:
         """Return the last lines that the process printed, oldest first."""
         return self.child.tail()
+
+    def activity(self) -> tuple[object, ...]:
+        """Return a value that differs from the last one if the process has done anything since."""
+        return self.child.activity()
 
     def release(self, grace: float) -> None:
         """Abort this program's streams, end the process, remove the socket.

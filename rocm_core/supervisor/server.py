@@ -15,6 +15,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
+from rocm_core.client import Deadline
 from rocm_core.config import LoadConfig, Timeouts
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.gpu_judgment import resolve_backend
@@ -87,17 +88,21 @@ class SupervisedServer(ServerView):
 
     # -- start ------------------------------------------------------------------------------
 
-    def start(self, on_progress: OnProgress | None = None) -> None:
+    def start(
+        self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
+    ) -> None:
         """Start the server, or wait for the start that is under way. READY already: return.
 
         Args:
             on_progress: called in this thread with the share of the load done (0..1).
+            deadline: how long this caller waits (its ``total`` limit); ``None``: to the end.
 
         Raises:
             EngineNotFound: there is no llama-server to run.
             ModelNotFound, InvalidGGUF: the file is missing or no model.
             ServerStartError: the process exited; not retried, but for a lost port race.
             ServerStalled: no progress for ``stall_timeout``.
+            RequestTimeout: the deadline passed. The start goes on if another caller waits for it.
             ServerStopped: ``stop()`` was called meanwhile.
             ServerDied: the server crashed, and is not to be restarted (again).
         """
@@ -106,16 +111,18 @@ class SupervisedServer(ServerView):
         startup = self._join()
         if startup is not None:
             with self._waiting(startup):
-                startup.wait(on_progress)
+                startup.wait(on_progress, deadline or Deadline(OWN_TIMEOUTS))
 
-    async def astart(self, on_progress: OnProgress | None = None) -> None:
+    async def astart(
+        self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
+    ) -> None:
         """``start`` without blocking the event loop; ``on_progress`` is called on the loop."""
         if self._touch_if_ready():
             return
         startup = self._join()
         if startup is not None:
             with self._waiting(startup):
-                await startup.await_outcome(on_progress)
+                await startup.await_outcome(on_progress, deadline or Deadline(OWN_TIMEOUTS))
 
     def _touch_if_ready(self) -> bool:
         with self._change:
@@ -133,7 +140,7 @@ class SupervisedServer(ServerView):
             if startup is None or startup.cancelled:
                 if refusal := self._crashes.refusal(self.failure, self.config.restart):
                     raise refusal
-                startup = self._startup = Startup()
+                startup = self._startup = Startup(self.ref.name)
                 threading.Thread(
                     target=self._run, args=(startup,), name="rocm-start", daemon=True
                 ).start()
@@ -218,6 +225,7 @@ class SupervisedServer(ServerView):
             self._startup = None
             handle.touch()
             self._set_state(State.READY)
+        handle.watch(self.config.stall_timeout)
 
     def _fail(self, startup: Startup, error: BaseException) -> None:
         self._release(_STOP_GRACE)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 
+from rocm_core.client import Deadline
 from rocm_core.errors import RocmError
 from rocm_core.supervisor.handle import OnProgress, copy_error
 
@@ -19,7 +20,9 @@ class Startup:
         finished: the outcome is known.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "the model") -> None:
+        """``name``: what is loaded, for messages."""
+        self._name = name
         self.waiters = 0
         self.cancelled = False
         self.finished = False
@@ -37,10 +40,15 @@ class Startup:
         self._outcome, self.finished = outcome, True
         self._wake_all()
 
-    def wait(self, on_progress: OnProgress | None) -> None:
+    def wait(self, on_progress: OnProgress | None, deadline: Deadline) -> None:
         """Wait for the outcome; ``on_progress`` is called in this thread.
 
+        Args:
+            on_progress: called with the share of the load done.
+            deadline: of this waiter; the start itself has no such limit.
+
         Raises:
+            RequestTimeout: the deadline passed.
             RocmError: the start failed; each waiter gets a copy.
         """
         woken = threading.Event()
@@ -48,21 +56,36 @@ class Startup:
         shown = 0.0
         while not self.finished:
             # Windows delivers Ctrl-C only between two waits.
-            woken.wait(1.0)
+            woken.wait(deadline.left(1.0))
             woken.clear()
             shown = self._show(on_progress, shown)
+            self._check(deadline)
         self._raise_failure()
 
-    async def await_outcome(self, on_progress: OnProgress | None) -> None:
+    async def await_outcome(self, on_progress: OnProgress | None, deadline: Deadline) -> None:
         """``wait`` without blocking the event loop; ``on_progress`` is called on the loop."""
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
         self._wake_ups.append(lambda: loop.call_soon_threadsafe(woken.set))
+        left = deadline.left(None)
+        alarm = None if left is None else loop.call_later(left, woken.set)
         shown = 0.0
-        while not self.finished:
-            await woken.wait()
-            woken.clear()
-            shown = self._show(on_progress, shown)
+        try:
+            while not self.finished:
+                await woken.wait()
+                woken.clear()
+                shown = self._show(on_progress, shown)
+                self._check(deadline)
+        finally:
+            if alarm is not None:
+                alarm.cancel()
         self._raise_failure()
+
+    def _check(self, deadline: Deadline) -> None:
+        if not self.finished:
+            deadline.check(
+                f"waiting for {self._name} to load. Raise timeout=, or load the model before its "
+                "first use"
+            )
 
     def _wake_all(self) -> None:
         for wake_up in list(self._wake_ups):

@@ -216,7 +216,7 @@ def assert_found(pattern: str, text: str) -> None:
 def test_serve_chooses_like_a_model(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     configs: list[LoadConfig] = []
 
-    def server(ref: ModelRef, config: LoadConfig, **access: str | None) -> None:
+    def server(ref: ModelRef, config: LoadConfig, **rest: object) -> None:
         configs.append(config)
         raise ConfigError("enough")
 

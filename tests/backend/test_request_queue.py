@@ -9,16 +9,16 @@ import os
 import random
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from rocm_core import load_model
+from rocm_core import Deadline, Timeouts, load_model
 from rocm_core.backend.request_queue import Limits, RequestLimiter, RequestQueue, queue_for
 from rocm_core.config import Engine
-from rocm_core.errors import ServerBusy, ServerStopped
+from rocm_core.errors import RequestTimeout, ServerBusy, ServerStopped
 from rocm_core.model.text_model import TextModel
 from tests.support.models.reciter import ANSWER, RECITER
 from tests.support.programs import wait_for
@@ -444,3 +444,51 @@ def test_closing_lets_streams_come_to_their_end_if_asked_to(engine: Engine) -> N
     assert "".join(rest) == ANSWER
     with pytest.raises(ServerStopped):
         list(model.chat(HELLO))
+
+
+# -- the deadline of a call ---------------------------------------------------------------------
+
+
+def _enter(way: RequestLimiter, deadline: Deadline) -> None:
+    with way.ticket(deadline):
+        pass
+
+
+def _aenter(way: RequestLimiter, deadline: Deadline) -> None:
+    async def enter() -> None:
+        async with way.ticket(deadline):
+            pass
+
+    asyncio.run(enter())
+
+
+@pytest.mark.parametrize("enter", [_enter, _aenter], ids=["thread", "event loop"])
+def test_the_deadline_of_a_call_counts_the_wait(enter: Callable[..., None]) -> None:
+    way = limiter(timeout=PATIENCE)
+    with way.ticket():
+        with pytest.raises(RequestTimeout, match=r"0\.1 s \(timeout=.*queue") as caught:
+            enter(way, Deadline(Timeouts(total=0.1)))
+        assert caught.value.phase == "total"
+        assert way.queue.waiting == 0
+    assert clean(way)
+
+
+@pytest.mark.parametrize("enter", [_enter, _aenter], ids=["thread", "event loop"])
+def test_the_queues_own_limit_stays(enter: Callable[..., None]) -> None:
+    way = limiter(timeout=0.1)
+    with way.ticket():
+        with pytest.raises(ServerBusy, match="queue_timeout"):
+            enter(way, Deadline(Timeouts(total=PATIENCE)))
+        with pytest.raises(ServerBusy, match="queue_timeout"):
+            enter(way, Deadline(Timeouts()))
+    assert clean(way)
+
+
+def test_a_place_that_comes_before_the_deadline_is_taken() -> None:
+    way = limiter(timeout=None)
+    with ThreadPoolExecutor(1) as pool:
+        with way.ticket():
+            waiting = pool.submit(_enter, way, Deadline(Timeouts(total=PATIENCE)))
+            wait_for(lambda: way.queue.waiting == 1)
+        waiting.result(PATIENCE)
+    assert clean(way)

@@ -83,7 +83,40 @@ def test_fit_for_slots_prints_flags_for_both_programs(
     ]  # fmt: skip
     assert facts["llama_server_flags"] == [
         "-ngl", "8", "-np", str(slots), "-c", str(2048 * slots), "-ctk", "q8_0",
+        "--cache-ram", str(int(str(facts["prompt_cache"])) >> 20),
     ]  # fmt: skip
+
+
+def test_fit_counts_and_shows_the_prompt_cache(
+    shaped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = (str(shaped), "--vram", "1G", "--margin", "0", "--context-len", "2048")
+    code, facts = fit(capsys, *args, "--prompt-cache", "96M")
+    assert (code, facts["prompt_cache"]) == (0, 96 << 20)
+    devices = facts["devices"]
+    assert isinstance(devices, list)
+    assert [device["prompt_cache"] for device in devices] == [0, 96 << 20]
+    assert "--prompt-cache=96M" in str(facts["flags"])
+    flags = facts["llama_server_flags"]
+    assert isinstance(flags, list) and flags[-2:] == ["--cache-ram", "96"]
+    assert main(["fit", *args, "--prompt-cache", "96M"]) == 0
+    assert "up to 96.0 MiB of host memory" in capsys.readouterr().out
+    assert main(["fit", *args, "--prompt-cache", "off"]) == 0
+    assert "prompt cache is off" in capsys.readouterr().out
+
+
+def test_fit_takes_the_prompt_cache_of_an_apu_from_the_gpus_memory(
+    shaped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = str(build("strix_halo_4_gb", tmp_path))
+    args = (str(shaped), "--root", root, "--margin", "0", "--context-len", "2048")
+    _, facts = fit(capsys, *args, "--prompt-cache", "96M")
+    devices = facts["devices"]
+    assert isinstance(devices, list)
+    assert [device["prompt_cache"] for device in devices] == [96 << 20, 0]
+    free = devices[0]["free"]
+    code, facts = fit(capsys, *args, "--prompt-cache", str(free))
+    assert (code, facts["fits"]) == (1, False)
 
 
 def test_fit_still_knows_the_flag_that_said_flash_attention_is_off(

@@ -22,7 +22,7 @@ from tests.support.sharing import say_hello, shared
 def test_ps_tells_the_facts(
     engine: Engine, registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = shared(engine, context_len=512, parallel=2)
+    server = shared(engine, context_len=512, parallel=2, prompt_cache="96M")
     server.start()
     stream = server.client.completion("x", GenerateConfig(max_tokens=400, ignore_eos=True))
     next(stream)
@@ -31,6 +31,7 @@ def test_ps_tells_the_facts(
     assert facts["model"] == "reciter"
     assert facts["pid"] == server.pid
     assert (facts["slots_total"], facts["n_ctx"], facts["vram"]) == (2, 512, None)
+    assert (facts["prompt_cache"], facts["rss"] > 1 << 20) == (96 << 20, True)
     assert facts["address"] == server.client.address
     assert (facts["state"], facts["clients"]) == ("ready", 1)
     assert facts["keep_alive_left"] <= 60
@@ -40,18 +41,22 @@ def test_ps_tells_the_facts(
     head, row = capsys.readouterr().out.splitlines()
     assert head.split()[:2] == ["MODEL", "PID"]
     assert facts["log"] in row
+    assert "PROMPT CACHE" in head and "96.0 MiB" in row
     server.stop()
 
 
 def test_top_shows_the_shared_servers(
     engine: Engine, registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = shared(engine)
+    server = shared(engine, prompt_cache="96M")
     server.start()
     assert main(["top", "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)["servers"]
     assert told["slots"] >= 1
     assert told["rss"] > 0
+    assert told["prompt_cache"] == 96 << 20
+    assert main(["top"]) == 0
+    assert "at most 96.0 MiB" in capsys.readouterr().out
     server.stop()
 
 

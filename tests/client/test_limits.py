@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import httpx
 import pytest
 
-from rocm_core.client import calls
+from rocm_core.client import Deadline, calls
 from rocm_core.config import GenerateConfig, Timeouts
 from rocm_core.errors import RequestTimeout
-from tests.support.servers.asking import NEVER, Ask, at
+from tests.support.servers.asking import NEVER, Ask, ask_async, ask_sync, at
 from tests.support.servers.fake_server import PATIENCE, STALL, FakeServer, Reply, Step, stream
+from tests.support.servers.refusing import nobody_accepts
 
 PINGS: list[Step] = [b":\n\n", 0.02] * 1000
 
@@ -23,23 +26,6 @@ PINGS: list[Step] = [b":\n\n", 0.02] * 1000
 def limited(**limits: float) -> Timeouts:
     """No limit but these."""
     return dataclasses.replace(NEVER, **limits)
-
-
-@contextlib.contextmanager
-def nobody_accepts() -> Iterator[str]:
-    """The URL of a socket whose queue of connections is full."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        while True:
-            filler = stack.enter_context(socket.socket())
-            filler.settimeout(0.05)
-            try:
-                filler.connect(listener.getsockname())
-            except TimeoutError:
-                break
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def timed_out(ask: Ask, settings: Mapping[str, Any], method: str, *args: Any) -> RequestTimeout:
@@ -147,3 +133,126 @@ def test_limits_of_one_request_win_over_the_clients(server: FakeServer, ask: Ask
     error = timed_out(ask, at(server, timeouts=NEVER), "stream", call, limited(first_token=0.1))
 
     assert error.phase == "first_token"
+
+
+# -- a peer that sends a little from time to time -----------------------------------------------
+
+DRIP: list[Step] = [step for _ in range(400) for step in (b" ", 0.02)]
+_LENGTH = {"Content-Length": "100000"}
+
+
+@contextlib.contextmanager
+def in_time(limit: float) -> Iterator[None]:
+    """The block takes no longer than a limit and half a second."""
+    start = time.monotonic()
+    yield
+    assert time.monotonic() - start < limit + 0.5
+
+
+@pytest.mark.parametrize(
+    ("limits", "phase"), [({"first_token": 0.3}, "first_token"), ({"total": 0.3}, "total")]
+)
+def test_a_whole_answer_has_one_limit(
+    server: FakeServer, ask: Ask, limits: dict[str, float], phase: str
+) -> None:
+    server.script("/tokenize", Reply(DRIP, headers=_LENGTH))
+
+    with in_time(0.3):
+        error = timed_out(ask, at(server, timeouts=limited(**limits)), "tokenize", "Hi")
+
+    assert error.phase == phase
+    assert "0.3 s" in str(error)
+
+
+@pytest.mark.parametrize("method", ["tokenize", "completion"])
+def test_the_head_of_an_answer_has_one_limit(ask: Ask, method: str) -> None:
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        over = threading.Event()
+
+        def drip() -> None:
+            with listener.accept()[0] as connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\n")
+                while not over.wait(0.02):
+                    connection.sendall(b"X-Filler: 1\r\n")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(over.set)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with in_time(0.3):
+            settings = {"base_url": url, "timeouts": limited(first_token=0.3)}
+            error = timed_out(ask, settings, method, "Hi")
+
+    assert error.phase == "first_token"
+
+
+def test_a_whole_answer_has_one_limit_on_any_transport(server: FakeServer) -> None:
+    server.script("/tokenize", Reply(DRIP, headers=_LENGTH))
+    settings = at(server, timeouts=limited(first_token=0.3))
+
+    with in_time(0.3):
+        timed_out(ask_sync, settings | {"transport": httpx.HTTPTransport()}, "tokenize", "Hi")
+    with in_time(0.3):
+        timed_out(ask_async, settings | {"transport": httpx.AsyncHTTPTransport()}, "tokenize", "Hi")
+
+
+def test_the_total_limit_is_not_begun_anew_by_a_token(server: FakeServer, ask: Ask) -> None:
+    """The silence after it is limited by what is left, not by what was left when it came."""
+    server.script("/completion", stream("completion_stream.b11434", *PINGS[:40], STALL))
+
+    with in_time(0.6):
+        error = timed_out(
+            ask, at(server, timeouts=limited(total=0.6, idle=15.0)), "completion", "Hi"
+        )
+
+    assert error.phase == "total"
+
+
+def test_connecting_has_one_limit_for_all_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    with nobody_accepts() as url:
+        port = int(url.rpartition(":")[2])
+        found = socket.getaddrinfo("127.0.0.1", port, type=socket.SOCK_STREAM)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: found * 5)
+        settings = {"base_url": f"http://many:{port}", "timeouts": limited(connect=0.3)}
+
+        with in_time(0.3):
+            error = timed_out(ask_sync, settings, "health")
+
+    assert error.phase == "connect"
+
+
+# -- one call of several requests ---------------------------------------------------------------
+
+
+def test_a_deadline_counts_from_where_it_was_made(server: FakeServer, ask: Ask) -> None:
+    server.script("/tokenize", Reply(before=[STALL]))
+    deadline = Deadline(limited(total=0.3))
+    time.sleep(0.2)
+
+    with in_time(0.1):
+        error = timed_out(ask, at(server), "call", calls.tokenize("Hi"), deadline)
+
+    assert error.phase == "total"
+    assert "0.3 s (timeout=" in str(error)
+
+
+def test_a_part_of_a_call_has_the_smaller_limits() -> None:
+    call = Deadline(Timeouts(connect=None, first_token=9.0, idle=1.0, total=5.0))
+    part = call.within(Timeouts(connect=2.0, first_token=3.0, idle=4.0, total=60.0))
+    assert part.limits == Timeouts(connect=2.0, first_token=3.0, idle=1.0, total=5.0)
+    assert part.end == call.end
+    shorter = call.within(Timeouts(total=1.0))
+    assert shorter.limits.total == 1.0
+    assert shorter.end is not None and call.end is not None and shorter.end < call.end
+
+
+def test_a_request_brings_its_own_total_limit() -> None:
+    deadline = Deadline(Timeouts(total=5.0))
+    begun_with = deadline.end
+    deadline.obey(GenerateConfig())
+    assert deadline.end == begun_with
+    deadline.obey(GenerateConfig(timeout=7.0))
+    assert begun_with is not None and deadline.end == pytest.approx(begun_with + 2.0)
+    assert deadline.limits.total == 7.0

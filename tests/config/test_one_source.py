@@ -114,7 +114,7 @@ def test_flags_arrive_as_the_arguments_that_they_stand_for() -> None:
         "max_queue": None,
         "embeddings": True,
     }
-    assert generation_options(options) == {"temperature": 0.0, "stop": ("a", "b", "c")}
+    assert generation_options(options) == {"temperature": 0.0, "stop": ("a", "b,c")}
 
 
 def test_flags_of_lists_may_be_repeated_or_say_none() -> None:
@@ -129,7 +129,7 @@ def test_flags_of_lists_may_be_repeated_or_say_none() -> None:
     }
     assert generation_options(options) == {
         "samplers": None,
-        "dry_sequence_breakers": ("a", "b", "c"),
+        "dry_sequence_breakers": ("a,b", "c"),
         "stop": (),
     }
 

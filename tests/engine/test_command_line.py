@@ -279,3 +279,11 @@ def test_options_about_devices_are_checked_and_comparable() -> None:
             LoadConfig(tensor_split=split)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="main_gpu must be 0 or more"):
         LoadConfig(main_gpu=-1)
+
+
+def test_the_allocator_gives_freed_prompts_back_unless_the_caller_knows_better() -> None:
+    name, private = "MALLOC_MMAP_THRESHOLD_", Path("/run/x")
+    assert environment({}, "key", private, 1)[name] == str(4 << 20)
+    assert environment({name: "65536"}, "key", private, 1)[name] == "65536"
+    assert environment({}, "key", private, 1, {name: "1"})[name] == "1"
+    assert name not in environment({}, "key", private, 1, {name: None})

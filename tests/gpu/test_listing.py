@@ -254,3 +254,16 @@ def test_a_name_of_the_cards_own_wins(tmp_path: Path) -> None:
     Machine(tmp_path).gpu(XTX, dict(XTX_DRM) | {"product_name": "Board 7"})
     assert list_gpus(tmp_path)[0].name == "Board 7"
     assert list_gpus(tmp_path)[0].vram_total == 24560 * 2**20 < 24 * GIB
+
+
+@pytest.mark.parametrize(
+    ("name", "shared"),
+    [
+        ("rx_7900_xtx", False),
+        ("strix_halo_512_mb", True),
+        ("strix_halo_96_gb", False),  # the firmware took its memory away from the host
+        ("phoenix_780m", True),
+    ],
+)
+def test_whose_memory_a_gpu_uses(name: str, shared: bool, tmp_path: Path) -> None:
+    assert [gpu.uses_host_memory for gpu in listed(name, tmp_path)] == [shared]

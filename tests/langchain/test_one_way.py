@@ -127,7 +127,7 @@ def test_counting_asks_once() -> None:
     connection = on(chat, [])
     counted: list[Any] = []
 
-    def call(request: Any) -> int:
+    def call(request: Any, timeouts: Any = None) -> int:
         counted.append(request)
         return 12
 
@@ -144,8 +144,12 @@ def test_counting_asks_once() -> None:
 def test_vectors_and_ranks_ask_once_per_request_after_the_first() -> None:
     embeddings, rerank = RocmEmbeddings(model=RECITER), RocmRerank(model=RECITER, top_n=1)
     embedding, ranking = on(embeddings, []), on(rerank, [])
-    embedding.embeddings = lambda texts, **_: [[0.0] for _ in texts]  # type: ignore[attr-defined]
-    ranking.rerank = lambda query, texts, n: [(0, 1.0)]  # type: ignore[attr-defined]
+
+    def vectors(request: Any, timeouts: Any = None) -> Any:
+        return [[0.0] for _ in request.body["input"]]
+
+    embedding.call = vectors  # type: ignore[method-assign]
+    ranking.call = lambda request, timeouts=None: [(0, 1.0)]  # type: ignore[method-assign]
     embeddings.embed_query("a")
     assert embedding.ready_calls == 1
     assert len(embeddings.embed_documents(["a", "b"])) == 2

@@ -82,6 +82,10 @@ def test_a_busy_server_is_told_not_asked_again(ask: Callable[[RocmLLM], Any]) ->
 def test_vectors_ask_once() -> None:
     embedding = RocmEmbedding(model=RECITER)
     connection = on(embedding, [])
-    connection.embeddings = lambda texts, **_: [[0.0] for _ in texts]  # type: ignore[attr-defined]
+
+    def vectors(request: Any, timeouts: Any = None) -> Any:
+        return [[0.0] for _ in request.body["input"]]
+
+    connection.call = vectors  # type: ignore[method-assign]
     assert embedding.get_text_embedding_batch(["a", "b"]) == [[0.0], [0.0]]
     assert connection.ready_calls == 1

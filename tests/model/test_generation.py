@@ -166,13 +166,13 @@ def _spied(model: TextModel) -> list[str]:
     connection = model.connection
     ready, aready = connection.ready, connection.aready
 
-    def spied(on_progress: Any = None) -> ServerProps:
+    def spied(*args: Any, **options: Any) -> ServerProps:
         calls.append("ready")
-        return ready(on_progress)
+        return ready(*args, **options)
 
-    async def aspied(on_progress: Any = None) -> ServerProps:
+    async def aspied(*args: Any, **options: Any) -> ServerProps:
         calls.append("aready")
-        return await aready(on_progress)
+        return await aready(*args, **options)
 
     connection.ready, connection.aready = spied, aspied  # type: ignore[method-assign]
     return calls

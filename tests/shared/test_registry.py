@@ -238,6 +238,7 @@ def key(config: LoadConfig | None = None, **changes: Any) -> str:
         {"context_len": 512},
         {"parallel": 2},
         {"gpu_layers": 0},
+        {"prompt_cache": "64M"},
         {"chat_template": "x"},
         {"extra_args": ["--mlock"]},
         {"port": 0},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import warnings
 from pathlib import Path
 
@@ -174,7 +175,7 @@ def test_asyncio_warns_as_well(engine: Engine) -> None:
 def rpc_server(tmp_path: Path) -> Path:
     """A llama-server that knows --rpc, and ignores absent workers, as the real one does."""
     program = broken(tmp_path, "exit 7")
-    program.write_text(program.read_text().replace("-m, --model x", "--rpc SERVERS  x"))
+    program.write_text(program.read_text().replace("--model x", "--model x\n--rpc SERVERS  x"))
     return program
 
 
@@ -271,13 +272,19 @@ def test_a_template_may_be_longer_than_an_argument(engine: Engine, tmp_path: Pat
 
 @pytest.mark.parametrize("mode", ["none", "mmap", "dio"])
 def test_the_load_mode_reaches_the_loader(engine: Engine, mode: str) -> None:
-    server = make_server(engine, load_mode=mode, extra_args=["--log-verbosity", "4"])
-    lines: list[str] = []
-    with server.subscribe(lambda event: lines.append(str(getattr(event, "text", "")))):
+    # Fitting loads nothing, in a mode of its own, and logs that too.
+    telling = ["--log-verbosity", "4", "--fit", "off"]
+    server = make_server(engine, load_mode=mode, extra_args=telling)
+    said = threading.Event()
+
+    def look(event: object) -> None:
+        if f"(load_mode = {mode})" in str(getattr(event, "text", "")):
+            said.set()
+
+    with server.subscribe(look):
         server.start()
-        server.stop()
-    loaded = [line for line in lines if "load_mode = " in line]
-    assert loaded[-1].endswith(f"(load_mode = {mode})"), loaded
+        assert said.wait(10)
+    server.stop()
 
 
 @pytest.mark.parametrize("flag", ["--no-mmap", "--mlock", "-dio"])
@@ -288,8 +295,15 @@ def test_flags_that_are_gone_name_the_option_in_their_place(engine: Engine, flag
 
 def test_the_size_of_the_prompt_cache_reaches_the_engine(engine: Engine) -> None:
     server = make_server(engine, extra_args=["--cache-ram", "77", "--log-verbosity", "4"])
-    server.start()
-    assert any("size limit: 77 MiB" in line for line in server.log_tail())
+    said = threading.Event()
+
+    def look(event: object) -> None:
+        if "size limit: 77 MiB" in str(getattr(event, "text", "")):
+            said.set()
+
+    with server.subscribe(look):
+        server.start()
+        assert said.wait(10)
     server.stop()
 
 
@@ -298,9 +312,10 @@ def test_the_size_of_the_prompt_cache_reaches_the_engine(engine: Engine) -> None
 
 def test_a_download_is_loaded(engine: Engine, tmp_path: Path) -> None:
     with Hub({"org/tiny": ["tiny-Q4_K_M.gguf"]}, Path(RECITER).read_bytes()) as hub:
-        environment = hub.environment(tmp_path)
+        environment = {**hub.environment(tmp_path), "HF_TOKEN": "hf_of_this_test"}
         with load_model("org/tiny:Q4_K_M", engine=engine, environment=environment) as model:
             assert said(model) == ANSWER
+    assert "Bearer hf_of_this_test" in hub.keys
     assert any(asked.endswith("/tiny-Q4_K_M.gguf") for asked in hub.asked)
 
 

@@ -30,13 +30,19 @@ def state_of(server: Server) -> State:
 
 
 def wrapped(engine: Engine, tmp_path: Path, before: str) -> Path:
-    """The real engine as a script that does something else first."""
+    """The real engine as a script that, before it serves, does something else."""
     command = " ".join(find_engine(engine).argv)
     program = tmp_path / "llama-server"
-    flags = (
-        f"exec {command} --help" if engine == "binary" else "echo --model --jinja --metrics && exit"
+    listed = f"exec {command} --help" if engine == "binary" else "echo --model --jinja --metrics"
+    program.write_text(
+        f"""#!/bin/sh
+case $1 in
+--help) {listed}; exit ;;
+--version|--list-devices) exec {command} "$@" ;;
+esac
+{before}
+exec {command} "$@"
+"""
     )
-    helping = f"[ $1 = --help ] && {flags}\n"
-    program.write_text(f'#!/bin/sh\n{helping}{before}\nexec {command} "$@"\n')
     program.chmod(0o755)
     return program

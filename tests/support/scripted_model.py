@@ -41,18 +41,18 @@ class ScriptedConnection(Connection):
     def default_timeouts(self) -> Timeouts:
         return Timeouts()
 
-    def ready(self, on_progress: Any = None) -> ServerProps:
+    def ready(self, on_progress: Any = None, deadline: Any = None) -> ServerProps:
         self.ready_calls += 1
         self.props = self._facts
         return self._facts
 
-    async def aready(self, on_progress: Any = None) -> ServerProps:
+    async def aready(self, on_progress: Any = None, deadline: Any = None) -> ServerProps:
         return self.ready()
 
     def release(self) -> None:
         pass
 
-    def call(self, request: Any) -> Any:
+    def call(self, request: Any, timeouts: Any = None) -> Any:
         # Of the connection: what would be the HTTP call. Of the client: a question beside it.
         self.requests.append(request)
         return request

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, get_args
@@ -12,7 +11,7 @@ from typing import Any, get_args
 from rich.console import Console
 from rich.text import Text
 
-from rocm_core.cli.options import add_key_option, key_of
+from rocm_core.cli.options import add_key_option, key_for
 from rocm_core.config import Api
 from rocm_core.doctor import run_doctor, worst
 from rocm_core.doctor.endpoint import preflight_url
@@ -75,9 +74,12 @@ def _machine(options: argparse.Namespace) -> list[Check]:
 
 
 def _url(options: argparse.Namespace) -> list[Check]:
-    key = key_of(options) or os.environ.get("LLAMA_ROCM_API_KEY")
     return preflight_url(
-        options.url, key, model=options.model, dry_run=options.dry_run, api=options.api
+        options.url,
+        key_for(options, options.url),
+        model=options.model,
+        dry_run=options.dry_run,
+        api=options.api,
     )
 
 

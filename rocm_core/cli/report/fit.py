@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from rocm_core.cli.options import add_option
 from rocm_core.cli.sizes import parse_memory, parse_size, show_size
@@ -14,6 +14,7 @@ from rocm_core.discover.refs import resolve_ref
 from rocm_core.errors import ConfigError
 from rocm_core.gguf import GGUFInfo, read_model
 from rocm_core.gpu import list_gpus, select_gpus
+from rocm_core.gpu.host_memory import host_memory
 from rocm_core.memory import Device, Goal, MemoryEstimate, estimate_memory, fit_model
 
 # llama-server's own --fit keeps as much free on each GPU, and never goes below such a context
@@ -38,7 +39,15 @@ _SIZING = (
     "cache_type_k",
     "cache_type_v",
     "flash_attn",
+    "prompt_cache",
 )
+
+
+class Machine(NamedTuple):
+    """What there is to fit into: the GPUs, and the available memory of the host in bytes."""
+
+    devices: list[Device]
+    available: int | None
 
 
 def add_command(commands: Any) -> None:
@@ -79,8 +88,8 @@ def run(options: argparse.Namespace) -> int:
         0 if the printed load fits, else 1.
     """
     info = read_model(_file(options.model))
-    devices = _devices(options.vram, options.root)
-    config, estimate = _solve(info, _config(options), devices, options.goal, options.margin)
+    machine = Machine(_devices(options.vram, options.root), host_memory(options.root))
+    config, estimate = _solve(info, _config(options), machine, options.goal, options.margin)
     if options.json:
         print(json.dumps(_facts(config, estimate, options.margin), indent=2))
     else:
@@ -104,7 +113,11 @@ def _devices(vram: list[int] | None, root: str) -> list[Device]:
     if vram:
         return [Device(f"ROCm{number}", size) for number, size in enumerate(vram)]
     chosen = select_gpus(list_gpus(root))
-    found = [Device(gpu.name, free) for gpu in chosen if (free := gpu.memory_free) is not None]
+    found = [
+        Device(gpu.name, free, unified=gpu.uses_host_memory)
+        for gpu in chosen
+        if (free := gpu.memory_free) is not None
+    ]
     if not found:
         raise ConfigError(
             "no AMD GPU with known free memory here; tell what to fit into: --vram 24G "
@@ -119,22 +132,27 @@ def _config(options: argparse.Namespace) -> LoadConfig:
 
 
 def _solve(
-    info: GGUFInfo, config: LoadConfig, devices: list[Device], goal: Goal | None, margin: int
+    info: GGUFInfo, config: LoadConfig, machine: Machine, goal: Goal | None, margin: int
 ) -> tuple[LoadConfig, MemoryEstimate]:
+    devices, available = machine
+
+    def largest(config: LoadConfig, goal: Goal) -> tuple[LoadConfig, MemoryEstimate]:
+        return fit_model(info, config, devices, goal=goal, margin=margin, available=available)
+
     if goal:
-        return fit_model(info, config, devices, goal=goal, margin=margin)
-    estimate = estimate_memory(info, config, devices)
+        return largest(config, goal)
+    estimate = estimate_memory(info, config, devices, available=available)
     if estimate.fits(margin):
         return config, estimate
     if not config.context_len:
         # As llama-server's own --fit: a smaller context first, fewer layers when that is not
         # enough.
-        chosen, estimate = fit_model(info, config, devices, goal="context", margin=margin)
+        chosen, estimate = largest(config, "context")
         least = min(_LEAST_CONTEXT, info.context_length or _LEAST_CONTEXT)
         if estimate.fits(margin) and estimate.context_len >= least:
             return chosen, estimate
         config = replace(config, context_len=least)
-    return fit_model(info, config, devices, goal="layers", margin=margin)
+    return largest(config, "layers")
 
 
 def _facts(config: LoadConfig, estimate: MemoryEstimate, margin: int) -> dict[str, Any]:
@@ -147,6 +165,7 @@ def _facts(config: LoadConfig, estimate: MemoryEstimate, margin: int) -> dict[st
         "gpu_layers": estimate.gpu_layers,
         "layers": estimate.layers,
         "total": estimate.total,
+        "prompt_cache": estimate.prompt_cache,
         "devices": [
             {
                 "name": d.name,
@@ -155,6 +174,7 @@ def _facts(config: LoadConfig, estimate: MemoryEstimate, margin: int) -> dict[st
                 "kv_cache": d.kv_cache,
                 "compute": d.compute,
                 "output": d.output,
+                "prompt_cache": d.prompt_cache,
                 "total": d.total,
                 "free": d.free,
             }
@@ -182,6 +202,10 @@ def _flags(config: LoadConfig, estimate: MemoryEstimate, which: int) -> list[str
         if value is not None:
             *before, flag = _FLAGS[name][which].split()
             flags += [*before, f"{flag}={value}"] if not which else [flag, str(value)]
+    if which:
+        flags += ["--cache-ram", str(estimate.prompt_cache >> 20)]
+    elif config.prompt_cache != "auto":
+        flags += [f"--prompt-cache={int(config.prompt_cache) >> 20}M"]
     if config.flash_attn is False:
         flags += ["-fa", "off"] if which else ["--flash-attn=off"]
     return flags
@@ -205,9 +229,19 @@ def _print(config: LoadConfig, estimate: MemoryEstimate, margin: int) -> None:
     ]
     for row in (heads, *rows):
         print("".join(f"{cell:<7}" if not n else f"{cell:>12}" for n, cell in enumerate(row)))
+    print(_prompt_cache(estimate))
     if _fits(estimate, margin):
         print(f"It fits, with {show_size(margin)} to spare on each GPU:")
     else:
         print(f"It does not fit with {show_size(margin)} to spare. The nearest:")
     print("  llama-rocm    " + " ".join(_flags(config, estimate, 0)))
     print("  llama-server  " + " ".join(_flags(config, estimate, 1)))
+
+
+def _prompt_cache(estimate: MemoryEstimate) -> str:
+    if not estimate.prompt_cache:
+        return "The prompt cache is off (--prompt-cache)."
+    place = next(d.name for d in estimate.devices if d.prompt_cache)
+    where = "host memory" if place == estimate.devices[-1].name else f"the memory of {place}"
+    size = show_size(estimate.prompt_cache)
+    return f"Earlier prompts take up to {size} of {where} in time (--prompt-cache)."

@@ -17,7 +17,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rocm_core.cli.options import add_key_option, key_of
+from rocm_core.cli.options import add_key_option, key_for
+from rocm_core.cli.sizes import show_size
 from rocm_core.client import Client
 from rocm_core.errors import RocmError
 from rocm_core.gpu import Gpu, list_gpus
@@ -61,7 +62,7 @@ def running_servers(options: argparse.Namespace) -> list[Watched]:
     """The servers to show: what the arguments name, else this user's shared ones."""
     if options.url is None and options.pid is None:
         return [] if supported() else [_shared(found) for found in list_servers() if found.entry]
-    client = Client(options.url, api_key=key_of(options)) if options.url else None
+    client = Client(options.url, api_key=key_for(options, options.url)) if options.url else None
     return [Watched(options.url or f"pid {options.pid}", client, options.pid)]
 
 
@@ -188,6 +189,7 @@ class View:
         table.add_row("process", f"pid {_shown(seen.pid, str)}", "", _own_memory(seen))
         cpu, rss = _shown(seen.cpu_percent, "{:.0f} %".format), _gib(seen.rss)
         table.add_row("CPU, memory", cpu, "", f"{rss} GiB resident")
+        table.add_row("prompt cache", "", "", _prompt_cache(seen.prompt_cache))
         table.add_row("slots busy", busy, "", f"{waiting} waiting")
         prompt, predicted = self._history_of(server)
         for name, speed, history in (
@@ -196,6 +198,12 @@ class View:
         ):
             table.add_row(name, _shown(speed, "{:.1f} tok/s".format), _bars(history), "")
         return table
+
+
+def _prompt_cache(bound: int | None) -> str:
+    if bound == 0:
+        return "off"
+    return _shown(bound, lambda size: f"at most {show_size(size)} of that")
 
 
 def _own_memory(seen: Metrics) -> str:

@@ -6,11 +6,12 @@ import argparse
 import json
 from typing import Any
 
+from rocm_core.cli.sizes import show_size
 from rocm_core.shared.admin import SharedServerInfo, list_servers
 
 _COLUMNS = (
-    *("MODEL", "PID", "STATE", "SLOTS", "CONTEXT", "VRAM", "IDLE", "KEEP-ALIVE LEFT"),
-    *("ADDRESS", "LOG"),
+    *("MODEL", "PID", "STATE", "SLOTS", "CONTEXT", "VRAM", "MEMORY", "PROMPT CACHE", "IDLE"),
+    *("KEEP-ALIVE LEFT", "ADDRESS", "LOG"),
 )
 
 
@@ -45,7 +46,9 @@ def _row(server: SharedServerInfo) -> list[str]:
         facts["state"],
         f"{_text(facts['slots_busy'])}/{_text(facts['slots_total'])}",
         _text(facts["n_ctx"]),
-        _text(facts["vram"]),
+        _size(facts["vram"]),
+        _size(facts["rss"]),
+        _size(facts["prompt_cache"]),
         _duration(facts["idle"]),
         left,
         _text(facts["address"]),
@@ -55,6 +58,10 @@ def _row(server: SharedServerInfo) -> list[str]:
 
 def _text(value: object) -> str:
     return "-" if value is None else str(value)
+
+
+def _size(size: int | None) -> str:
+    return "-" if size is None else "off" if size == 0 else show_size(size)
 
 
 def _duration(seconds: float | None) -> str:

@@ -59,22 +59,27 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start the server, say how to use it, and stay until a signal comes or it dies."""
+    ended, servers = threading.Event(), list[Server]()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ended.set()
+        # Even a load is cancelled; stop() waits, and a handler must not.
+        for server in servers:
+            threading.Thread(target=server.stop, daemon=True).start()
+
+    # Before the engine is asked what it can do, which takes a program of its own.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     chosen = plan(options.model, None, None, load_options(options), current_settings())
     port = _DEFAULT_PORT if chosen.config.port is None else chosen.config.port
     ref = resolve_ref(chosen.ref, chosen.settings.environment())
     config, key = replace(chosen.config, port=port), key_of(options)
     server = Server(ref, server_config(ref, config), host=options.host, api_key=key)
-    ended = threading.Event()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        ended.set()
-        # Called off even while it loads; stop() waits, and a handler must not.
-        threading.Thread(target=server.stop, daemon=True).start()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    servers.append(server)
     try:
         with load_progress(ref.name) as show:
+            if ended.is_set():
+                raise ServerStopped("ended before the server was started")
             server.start(show)
         print(_usage(options, server, config), flush=True)
         while not ended.wait(_WATCH_SECONDS):

@@ -21,12 +21,18 @@ def run(options: argparse.Namespace) -> int:
     """Stop what is named; requests that are under way get ``ServerStopped``.
 
     Raises:
-        ConfigError: neither a name nor ``--all``, or both.
+        ConfigError: neither a name nor ``--all``, or both; or several servers have that name.
         ModelNotFound: no server by that name.
     """
     if bool(options.server) == options.all:
         raise ConfigError("say which server to stop (see llama-rocm ps), or --all")
-    for server in list_servers() if options.all else find_servers(options.server):
+    servers = list_servers() if options.all else find_servers(options.server)
+    if len(servers) > 1 and not options.all:
+        pids = ", ".join(str(server.facts["pid"] or server.key) for server in servers)
+        raise ConfigError(
+            f"{len(servers)} servers are named {options.server!r}: give a pid ({pids}), or --all"
+        )
+    for server in servers:
         stop_server(server)
         print(f"stopped {server.facts['model']} (pid {server.facts['pid']})")
     return 0

@@ -14,8 +14,9 @@ from typing import Any
 
 import httpx
 
+from rocm_core.client.deadline import time_left
 from rocm_core.client.plain_http.http1 import ResponseReader, request_bytes
-from rocm_core.client.plain_http.sync import HTTP_PORT, READ_SIZE, limit
+from rocm_core.client.plain_http.sync import HTTP_PORT, READ_SIZE, end_of, end_of_head, limit
 
 _MAX_WAITING = 4 * READ_SIZE
 
@@ -38,7 +39,7 @@ class AsyncPlainTransport(httpx.AsyncBaseTransport):
             request.extensions.get("connected", lambda made: None)(wire.socket)
             wire.transport.write(request_bytes(request))
             stream = _BodyStream(wire, request)
-            await stream.begin()
+            await stream.begin(end_of_head(request))
         except BaseException:
             wire.hang_up()
             raise
@@ -66,16 +67,17 @@ class _BodyStream(httpx.AsyncByteStream):
         self.reader = ResponseReader()
         self._wire = wire
         self._request = request
-        self._timeout = limit(request, "read")
+        self._timeout: float | None = None
         self._first = b""
 
-    async def begin(self) -> None:
-        """Wait for the head of the answer."""
+    async def begin(self, end: float | None) -> None:
+        """Wait for the head of the answer, until ``end``."""
         while not self.reader.begun:
-            self._first = self._fed(await self._wire.receive(self._timeout))
+            self._first = self._fed(await self._wire.receive(time_left(end)))
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         self._timeout = limit(self._request, "read")
+        self._wire.expire_after(time_left(end_of(self._request)))
         return self
 
     async def __anext__(self) -> bytes:
@@ -113,6 +115,8 @@ class _Wire(asyncio.Protocol):
         self._since = 0.0
         self._timeout: float | None = None
         self._watch: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._expired = False
 
     @property
     def socket(self) -> Any:
@@ -122,10 +126,22 @@ class _Wire(asyncio.Protocol):
     def hang_up(self) -> None:
         """Close now: the server sees it even if this event loop never runs again."""
         self._unwatch()
+        if self._expiry is not None:
+            self._expiry.cancel()
         with contextlib.suppress(OSError, TypeError):  # gone already; uvloop's cannot
             self.socket.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self.transport.abort()
+
+    def expire_after(self, seconds: float | None) -> None:
+        """Let ``receive`` raise ``httpx.ReadTimeout`` from then on instead of waiting."""
+        if seconds is not None:
+            self._expiry = self._loop.call_later(seconds, self._expire)
+
+    def _expire(self) -> None:
+        self._expired = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(httpx.ReadTimeout("the time for the answer is over"))
 
     async def receive(self, timeout: float | None) -> bytes:
         """Return the bytes that arrived since the last call; empty at the connection's end.
@@ -150,6 +166,8 @@ class _Wire(asyncio.Protocol):
         return data
 
     async def _arrival(self, timeout: float | None) -> None:
+        if self._expired:
+            raise httpx.ReadTimeout("the time for the answer is over")
         self._waiter = self._loop.create_future()
         self._since = self._loop.time()
         if timeout != self._timeout:

@@ -3,16 +3,20 @@
 Over TCP or a unix socket; ``https`` stays with httpx's own transport. Why our own: see ``http1``.
 It is an ordinary ``httpx.BaseTransport``, so a caller may put another one in its place. It obeys
 httpx's ``timeout`` extension, which the client changes when the body begins, and calls the
-extension ``connected`` with the socket.
+extension ``connected`` with the socket. Its limits hold for a whole phase (connecting to any of a
+host's addresses; all of the answer's head), not for each step of one; the extension ``deadline``
+(``time.monotonic``, or ``None``) is the end of everything.
 """
 
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 
 import httpx
 
+from rocm_core.client.deadline import time_left
 from rocm_core.client.plain_http.http1 import ResponseReader, request_bytes
 
 READ_SIZE = 65536
@@ -23,6 +27,18 @@ def limit(request: httpx.Request, phase: str) -> float | None:
     """Return the present limit of a phase (``connect``, ``write``, ``read``) in seconds."""
     value: float | None = request.extensions.get("timeout", {}).get(phase)
     return value
+
+
+def end_of(request: httpx.Request) -> float | None:
+    """Return when the request is to have ended (``time.monotonic``)."""
+    end: float | None = request.extensions.get("deadline")
+    return end
+
+
+def end_of_head(request: httpx.Request) -> float | None:
+    """Return when the head of the answer is to have arrived, if the request is sent now."""
+    left = time_left(end_of(request), limit(request, "read"))
+    return None if left is None else time.monotonic() + left
 
 
 class PlainTransport(httpx.BaseTransport):
@@ -41,9 +57,10 @@ class PlainTransport(httpx.BaseTransport):
         connection = self._connect(request)
         try:
             request.extensions.get("connected", lambda made: None)(connection)
+            end = end_of_head(request)
             _send(connection, request)
             stream = _BodyStream(connection, request)
-            stream.begin()
+            stream.begin(end)
         except BaseException:
             connection.close()
             raise
@@ -53,15 +70,37 @@ class PlainTransport(httpx.BaseTransport):
         timeout = limit(request, "connect")
         try:
             if self._uds is None:
-                address = (request.url.host, request.url.port or HTTP_PORT)
-                connection = socket.create_connection(address, timeout)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return connection
+                return _connect_tcp(request.url.host, request.url.port or HTTP_PORT, timeout)
             return _connect_unix(self._uds, timeout)
         except TimeoutError as error:
             raise httpx.ConnectTimeout(str(error)) from error
         except OSError as error:
             raise httpx.ConnectError(str(error)) from error
+
+
+def _connect_tcp(host: str, port: int, timeout: float | None) -> socket.socket:
+    """Connect to the first address of the host that answers; ``timeout`` is that of all of them.
+
+    ``socket.create_connection`` gives as much to each of them.
+    """
+    end = None if timeout is None else time.monotonic() + timeout
+    failure = OSError(f"{host} has no address")
+    for family, kind, protocol, _, address in socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM
+    ):
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(time_left(end))
+            connection.connect(address)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+        except OSError as error:
+            connection.close()
+            failure = error
+        except BaseException:
+            connection.close()
+            raise
+    raise failure
 
 
 def _connect_unix(path: str, timeout: float | None) -> socket.socket:
@@ -94,17 +133,20 @@ class _BodyStream(httpx.SyncByteStream):
         self._request = request
         self._first = b""
 
-    def begin(self) -> None:
-        """Wait for the head of the answer."""
-        self._connection.settimeout(limit(self._request, "read"))
+    def begin(self, end: float | None) -> None:
+        """Wait for the head of the answer, until ``end``."""
         while not self.reader.begun:
+            self._connection.settimeout(time_left(end))
             self._first = self._receive()
 
     def __iter__(self) -> Iterator[bytes]:
-        self._connection.settimeout(limit(self._request, "read"))
+        pause, end = limit(self._request, "read"), end_of(self._request)
+        self._connection.settimeout(pause)
         if self._first:
             yield self._first
         while not self.reader.ended:
+            if end is not None:
+                self._connection.settimeout(time_left(end, pause))
             if body := self._receive():
                 yield body
 

@@ -126,6 +126,8 @@ class FakeServer:
 
     def __init__(self, uds: Path | None = None) -> None:
         self.requests: list[Request] = []
+        # What a path without a script is answered.
+        self.otherwise: Reply = answer("error_404.b11434", 404)
         # Every llama-server lists its model; what a test needs otherwise, it scripts.
         self._replies: dict[str, list[Reply | Writer]] = {
             "/v1/models": [answer("v1_models.b11434")]
@@ -153,6 +155,11 @@ class FakeServer:
     def script(self, path: str, *replies: Reply | Writer) -> None:
         """Answer ``path`` with these replies in turn; the last one repeats."""
         self._replies[path] = list(replies)
+
+    def mute(self, *but: str) -> None:
+        """Accept, and never answer: any path, ``but`` for those."""
+        self.otherwise = Reply(before=[STALL])
+        self._replies = {path: each for path, each in self._replies.items() if path in but}
 
     def request(self, number: int = 0) -> Request:
         """The request with this number, as soon as it has arrived."""
@@ -187,7 +194,7 @@ class FakeServer:
 
     def _next_reply(self, request: Request) -> Reply:
         path = request.path
-        missing: list[Reply | Writer] = [answer("error_404.b11434", 404)]
+        missing: list[Reply | Writer] = [self.otherwise]
         replies = self._replies.get(path) or self._replies.get(path.partition("?")[0], missing)
         reply = replies[0] if len(replies) == 1 else replies.pop(0)
         return reply if isinstance(reply, Reply) else reply(request)

@@ -21,10 +21,11 @@ _COMMIT = "a" * 40
 
 
 class Hub:
-    """The server; ``asked`` lists the paths of the requests."""
+    """The server; ``asked`` lists the paths of the requests, ``keys`` what authorized them."""
 
     def __init__(self, repositories: Mapping[str, Sequence[str]], content: bytes) -> None:
         self.asked: list[str] = []
+        self.keys: set[str | None] = set()
         hub, digest = self, hashlib.sha256(content).hexdigest()
 
         class Handler(BaseHTTPRequestHandler):
@@ -36,6 +37,7 @@ class Hub:
 
             def do_GET(self) -> None:
                 hub.asked.append(f"{self.command} {self.path}")
+                hub.keys.add(self.headers.get("Authorization"))
                 body = hub.body(self.path, repositories, content, digest)
                 self.send_response(404 if body is None else 200)
                 self.send_header("Content-Length", str(len(body or b"")))
