@@ -251,8 +251,11 @@ class _HangWatch:
         """Watch until the process has ended."""
         handle = self._handle
         while not handle.ended.wait(self._pause):
+            if not handle.in_flight:
+                self._alive(())
+                continue
             activity = handle.activity()
-            if activity != self._seen or not handle.in_flight:
+            if activity != self._seen:
                 self._alive(activity)
             elif time.monotonic() - self._since >= self._limit - self._health:
                 self._ask()
