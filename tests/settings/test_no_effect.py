@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from langchain_rocm import ChatRocm
 from llama_index_rocm import RocmLLM
 from rocm_core import load_model
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project of its own, and a user of its own."""
-    directory = tmp_path / "project"
-    directory.mkdir()
-    monkeypatch.chdir(directory)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for name in ("ROCM_MODEL_DIR", "ROCM_LLAMA_SERVER_PATH", "LLAMA_ROCM_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    yield directory
-
-
-def user_file(text: str, name: str = "llama-rocm.toml") -> Path:
-    path = Path(os.environ["XDG_CONFIG_HOME"]) / "llama-rocm" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
+from tests.support.settings import user_file
 
 
 def test_load_options_of_the_settings_are_told_with_a_url(monkeypatch: pytest.MonkeyPatch) -> None:

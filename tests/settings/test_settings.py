@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -25,28 +24,10 @@ from rocm_core.config.catalog import setting_options
 from rocm_core.errors import ConfigError
 from rocm_core.settings import Settings, current_settings, plan
 from tests.support.models.reciter import RECITER
+from tests.support.settings import user_file
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / ".env.example"
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project of its own, and a user of its own."""
-    directory = tmp_path / "project"
-    directory.mkdir()
-    monkeypatch.chdir(directory)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for name in ("ROCM_MODEL_DIR", "ROCM_LLAMA_SERVER_PATH", "LLAMA_ROCM_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    yield directory
-
-
-def user_file(text: str, name: str = "llama-rocm.toml") -> Path:
-    path = Path(os.environ["XDG_CONFIG_HOME"]) / "llama-rocm" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def effective(ref: str | None = "demo", **options: Any) -> LoadConfig:
