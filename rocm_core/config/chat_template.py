@@ -16,8 +16,8 @@ from rocm_core.config.load import LoadConfig
 from rocm_core.errors import ConfigError
 
 # A name such as chatml or mistral-v7-tekken (LLM_CHAT_TEMPLATES in llama.cpp src/llama-chat.cpp).
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_FILE_NAME = re.compile(r"[/\\~]|\.(?:jinja2?|j2|txt|tmpl|tpl|template|json|md)$", re.IGNORECASE)
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+_FILE_NAME = r"[/\\~]|\.(?:jinja2?|j2|txt|tmpl|tpl|template|json|md)$"
 # No path is longer (PATH_MAX of Linux).
 _LONGEST_PATH = 4096
 _WAYS = (
@@ -59,12 +59,12 @@ def chosen_template(config: LoadConfig) -> TemplateChoice | None:
         return _of_file(Path(given), "chat_template")
     if "{" in given:
         return TemplateChoice(text=given)
-    if _FILE_NAME.search(given):
+    if re.search(_FILE_NAME, given, re.IGNORECASE):
         raise ConfigError(
             f"chat_template is {given!r}, which looks like a path, and there is no such file. "
             f"Correct the path. {_WAYS}"
         )
-    if _NAME.fullmatch(given):
+    if re.fullmatch(_NAME, given):
         return TemplateChoice(name=given)
     raise ConfigError(
         f"chat_template is {given[:60]!r}, which is no template: every prompt would be this text. "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from rocm_core.config.option import documented, option, options_of, read_options
+from rocm_core.config.option import documented, option, read_options
 from rocm_core.config.values import Duration, Json, Kind, Number, Several, Switch, Text, Whole
 from rocm_core.errors import ConfigError
 
@@ -245,6 +245,6 @@ _NOT_SENT_AS_IT_IS = frozenset(
     {"max_tokens", "stop", "stop_token_ids", "timeout", "coalesce", "extra"}
 )
 SAMPLING_FIELDS = tuple(
-    name for name in options_of(GenerateConfig) if name not in _NOT_SENT_AS_IT_IS
+    field.name for field in fields(GenerateConfig) if field.name not in _NOT_SENT_AS_IT_IS
 )
 """Options that are fields of a request under their own name."""

@@ -38,7 +38,7 @@ ALL_LAYERS = -1
 _TOKENS, _SECONDS = "tokens", "seconds"
 _MIB = 1 << 20  # the unit of --cache-ram
 # path:scale; what follows the colon is a number.
-_SCALED = re.compile(r"(.+):([-+]?(?:\d+\.?\d*|\.\d+))", re.DOTALL)
+_SCALED = r"(.+):([-+]?(?:\d+\.?\d*|\.\d+))"
 # llama.cpp --cache-type-k (common/arg.cpp); which of them a build takes is for the build to say.
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 _UNQUANTIZED = (None, *CACHE_TYPES[:3])
@@ -391,6 +391,6 @@ class LoadConfig:
 
 def _adapter(value: str | Path) -> tuple[str, float]:
     """Return path and scale of ``path[:scale]``; a ``Path`` object has no scale."""
-    found = _SCALED.fullmatch(value) if isinstance(value, str) else None
+    found = re.fullmatch(_SCALED, value, re.DOTALL) if isinstance(value, str) else None
     path, scale = (found[1], float(found[2])) if found else (value, 1.0)
     return str(Path(path).expanduser()), scale

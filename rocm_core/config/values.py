@@ -17,20 +17,19 @@ from numbers import Number as AnyNumber
 from pathlib import Path
 from typing import Any
 
+# Patterns as text: re remembers them when they are first used, and imports stay cheap.
 _DIGITS = r"\d+(?:_\d+)*"
-_DURATION = re.compile(rf"([-+]?(?:{_DIGITS}\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(ms|s|m|h|d)?")
+_DURATION = rf"([-+]?(?:{_DIGITS}\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(ms|s|m|h|d)?"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_SIZE = r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?"
 _BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_COUNT = re.compile(rf"([-+]?{_DIGITS}(?:\.\d+)?)\s*([KM]?)", re.IGNORECASE)
+_COUNT = rf"([-+]?{_DIGITS}(?:\.\d+)?)\s*([KM]?)"
 _THOUSANDS = {"": 1, "K": 1024, "M": 1024**2}
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_SCHEME = r"[a-z][a-z0-9+.-]*://"
 # "unix:/run/x.sock"; never what has a name and a password in it, which an error would show.
-_OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?!//)(?!\d)[^@]*$", re.IGNORECASE)
+_OTHER_SCHEME = r"[a-z][a-z0-9+.-]*:(?!//)(?!\d)[^@]*$"
 # Names and IP addresses that no model has. A port must follow, then perhaps a prefix.
-_LOCAL_ADDRESS = re.compile(
-    r"(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\]):\d{1,5}(?:/[^:]*)?", re.IGNORECASE
-)
+_LOCAL_ADDRESS = r"(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\]):\d{1,5}(?:/[^:]*)?"
 _MAX_WHOLE = 2**63  # what JSON (orjson) and llama-server hold
 _MAX_SECONDS = 1e9  # 31 years; clocks of the kernel and of threads take no more than some 292
 _ON = frozenset({"on", "true", "yes", "y", "t", "1"})
@@ -78,7 +77,7 @@ class Url(Text):
 
     def read(self, value: Any) -> Any:
         """Return it with its scheme."""
-        if not isinstance(value, str) or _OTHER_SCHEME.match(value.strip()):
+        if not isinstance(value, str) or re.match(_OTHER_SCHEME, value.strip(), re.IGNORECASE):
             raise ValueError
         return with_scheme(value)
 
@@ -86,7 +85,7 @@ class Url(Text):
 def with_scheme(address: str) -> str:
     """Return the address of a server as a URL: without a scheme it is ``http``."""
     text = address.strip()
-    return f"http://{text}" if text and not _SCHEME.match(text) else text
+    return f"http://{text}" if text and not re.match(_SCHEME, text, re.IGNORECASE) else text
 
 
 def is_address(text: str) -> bool:
@@ -95,7 +94,9 @@ def is_address(text: str) -> bool:
     An ``http(s)://`` URL is; so are ``localhost`` and IP addresses if a port follows. Another name
     with a port may be a model with its tag.
     """
-    return text.startswith(("http://", "https://")) or bool(_LOCAL_ADDRESS.fullmatch(text))
+    if text.startswith(("http://", "https://")):
+        return True
+    return re.fullmatch(_LOCAL_ADDRESS, text, re.IGNORECASE) is not None
 
 
 class FilePath(Text):
@@ -166,7 +167,7 @@ class Whole(Kind):
 
 
 def _counted(text: str) -> int | float:
-    found = _COUNT.fullmatch(text)
+    found = re.fullmatch(_COUNT, text, re.IGNORECASE)
     if found is None:
         raise ValueError
     number = float(found[1]) if "." in found[1] else int(found[1])  # exact beyond 2**53
@@ -222,7 +223,7 @@ class Duration(Kind):
     def read(self, value: Any) -> Any:
         """Return seconds as ``float``; -1.0 forever."""
         if isinstance(value, str):
-            found = _DURATION.fullmatch(value.strip().lower())
+            found = re.fullmatch(_DURATION, value.strip().lower())
             if found is None:
                 raise ValueError
             value = float(found[1]) * _SECONDS[found[2] or "s"]
@@ -249,7 +250,7 @@ class Size(Kind):
         if isinstance(value, str):
             if (word := value.strip().lower()) in self.words:
                 return self.words[word]
-            found = _SIZE.fullmatch(value.strip())
+            found = re.fullmatch(_SIZE, value.strip(), re.IGNORECASE)
             if found is None:
                 raise ValueError
             return int(_number(float(found[1]) * _BYTES[found[2].upper()]))

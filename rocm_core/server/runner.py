@@ -13,8 +13,7 @@ from rocm_core.engine.command_line import LOOPBACK
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import ConfigError
 from rocm_core.gpu.vram_release import VramUsed, vram_used
-from rocm_core.supervisor.handle import HandleFactory, HandleOwner
-from rocm_core.supervisor.owned_process import OwnedServer
+from rocm_core.supervisor.handle import HandleFactory, HandleOwner, ServerHandle
 from rocm_core.supervisor.restart_policy import CrashHistory
 from rocm_core.supervisor.server import OWN_TIMEOUTS, SupervisedServer
 
@@ -68,7 +67,7 @@ class Server(SupervisedServer):
 def _handle_factory(config: LoadConfig, host: str, api_key: str | None) -> HandleFactory:
     if not config.keep_alive:
         return _OwnedAt(host, api_key)
-    # Seven modules that a program without shared servers does not need.
+    # What one kind of server needs, a program with the other does not import.
     from rocm_core.shared.lease import SharedServerLease
 
     return SharedServerLease
@@ -89,7 +88,9 @@ class _OwnedAt:
         engine: Engine,
         timeouts: Timeouts,
         owner: HandleOwner,
-    ) -> OwnedServer:
+    ) -> ServerHandle:
+        from rocm_core.supervisor.owned_process import OwnedServer
+
         return OwnedServer(ref, config, engine, timeouts, owner, host=self._host, key=self._key)
 
 

@@ -34,6 +34,7 @@ from rocm_core.shared.process_identity import ProcessId
 from rocm_core.shared.protocol import VERSION, Channel, Line, error_to_line, version_mismatch
 from rocm_core.shared.registry import Entry, Registry
 from rocm_core.supervisor.events import LoadProgress, LogLine, ServerEvent, State, StateChanged
+from rocm_core.supervisor.owned_process import OwnedServer
 from rocm_core.supervisor.server import SupervisedServer
 
 log = logging.getLogger("rocm_core.server")
@@ -59,7 +60,7 @@ class SharedServerDaemon:
         ref: the model.
         config: how to run the server; ``keep_alive`` holds until the first client states its own.
         """
-        self.server = SupervisedServer(ref, config)
+        self.server = SupervisedServer(ref, config, handle_factory=OwnedServer)
         self._registry = registry
         self._key = key
         self._ref = ref

@@ -26,7 +26,6 @@ from rocm_core.gpu.vram_release import VramBaseline, VramUsed, vram_used
 from rocm_core.supervisor import exit_hooks
 from rocm_core.supervisor.events import LoadProgress, Restarting, State, StateChanged
 from rocm_core.supervisor.handle import HandleFactory, OnProgress, ServerHandle
-from rocm_core.supervisor.owned_process import OwnedServer
 from rocm_core.supervisor.restart_policy import CrashHistory
 from rocm_core.supervisor.startup import Startup
 from rocm_core.supervisor.view import ServerView
@@ -54,7 +53,7 @@ class SupervisedServer(ServerView):
         config: LoadConfig | None = None,
         timeouts: Timeouts = OWN_TIMEOUTS,
         *,
-        handle_factory: HandleFactory = OwnedServer,
+        handle_factory: HandleFactory,
         crashes: CrashHistory | None = None,
         vram_used: VramUsed = vram_used,
     ) -> None:
@@ -62,8 +61,7 @@ class SupervisedServer(ServerView):
             ref: a file or a download (see ``rocm_core.discover.refs.resolve_ref``).
             config: how to run the server; default: ``LoadConfig()``.
             timeouts: limits of its clients' requests, in seconds.
-            handle_factory: makes the handle of each start; default: a process that this program
-                owns.
+            handle_factory: makes the handle of each start, and so decides who owns the process.
             crashes: how often the server may be restarted; default: 5 times within 300 s.
             vram_used: reads the bytes of VRAM in use; a restart waits until the dead process's
                 memory is free again.
