@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from rocm_core.diagnosis.failure_row import KnownFailure
-from rocm_core.diagnosis.failure_row import failure_row as _row
 
 DOWNLOAD: tuple[KnownFailure, ...] = (
-    _row(
+    KnownFailure(
         "hub_unreachable",
         r"get_repo_commit: error: HTTPLIB failed: (?P<what>.+)",
         "the model could not be downloaded: {what}",
@@ -14,7 +13,7 @@ DOWNLOAD: tuple[KnownFailure, ...] = (
         "file on this machine",
         "common/hf-cache.cpp",
     ),
-    _row(
+    KnownFailure(
         "no_repository",
         r"get_repo_commit: error: GET failed \((?P<what>40[134])\)",
         "the hub refuses the repository (HTTP {what}): it does not exist, or is not public",
@@ -22,14 +21,14 @@ DOWNLOAD: tuple[KnownFailure, ...] = (
         "HF_TOKEN",
         "common/hf-cache.cpp",
     ),
-    _row(
+    KnownFailure(
         "no_file_in_repository",
         r"no GGUF files found in repository (?P<what>\S+)",
         "the repository {what} has no GGUF file of that quantization",
         "name one that it has (org/repo:QUANT), or none; the log lists its files",
         "common/download.cpp",
     ),
-    _row(
+    KnownFailure(
         "not_downloaded",
         r"exactly one out metadata, path_model, and file must be defined"
         r"|failed to open GGUF file '\(not downloaded\)'",

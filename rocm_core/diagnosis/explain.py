@@ -100,7 +100,7 @@ def _after_last_success(lines: list[str]) -> list[str]:
 def _first_known(lines: Sequence[str], table: Sequence[KnownFailure] = KNOWN) -> Failure | None:
     for known in table:
         for line in lines:
-            if found := known.pattern.search(line):
+            if found := known.search(line):
                 return _failure(known, found, line)
     return None
 

@@ -20,12 +20,12 @@ class KnownFailure:
     """
 
     name: str
-    pattern: re.Pattern[str]
+    pattern: str
     cause: str
     remedy: str
     source: str
 
-
-def failure_row(name: str, pattern: str, cause: str, remedy: str, source: str) -> KnownFailure:
-    """Return a row; its pattern ignores case."""
-    return KnownFailure(name, re.compile(pattern, re.IGNORECASE), cause, remedy, source)
+    def search(self, line: str) -> re.Match[str] | None:
+        """Return the first match of the pattern in a log line, or None."""
+        # Compiled on first use: most programs never explain a failure.
+        return re.search(self.pattern, line, re.IGNORECASE)

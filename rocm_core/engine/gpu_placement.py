@@ -21,7 +21,6 @@ from rocm_core.errors import BackendUnavailable, ConfigError, EngineNotFound, Ro
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.gpu import HIDE_GPUS, Selection, list_gpus, select_gpus
 from rocm_core.gpu.host_memory import host_memory
-from rocm_core.memory.prompt_cache import prompt_cache_bytes
 
 log = logging.getLogger("rocm_core.server")
 
@@ -78,6 +77,9 @@ def with_prompt_cache(ref: ModelRef, config: LoadConfig, flags: frozenset[str]) 
     )
     if config.prompt_cache != "auto" or CACHE_RAM[0] not in flags or by_hand:
         return config
+    # An attached model never sizes a server's cache.
+    from rocm_core.memory.prompt_cache import prompt_cache_bytes
+
     beside_model = not _on_cards(config)
     size = prompt_cache_bytes(_facts(ref), config, host_memory(), beside_model=beside_model)
     log.info("%s keeps up to %d MiB of earlier prompts (prompt_cache)", ref.name, size >> 20)
