@@ -23,7 +23,6 @@ from typing import Any
 from rocm_core.backend import Connection
 from rocm_core.client import Chat, Deadline, GenerationRequest, RequestFor, arun_steps, run_steps
 from rocm_core.config import Timeouts
-from rocm_core.diagnosis.load_result import nothing_drafted
 from rocm_core.errors import (
     AuthenticationError,
     RocmError,
@@ -81,6 +80,8 @@ class DraftCheck:
         """Look at an answer's last event, which has its timings."""
         if self.model is None or self._warned or last is None or last.timings is None:
             return
+        from rocm_core.diagnosis.load_result import nothing_drafted
+
         timings = last.timings
         problem = nothing_drafted(str(self.model), timings.predicted_n, timings.draft_n)
         if problem:
