@@ -14,9 +14,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from rocm_core.diagnosis.explain import Failure, describe_exit, error_lines, explain_failure
 from rocm_core.engine.engine_files import (
     BACKENDS,
     FileFacts,
@@ -26,6 +25,9 @@ from rocm_core.engine.engine_files import (
 )
 from rocm_core.engine.locate import Engine
 from rocm_core.engine.offload_bundles import gfx_targets, rocblas_targets
+
+if TYPE_CHECKING:
+    from rocm_core.diagnosis.explain import Failure
 
 _TIMEOUT = 60.0
 _DEVICE = re.compile(r"^\s+(\S+?):\s+(.+?)\s+\((\d+) MiB, (\d+) MiB free\)")
@@ -214,6 +216,8 @@ def _run(
 
 
 def _failure(output: str, code: int | None, timeout: float) -> Failure | None:
+    from rocm_core.diagnosis.explain import Failure, describe_exit, error_lines, explain_failure
+
     lines = output.splitlines()
     if known := explain_failure(lines, code):
         return known

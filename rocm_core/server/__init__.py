@@ -3,7 +3,8 @@
 Code outside of ``rocm_core`` imports from here; the rooms below are private.
 """
 
-from rocm_core.diagnosis import Failure, explain_failure
+from typing import TYPE_CHECKING, Any
+
 from rocm_core.engine.locate import Engine, find_engine
 from rocm_core.server.runner import Server
 from rocm_core.supervisor.events import (
@@ -14,6 +15,9 @@ from rocm_core.supervisor.events import (
     State,
     StateChanged,
 )
+
+if TYPE_CHECKING:
+    from rocm_core.diagnosis import Failure, explain_failure
 
 __all__ = [
     "Engine",
@@ -28,3 +32,12 @@ __all__ = [
     "explain_failure",
     "find_engine",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The tables of known failures are for a server that failed; most programs never see one.
+    if name in ("Failure", "explain_failure"):
+        from rocm_core import diagnosis
+
+        return getattr(diagnosis, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
