@@ -11,9 +11,8 @@ from pydantic import Field
 from langchain_rocm.errors import model_errors
 from langchain_rocm.streaming.chunks import PROVIDER
 from rocm_core import GenerateConfig, LoadConfig, __version__
-from rocm_core.adapter import LANGCHAIN, GenerationOptions, RocmOptions
+from rocm_core.adapter import LANGCHAIN, GenerationOptions, RocmOptions, one_answer
 from rocm_core.config import override
-from rocm_core.errors import ConfigError
 
 API_KEY_VARIABLE = "LLAMA_ROCM_API_KEY"
 
@@ -146,6 +145,5 @@ class LangChainOptions(ServedOptions, GenerationOptions):
         given = dict(options)
         if stop is not None:
             given["stop"] = stop
-        if given.pop("n", None) not in (None, 1):
-            raise ConfigError("n: one answer per call; use batch() for several")
-        return self.generate_config(given, chat=self._chats)
+        config, fields = self.generate_config(given, chat=self._chats)
+        return config, one_answer(fields, "use batch() for several")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
@@ -67,7 +68,7 @@ class RocmEmbedding(RocmComponent, BaseEmbedding, defer_build=False):
 
     def load_config(self) -> LoadConfig:
         """Return the load options, with embedding mode and pooling."""
-        return self._in_mode(embeddings=True, pooling=self.pooling)
+        return replace(self._in_mode(embeddings=True), pooling=self.pooling)
 
     # -- one -------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ from llama_index_rocm.streams import (
 from llama_index_rocm.structured import StructuredOutputLLM
 from llama_index_rocm.tool_calls import conversation, offer, only_first_call, selections
 from rocm_core import Chat, Completion, GenerateConfig, LoadConfig, read_gguf, resolve_ref
-from rocm_core.adapter import GenerationOptions
+from rocm_core.adapter import GenerationOptions, one_answer
 from rocm_core.config import TemplateChoice, chosen_template
 from rocm_core.errors import ConfigError
 from rocm_core.requests import (
@@ -71,6 +71,7 @@ from rocm_core.requests import (
 _OF_CALLS = frozenset({"strict", "extra_headers"})
 # Of no meaning without tools; LlamaIndex gives them with an empty list, too.
 _OF_TOOLS = ("tool_choice", "parallel_tool_calls")
+_SEVERAL = "make a call for each of several"
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +347,7 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
     ) -> _Request:
         refuse_unanswered(messages)
         config, fields = self.generate_config(options)
+        fields = one_answer(fields, _SEVERAL)
         fields |= reasoning_fields(
             fields.pop("reasoning", self.reasoning),
             fields.pop("reasoning_budget", None),
@@ -373,6 +375,7 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
         given = {n: value for n, value in given.items() if n not in _OF_TOOLS}
         wanted = given.pop("response_format", None)
         config, fields = self.generate_config(given, chat=False)
+        fields = one_answer(fields, _SEVERAL)
         wanted = _format(config, wanted)
         if wanted:
             config = replace(config, json_schema=schema_of(wanted))

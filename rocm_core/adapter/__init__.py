@@ -6,7 +6,8 @@ Both frameworks describe their classes with pydantic; nothing else in ``rocm_cor
 unknown one should have been. No framework.
 """
 
+from rocm_core.adapter.call_options import one_answer
 from rocm_core.adapter.options import GenerationOptions, RocmOptions
 from rocm_core.adapter.rivals import LANGCHAIN, LLAMA_INDEX
 
-__all__ = ["LANGCHAIN", "LLAMA_INDEX", "GenerationOptions", "RocmOptions"]
+__all__ = ["LANGCHAIN", "LLAMA_INDEX", "GenerationOptions", "RocmOptions", "one_answer"]

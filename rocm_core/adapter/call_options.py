@@ -17,8 +17,28 @@ from rocm_core.requests import CHAT_FIELDS, GENERATION_FIELDS
 
 GENERATE_FIELDS = frozenset(options_of(GenerateConfig))
 EXTRA_BODY = "extra_body"
+# How a request asks for several answers (tools/server/server-task.cpp).
+_SEVERAL = ("n", "n_cmpl")
 # Parameters of tracing that LangChain and LangSmith pass through a model's call.
 _OF_TRACING = "ls_"
+
+
+def one_answer(fields: Mapping[str, Any], several: str) -> dict[str, Any]:
+    """Return the fields of a request without those that ask for one answer, the default.
+
+    The pieces of several answers would come mixed in one stream, and be read as one text.
+
+    Args:
+        fields: of the request.
+        several: what to do for several answers, in words.
+
+    Raises:
+        ConfigError: several answers are asked for.
+    """
+    for name in _SEVERAL:
+        if fields.get(name) not in (None, 1):
+            raise ConfigError(f"{name}: one answer per call; {several}")
+    return {name: value for name, value in fields.items() if name not in _SEVERAL}
 
 
 @dataclass(frozen=True, slots=True)

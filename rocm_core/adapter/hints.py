@@ -64,7 +64,7 @@ def hint(
     own = any(name in r.fields for r in RIVALS if r.framework == framework)
     for names in () if own and call is None else (_OF_CALLS.get(framework, {}), _OF_CALLS[""]):
         if name in names:
-            return f"Use {names[name]}."
+            return _use(names[name])
     for said, option in _hints(name, known, framework):
         late = call is not None and option and option not in call
         return f"{said} It is given when the model is made, not to a call." if late else said
@@ -90,6 +90,11 @@ def _hints(name: str, known: Collection[str], framework: str) -> Iterator[tuple[
         yield f"llama-server's {name} is {ours} here.", str(ours)
     if near := nearest(name, known):
         yield f"Did you mean {near!r}?", near
+
+
+def _use(text: str) -> str:
+    reason = text.removeprefix("nothing: ")
+    return f"Use {text}." if reason == text else f"It is not needed here: {reason}."
 
 
 def _said(subject: str, found: Counterpart) -> str:

@@ -32,7 +32,7 @@ from rocm_core.discover.refs import ModelRef
 from rocm_core.errors import ClientError, ConfigError, HTTPStatusError, ProtocolError
 from rocm_core.types import ServerProps
 
-_USED_HERE = {"backend", "model_name", "stall_timeout", "embeddings", "pooling", "rerank"}
+_USED_HERE = {"backend", "model_name", "stall_timeout", "embeddings", "rerank"}
 
 
 class RemoteConnection(Connection):

@@ -44,6 +44,8 @@ _OVERCOME = re.compile(
     r"listening on (?:https?|unix)://|: model loaded$|retrying without pipeline parallelism"
 )
 _MEMORY_OF_DEVICE = re.compile(r"\((?P<total>\d+) MiB, (?P<free>\d+) MiB free\)")
+# A build without a GPU warns so at every start: whatever ended its process, it was not that.
+_ENDS_NO_SERVER = ("no_usable_gpu",)
 _ON_GPU = ("weights_do_not_fit", "vram_short", "gpu_out_of_memory")
 _ERROR_LINE = re.compile(
     r"^[\d.]+ E |\berror\b|\bfailed\b|\bfatal\b|GGML_ASSERT|GGML_ABORT|what\(\)|exception",
@@ -85,7 +87,8 @@ def explain_failure(log: Sequence[str], returncode: int | None = None) -> Failur
             (SIGKILL, SIGILL). ``None``: unknown, or the process still runs.
     """
     lines = [_COLORS.sub("", line) for line in log]
-    if found := _first_known(_after_last_success(lines)):
+    found = _first_known(_after_last_success(lines))
+    if found and not (found.name in _ENDS_NO_SERVER and returncode is not None):
         return _memory_held(found, lines) or found
     return _BY_SIGNAL.get(-returncode) if returncode is not None else None
 

@@ -7,6 +7,7 @@ the first row that matches any line, so rows with the more specific cause come f
 
 from __future__ import annotations
 
+from rocm_core.diagnosis.companion_failures import COMPANIONS
 from rocm_core.diagnosis.download_failures import DOWNLOAD
 from rocm_core.diagnosis.failure_row import KnownFailure
 
@@ -382,5 +383,6 @@ KNOWN: tuple[KnownFailure, ...] = (
     *MEMORY,
     *DOWNLOAD,
     *MODEL,
+    *COMPANIONS,
     *WITHOUT_GPU,
 )

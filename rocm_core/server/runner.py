@@ -101,7 +101,10 @@ def _check_access(config: LoadConfig, host: str, api_key: str | None) -> None:
             "leave out host and api_key, or keep_alive"
         )
     if not _is_loopback(host) and api_key is None:
-        raise ConfigError(f"host={host!r} lets other machines in: give an API key of your choice")
+        raise ConfigError(
+            f"host={host!r} lets other machines in: give an API key of your choice (api_key=; to "
+            "llama-rocm serve with --api-key-file or --api-key-env)"
+        )
     # llama-server takes several keys with commas between them (--api-key, common/arg.cpp).
     if api_key is not None and (not api_key or "," in api_key or not api_key.isprintable()):
         raise ConfigError("an API key is one line of text without commas")

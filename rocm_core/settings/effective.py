@@ -151,6 +151,12 @@ def plan(
     Raises:
         ConfigError: no model, an unknown option, or one that does not fit.
     """
+    for name in TARGET:
+        if name in options:
+            raise ConfigError(
+                f"load_model has no option {name!r}: its first argument is the model, or the URL "
+                "of a running server; model_name= says which of that server's models"
+            )
     for name in options:
         if name not in (*LOAD, *REMOTE, *LIMITS, "model_name"):
             known = [*LOAD, *REMOTE, *LIMITS, "model_name", "timeouts", "generate"]

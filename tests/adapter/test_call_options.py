@@ -12,7 +12,7 @@ import langchain_rocm
 from langchain_rocm import ChatRocm
 from llama_index_rocm import RocmLLM
 from rocm_core import GenerateConfig
-from rocm_core.errors import ConfigError
+from rocm_core.errors import ConfigError, ServerUnreachable
 from rocm_core.requests import CHAT_FIELDS, GENERATION_FIELDS
 
 # Nothing listens there: what is refused is refused before anything is sent.
@@ -60,6 +60,7 @@ EVERY = (chat, stream, text, complete, raw, stream_complete)
         ({"gpu_layers": 1}, "gpu_layers belongs to the model"),
         ({"keep_alive": "5m"}, "keep_alive belongs to the model"),
         ({"connect_timeout": 1}, "connect_timeout belongs to the model"),
+        ({"user": "me"}, "It is not needed here: llama-server keeps no account of users."),
         ({"frobnicate": 1}, "extra_body={'frobnicate': …}"),
     ],
 )
@@ -69,6 +70,21 @@ def test_what_would_be_lost_is_refused_with_a_hint(
     with pytest.raises(ConfigError) as caught:
         call(**options)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("call", EVERY, ids=lambda call: call.__name__)
+@pytest.mark.parametrize("options", [{"n": 2}, {"n_cmpl": 2}, {"extra_body": {"n": 2}}])
+def test_several_answers_would_come_mixed_and_are_refused(
+    call: Callable[..., object], options: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match="one answer per call"):
+        call(**options)
+
+
+@pytest.mark.parametrize("call", EVERY, ids=lambda call: call.__name__)
+def test_one_answer_may_be_asked_for(call: Callable[..., object]) -> None:
+    with pytest.raises(ServerUnreachable):
+        call(n=1)
 
 
 @pytest.mark.parametrize(

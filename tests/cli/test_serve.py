@@ -100,7 +100,9 @@ def test_another_address_needs_a_key_of_ones_choice(
     host: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["serve", "-m", RECITER, "--host", host]) == 1
-    assert "lets other machines in: give an API key of your choice" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "lets other machines in: give an API key of your choice" in said
+    assert "--api-key-file" in said
 
 
 @pytest.mark.parametrize("key", ["", "a,b", "a\nb"])

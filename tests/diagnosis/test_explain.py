@@ -105,6 +105,15 @@ def test_what_was_overcome_does_not_explain_a_later_end() -> None:
     assert explain_failure([out_of_memory, "0.4 I srv  llama_server: model loaded"], -11) is None
 
 
+def test_the_warning_of_a_build_without_a_gpu_ends_no_server() -> None:
+    warning = "warning: no usable GPU found, --gpu-layers option will be ignored"
+    killed = explain_failure([warning, "0.1 I srv    load_model: loading model 'a.gguf'"], -9)
+    assert killed is not None
+    assert killed.name == "killed"
+    assert explain_failure([warning, "0.1 E srv    load_model: failed in a new way"], 1) is None
+    assert explain_failure([warning]) is not None, "of a process that runs it says enough"
+
+
 def test_the_most_specific_cause_wins_whatever_the_order() -> None:
     lines = [
         "warning: no usable GPU found, --gpu-layers option will be ignored",

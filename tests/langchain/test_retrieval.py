@@ -166,6 +166,11 @@ async def test_strings_with_prefixes_in_batches_of_the_servers_size() -> None:
     assert bodies[0]["embd_normalize"] == 2
 
 
+def test_pooling_has_no_effect_on_a_running_server_and_that_is_said() -> None:
+    with pytest.warns(UserWarning, match="pooling: no effect on a server that already runs"):
+        RocmEmbeddings(base_url="http://127.0.0.1:1", pooling="cls").text_model.close()
+
+
 def test_a_chat_server_says_that_it_embeds_nothing() -> None:
     with FakeServer() as server:
         server.script("/props", answer("props.b11434"))

@@ -387,3 +387,10 @@ def test_config_shows_every_option_and_no_secret(
     assert main(["config"]) == 0
     shown = capsys.readouterr().out
     assert "sk-secret" not in shown and "********@[broken" in shown
+
+
+@pytest.mark.parametrize("option", ["base_url", "model"])
+def test_load_model_takes_the_url_as_its_first_argument(option: str) -> None:
+    options: dict[str, Any] = {option: "http://127.0.0.1:1"}
+    with pytest.raises(ConfigError, match="its first argument is the model, or the URL"):
+        load_model("demo", **options)

@@ -201,6 +201,11 @@ def test_the_server_runs_in_the_right_mode_and_under_its_own_name() -> None:
     assert (remote.embeddings, remote.model_name) == (False, "bge")
 
 
+def test_pooling_has_no_effect_on_a_running_server_and_that_is_said() -> None:
+    with pytest.warns(UserWarning, match="pooling: no effect on a server that already runs"):
+        RocmEmbedding(base_url="http://127.0.0.1:1", pooling="cls").text_model.close()
+
+
 def test_nothing_else_is_needed_of_the_settings(embedding: RocmEmbedding) -> None:
     index = VectorStoreIndex.from_documents([Document(text="Hi.")], embed_model=embedding)
     assert str(index.as_query_engine(llm=MockLLM(max_tokens=1)).query("Hi?"))
