@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import mmap
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from rocm_core.engine.locate import Engine
@@ -45,6 +45,10 @@ _LIBRARY = re.compile(r"^(?:lib)?ggml(?:-([a-z]+))?[\w.-]*\.(?:so|dll|dylib)")
 _NO_GPU = ("base", "cpu", "blas", "rpc")
 # What a program contains that leaves ggml to a library; none beside it: the library is elsewhere.
 _ELSEWHERE = (b"libggml", b"libllama")
+
+# Bytes that are read at once, and how many of them belong to the next piece as well: more than the
+# longest text that is looked for.
+_BLOCK, _LONGEST = 1 << 20, 64
 
 # Path, time of change and size of the file that has the engine.
 FileFacts = tuple[str, int, int]
@@ -95,10 +99,14 @@ def tell_all(program: str, mtime: int, size: int) -> bool:
     if parts:
         return all(part is None or part in BACKENDS or part in _NO_GPU for part in parts)
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m:
-            static = m[:2] != b"#!" and all(m.find(name) < 0 for name in _ELSEWHERE)
-            return static and m.find(b"ggml") >= 0
-    except (OSError, ValueError):
+        has_ggml = False
+        for number, block in enumerate(_blocks(path)):
+            script = number == 0 and block.startswith(b"#!")
+            if script or any(name in block for name in _ELSEWHERE):
+                return False
+            has_ggml = has_ggml or b"ggml" in block
+        return has_ggml
+    except OSError:
         return False
 
 
@@ -117,8 +125,22 @@ def _ggml_files(directory: Path) -> list[Path]:
 
 
 def _linked(program: Path) -> list[str]:
+    found: set[str] = set()
     try:
-        with program.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m:
-            return [name for needle, name in _LINKED if m.find(needle) >= 0]
-    except (OSError, ValueError):  # unreadable, or empty (which cannot be mapped)
+        for block in _blocks(program):
+            found.update(name for needle, name in _LINKED if needle in block)
+    except OSError:  # unreadable
         return []
+    return [name for _, name in _LINKED if name in found]
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """Read a file in pieces, each beginning with the end of the one before.
+
+    Builds have 100 MB and more; mapped, all of it would count as this program's memory.
+    """
+    end = b""
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            yield end + block
+            end = block[-_LONGEST:]

@@ -177,8 +177,12 @@ def _none(reason: str, remedy: str) -> GpuJudgment:
 
 
 def _remedy_for_cpu_build(config: LoadConfig, engine: Engine) -> str:
-    """Name the other engine of this machine if it has a GPU backend, else what to install."""
-    if config.engine == "auto" and engine.kind == "binary":
+    """Name the other engine of this machine if it has a GPU backend, else what to install.
+
+    Looked for only where somebody will be told: with a GPU, or where one was asked for.
+    """
+    told = config.require_gpu or config.devices or config.backend == "rocm" or list_gpus()
+    if told and config.engine == "auto" and engine.kind == "binary":
         try:
             access = gpu_access(find_engine("embedded"))
         except EngineNotFound:

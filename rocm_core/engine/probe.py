@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from rocm_core.diagnosis.explain import Failure
 
 _TIMEOUT = 60.0
+# Bytes of output that are read, from the end.
+_OUTPUT = 1 << 20
 _DEVICE = re.compile(r"^\s+(\S+?):\s+(.+?)\s+\((\d+) MiB, (\d+) MiB free\)")
 _GFX_LINE = re.compile(r"Device\s+(\d+):.*,\s+(gfx[0-9a-f]+)")
 _LOADED = re.compile(r"load_backend: loaded (\w+) backend from (.+)$")
@@ -198,21 +201,24 @@ def _run(
 ) -> tuple[str, int | None]:
     """Return output and exit code; the code is ``None`` if the process had to be killed."""
     variables = {k: v for k, v in (env or os.environ).items() if not k.startswith("LLAMA_")}
-    try:
-        done = subprocess.run(
-            [*argv, flag],
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout,
-            env=variables,
-        )
-    except subprocess.TimeoutExpired as error:
-        return (error.stdout or b"").decode("utf-8", "replace"), None
-    except OSError as error:
-        return str(error), 127
-    return done.stdout.decode("utf-8", "replace"), done.returncode
+    # A file, because a driver may print without end: only the end of it is read.
+    with tempfile.TemporaryFile() as output:
+        try:
+            code: int | None = subprocess.run(
+                [*argv, flag],
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=timeout,
+                env=variables,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            code = None
+        except OSError as error:
+            return str(error), 127
+        output.seek(max(0, output.seek(0, os.SEEK_END) - _OUTPUT))
+        return output.read().decode("utf-8", "replace"), code
 
 
 def _failure(output: str, code: int | None, timeout: float) -> Failure | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rocm_core.config import Engine as EngineName
-from rocm_core.engine.engine_files import gpu_backends
+from rocm_core.engine.engine_files import backend_files, gpu_backends
 from rocm_core.engine.locate import find_engine
 from rocm_core.engine.offload_bundles import gfx_targets, rocblas_targets
 from rocm_core.engine.probe import Capabilities, capabilities, parse_devices
@@ -214,6 +214,16 @@ def test_targets_of_plain_bundles(tmp_path: Path) -> None:
     content = bytes(100) + bundle(*amd("gfx90a:xnack-", "gfx1100", "gfx906:sramecc+:xnack-"))
     path = library(tmp_path, "libggml-hip.so", content + bytes(99) + bundle(*amd("gfx942")))
     assert gfx_targets(path) == frozenset({"gfx90a", "gfx1100", "gfx906", "gfx942"})
+
+
+@pytest.mark.parametrize("before", [(1 << 20) - 10, (1 << 20) - 1, 3 << 20])
+def test_a_driver_library_is_found_wherever_it_stands_in_a_large_program(
+    tmp_path: Path, before: int
+) -> None:
+    path = tmp_path / "llama-server"
+    path.write_bytes(bytes(before) + b"libcuda.so.1\0" + bytes(100) + b"libamdhip64.so.7\0")
+    facts = (str(path), path.stat().st_mtime_ns, path.stat().st_size)
+    assert backend_files(*facts) == (("HIP", "CUDA"), path)
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
