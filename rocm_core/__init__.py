@@ -144,9 +144,11 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    from importlib import import_module, metadata
+    from importlib import import_module
 
     if name == "__version__":
+        from importlib import metadata
+
         try:
             return metadata.version("llama-rocm")
         except metadata.PackageNotFoundError:  # a source tree that is not installed
