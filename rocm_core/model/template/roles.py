@@ -16,7 +16,7 @@ _TURNS = ("user", "assistant")
 SYSTEM = ("system", "developer")  # OpenAI's newer name; llama-server takes one for the other
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Demands:
     """The order of roles that a template demands.
 
