@@ -179,9 +179,10 @@ def shown(messages: Conversation, wanted: CallDemands) -> list[dict[str, Any]]:
 def _text_first(message: dict[str, Any], between: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if not message.get("tool_calls") or not message.get("content"):
         return [message]
-    before = {name: value for name, value in message.items() if name != "tool_calls"}
-    after = {name: value for name, value in message.items() if name != "reasoning_content"}
-    return [before, *between, {**after, "content": ""}]
+    # Thoughts stay with the call: most templates show them there alone.
+    apart = ("tool_calls", "reasoning_content")
+    before = {name: value for name, value in message.items() if name not in apart}
+    return [before, *between, {**message, "content": ""}]
 
 
 def _one_a_turn(messages: Conversation) -> list[dict[str, Any]]:

@@ -62,12 +62,12 @@ def test_calls_without_ids_keep_their_order() -> None:
     ]
 
 
-def test_thoughts_stay_with_the_first_turn() -> None:
+def test_thoughts_stay_with_the_first_call() -> None:
     thinking = {**calling("a", "b", beside="T"), "reasoning_content": "R"}
     form = CallDemands(one_a_turn=True, text_first=True)
     sent = shown([thinking, RESULT, result("b")], form)
     assert sketch(sent) == ["a:T", "a: get_a", "t:RESULTa", "a: get_b", "t:RESULTb"]
-    assert [m.get("reasoning_content") for m in sent] == ["R", None, None, None, None]
+    assert [m.get("reasoning_content") for m in sent] == [None, "R", None, None, None]
 
 
 def test_a_turn_of_the_user_may_stand_between_text_and_call() -> None:
