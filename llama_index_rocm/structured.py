@@ -27,6 +27,7 @@ from llama_index.core.types import Model, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 from pydantic import ValidationError
 
+from llama_index_rocm.conversion.user_code import runs_code
 from llama_index_rocm.partial_json import PartialObject
 from rocm_core.errors import InvalidAnswer
 from rocm_core.requests import parse_answer, schema_format
@@ -129,7 +130,12 @@ class StructuredOutputLLM(FunctionCallingLLM):
     ) -> tuple[Sequence[ChatMessage], dict[str, Any]]:
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
         wanted = schema_format(output_cls.model_json_schema(), output_cls.__name__)
-        return messages, {**(llm_kwargs or {}), "response_format": wanted}
+        options = {**self._structured_defaults(), **(llm_kwargs or {})}
+        return messages, {**options, "response_format": wanted}
+
+    def _structured_defaults(self) -> dict[str, Any]:
+        """Options of a structured answer that neither the call nor the instance gives."""
+        return {}
 
 
 def _begins(
@@ -168,12 +174,15 @@ class Growing(Generic[Model]):
     """Makes partial objects while the answer's JSON is being written.
 
     A partial object is of ``output_cls`` as soon as it is valid; before, of LlamaIndex's
-    ``FlexibleModel`` of that class, whose fields may all be ``None``.
+    ``FlexibleModel`` of that class, whose fields may all be ``None``. Validators of the user's are
+    written for whole values and run on the whole object alone: the partial objects of a class that
+    has some are all of ``FlexibleModel``.
     """
 
     def __init__(self, output_cls: type[Model]) -> None:
         self._output_cls = output_cls
         self._flexible_cls = create_flexible_model(output_cls)
+        self._runs_code = runs_code(output_cls)
         self._object = PartialObject()
         self._last: ChatResponse | None = None
 
@@ -182,10 +191,10 @@ class Growing(Generic[Model]):
         self._last = response
         if not response.delta or not self._object.update(response.message.content or ""):
             return None
-        try:
-            return self._output_cls.model_validate(self._object.value)
-        except ValidationError:
-            return self._flexible_cls.model_validate(self._object.value)
+        if not self._runs_code:
+            with contextlib.suppress(ValidationError):
+                return self._output_cls.model_validate(self._object.value)
+        return self._flexible_cls.model_validate(self._object.value)
 
     def whole(self) -> Model:
         """Return the whole object after the last response; errors as ``read_object``."""

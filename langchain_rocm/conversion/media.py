@@ -1,18 +1,16 @@
 """Convert the parts of a message's content to the forms that llama-server takes.
 
-    text                              {"type": "text", "text": …}
-    image: URL, base64, file:// path  {"type": "image_url", "image_url": {"url": …}}
-      (also as Anthropic writes it: {"type": "image", "source": {…}})
-    audio: base64 (wav, mp3)          {"type": "input_audio", "input_audio": {"data", "format"}}
-
-The server says whether the model takes images or audio (``modalities`` of ``GET /props``).
+text                              {"type": "text", "text": …}
+image: URL, base64, file:// path  {"type": "image_url", "image_url": {"url": …}}
+  (also as Anthropic writes it: {"type": "image", "source": {…}})
+audio: base64 (wav, mp3)          {"type": "input_audio", "input_audio": {"data", "format"}}
 """
 
 from __future__ import annotations
 
 import base64
 import mimetypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -22,7 +20,6 @@ from langchain_core.messages import BaseMessage, HumanMessage, convert_to_openai
 from rocm_core.errors import ConfigError
 
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "mp3": "mp3"}
-_NEEDS = {"image_url": ("vision", "see images"), "input_audio": ("audio", "hear audio")}
 
 
 def request_part(part: str | Mapping[str, Any], message: BaseMessage) -> dict[str, Any]:
@@ -114,25 +111,3 @@ def unknown_part(part: Mapping[str, Any], message: BaseMessage) -> ConfigError:
         f"{type(message).__name__} cannot be sent to llama-server: it takes text, image_url and "
         "input_audio parts."
     )
-
-
-def refuse_blind(messages: Sequence[Mapping[str, Any]], modalities: Mapping[str, bool]) -> None:
-    """Raise if the messages have images or audio that the model cannot take.
-
-    Args:
-        messages: the request's messages.
-        modalities: what the server says that the model takes; empty if it does not say, and then
-            nothing is refused.
-
-    Raises:
-        ConfigError: the model takes no images, or no audio.
-    """
-    for message in messages:
-        content = message.get("content")
-        for part in content if isinstance(content, list) else ():
-            ability, words = _NEEDS.get(part["type"], ("", ""))
-            if ability and modalities.get(ability) is False:
-                raise ConfigError(
-                    f"this model cannot {words}. Load one that can, with its projector "
-                    "(mmproj=…, a GGUF file that is published beside the model)."
-                )

@@ -3,6 +3,7 @@
 Adapters import these names; the modules are private to ``rocm_core``.
 """
 
+from rocm_core.requests.abilities import refuse_unable
 from rocm_core.requests.arguments import object_text, parse_arguments
 from rocm_core.requests.fields import CHAT_FIELDS, GENERATION_FIELDS, INFILL_FIELDS
 from rocm_core.requests.reasoning import reasoning_fields, unthinking
@@ -16,6 +17,7 @@ from rocm_core.requests.tool_calls import (
     CallReader,
     ToolRequest,
     insisting,
+    insisting_fields,
     new_call_id,
     refuse_unanswered,
     tool_name,
@@ -30,12 +32,14 @@ __all__ = [
     "CallReader",
     "ToolRequest",
     "insisting",
+    "insisting_fields",
     "new_call_id",
     "normalized_format",
     "object_text",
     "parse_answer",
     "parse_arguments",
     "reasoning_fields",
+    "refuse_unable",
     "refuse_unanswered",
     "schema_format",
     "schema_of",
