@@ -30,9 +30,9 @@ from rocm_core.client import (
 )
 from rocm_core.config import GenerateConfig, LoadConfig, Timeouts, override
 from rocm_core.discover.refs import resolve_ref
-from rocm_core.model.chat_template import ChatTemplate, MessagesFor
 from rocm_core.model.generation import Generation
 from rocm_core.model.served_model import ServedModel
+from rocm_core.model.template import ChatTemplate, MessagesFor
 from rocm_core.model.token_ids import TokenReader
 from rocm_core.settings import current_settings, plan
 from rocm_core.types import StreamEvent, Token
