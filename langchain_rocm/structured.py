@@ -26,7 +26,7 @@ from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, ValidationError
 
-from langchain_rocm.conversion.messages import reasoning_of
+from langchain_rocm.conversion.answers import reasoning_of
 from langchain_rocm.errors import model_errors
 from rocm_core.errors import InvalidAnswer
 from rocm_core.requests import parse_answer, schema_format

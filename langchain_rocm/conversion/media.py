@@ -19,6 +19,11 @@ from langchain_core.messages import BaseMessage, HumanMessage, convert_to_openai
 
 from rocm_core.errors import ConfigError
 
+TEXT = frozenset({"text", "text-plain", "output_text", "input_text"})
+MEDIA = frozenset(
+    {*("image", "image_url", "input_image", "audio", "input_audio", "video", "media")}
+    | {*("file", "input_file", "document")}
+)
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "mp3": "mp3"}
 
 
@@ -39,7 +44,7 @@ def request_part(part: str | Mapping[str, Any], message: BaseMessage) -> dict[st
     if isinstance(part, str):
         return {"type": "text", "text": part}
     kind = part.get("type", "text" if "text" in part else None)
-    if kind in ("text", "text-plain") and isinstance(part.get("text"), str):
+    if kind in TEXT and isinstance(part.get("text"), str):
         return {"type": "text", "text": part["text"]}
     if kind == "image_url" and "image_url" in part:
         image = part["image_url"]
@@ -99,6 +104,13 @@ def _audio(audio: dict[str, Any]) -> dict[str, Any]:
     return {"type": "input_audio", "input_audio": audio}
 
 
+def is_cache_point(part: str | Mapping[str, Any]) -> bool:
+    """Return whether a part only marks where a provider's cache ends: llama-server caches all."""
+    if isinstance(part, str):
+        return False
+    return part.keys() == {"cachePoint"} or part.get("type") in ("cachePoint", "cache_point")
+
+
 def unknown_part(part: Mapping[str, Any], message: BaseMessage) -> ConfigError:
     """Return the error for a part that cannot be sent, with what to do instead."""
     if "pdf" in str(part.get("mime_type")) or part.get("type") == "file":
@@ -106,8 +118,11 @@ def unknown_part(part: Mapping[str, Any], message: BaseMessage) -> ConfigError:
             "a file in a message cannot be sent: llama.cpp reads no PDF nor other documents. "
             "Extract its text (LangChain's document loaders do), or send its pages as images."
         )
+    kind = part.get("type")
+    if kind == "non_standard" and isinstance(value := part.get("value"), Mapping):
+        kind = value.get("type", kind)
     return ConfigError(
-        f"a content part of type {part.get('type')!r} (keys {sorted(map(str, part))}) in a "
+        f"a content part of type {kind!r} (keys {sorted(map(str, part))}) in a "
         f"{type(message).__name__} cannot be sent to llama-server: it takes text, image_url and "
         "input_audio parts."
     )

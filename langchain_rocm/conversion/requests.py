@@ -13,6 +13,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from langchain_rocm.conversion.answers import tool_calls
 from langchain_rocm.conversion.messages import request_messages
 from rocm_core import Chat, GenerateConfig
 from rocm_core.errors import ConfigError
@@ -104,8 +105,8 @@ def chat_request(
             ends in tool calls.
     """
     last = messages[-1] if messages else None
-    if isinstance(last, AIMessage) and (calls := [*last.tool_calls, *last.invalid_tool_calls]):
-        raise unanswered([call["name"] for call in calls])
+    if isinstance(last, AIMessage) and (calls := tool_calls(last)):
+        raise unanswered([call["function"]["name"] for call in calls["tool_calls"]])
     rest = {name: value for name, value in options.items() if value is not None}
     tools = tool_request(
         [convert_to_openai_tool(tool) for tool in rest.pop("tools", ())],
