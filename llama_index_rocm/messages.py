@@ -6,6 +6,7 @@
     thinking             → ``reasoning_content`` beside tool calls, whose turn goes on; else
                            nothing, because chat templates drop the reasoning of earlier turns
     cache point          → nothing, because llama-server caches every prefix anyway
+    citation             → nothing in answers, whose text is another block
     anything else        → ``ConfigError`` that says what to do instead
 
 The caller's messages are never changed.
@@ -22,6 +23,7 @@ from llama_index.core.base.llms.types import (
     AudioBlock,
     CachePoint,
     ChatMessage,
+    CitationBlock,
     ContentBlock,
     ImageBlock,
     MessageRole,
@@ -46,7 +48,7 @@ _ROLES = {
 }
 # Fields of a request's message that LlamaIndex keeps in additional_kwargs.
 _EXTRA_FIELDS = ("tool_call_id", "name")
-_UNSENT = (ThinkingBlock, CachePoint, ToolCallBlock)
+_UNSENT: tuple[type, ...] = (ThinkingBlock, CachePoint, ToolCallBlock)
 
 
 def to_request(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
@@ -59,7 +61,7 @@ def to_request(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
 
 
 def _message(message: ChatMessage) -> dict[str, Any]:
-    out: dict[str, Any] = {"role": _ROLES[message.role], "content": _content(message.blocks)}
+    out: dict[str, Any] = {"role": _ROLES[message.role], "content": _content(message)}
     if calls := earlier_calls(message):
         out["tool_calls"] = calls
         if thoughts := _thoughts(message.blocks):
@@ -75,8 +77,12 @@ def _thoughts(blocks: Sequence[ContentBlock]) -> str:
     return "".join(block.content or "" for block in blocks if isinstance(block, ThinkingBlock))
 
 
-def _content(blocks: Sequence[ContentBlock]) -> str | list[dict[str, Any]]:
-    sent = [block for block in blocks if not isinstance(block, _UNSENT)]
+def _content(message: ChatMessage) -> str | list[dict[str, Any]]:
+    unsent = _UNSENT
+    if _ROLES[message.role] == "assistant":
+        # Where another provider's answer has its facts from; its text is a block of its own.
+        unsent = (*_UNSENT, CitationBlock)
+    sent = [block for block in message.blocks if not isinstance(block, unsent)]
     texts = [block.text for block in sent if isinstance(block, TextBlock)]
     if len(texts) == len(sent):
         return "\n".join(texts)

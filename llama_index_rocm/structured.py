@@ -130,7 +130,9 @@ class StructuredOutputLLM(FunctionCallingLLM):
     ) -> tuple[Sequence[ChatMessage], dict[str, Any]]:
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
         wanted = schema_format(output_cls.model_json_schema(), output_cls.__name__)
-        options = {**self._structured_defaults(), **(llm_kwargs or {})}
+        options = dict(llm_kwargs or {})
+        if "reasoning_budget" not in options:
+            options = {**self._structured_defaults(), **options}
         return messages, {**options, "response_format": wanted}
 
     def _structured_defaults(self) -> dict[str, Any]:

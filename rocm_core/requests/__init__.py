@@ -13,6 +13,7 @@ from rocm_core.requests.response_format import (
     schema_format,
     schema_of,
 )
+from rocm_core.requests.texts import body_fault, check_texts, named, text_fault
 from rocm_core.requests.tool_calls import (
     CallReader,
     ToolRequest,
@@ -31,8 +32,11 @@ __all__ = [
     "INFILL_FIELDS",
     "CallReader",
     "ToolRequest",
+    "body_fault",
+    "check_texts",
     "insisting",
     "insisting_fields",
+    "named",
     "new_call_id",
     "normalized_format",
     "object_text",
@@ -43,6 +47,7 @@ __all__ = [
     "refuse_unanswered",
     "schema_format",
     "schema_of",
+    "text_fault",
     "tool_name",
     "tool_request",
     "unanswered",

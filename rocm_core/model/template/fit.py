@@ -20,7 +20,7 @@ import orjson
 from rocm_core.backend import Connection
 from rocm_core.client import Deadline, Messages, Steps, arun_steps, as_message, calls, run_steps
 from rocm_core.config import Timeouts
-from rocm_core.errors import EndpointNotFound, HTTPStatusError
+from rocm_core.errors import ConfigError, EndpointNotFound, HTTPStatusError
 from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
 from rocm_core.model.template.roles import (
     LATE_SYSTEM,
@@ -30,7 +30,7 @@ from rocm_core.model.template.roles import (
     fitted,
     questionable,
 )
-from rocm_core.requests import refuse_unanswered
+from rocm_core.requests import body_fault, refuse_unanswered
 from rocm_core.types import ServerProps
 
 MessagesFor = Callable[[ServerProps], Messages]
@@ -194,4 +194,9 @@ def _demands(props: ServerProps, accepts: Sequence[bool]) -> Demands:
 
 
 def _key(messages: Conversation, fields: Mapping[str, Any]) -> bytes:
-    return orjson.dumps([list(messages), fields], option=orjson.OPT_NON_STR_KEYS)
+    body = {"messages": list(messages), **fields}
+    try:
+        return orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError as error:
+        why = body_fault(body) or str(error)
+        raise ConfigError(f"the request cannot be written as JSON: {why}") from error

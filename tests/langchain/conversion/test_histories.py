@@ -205,3 +205,16 @@ async def test_a_conversation_that_began_in_the_cloud_goes_on_here(chat: ChatRoc
     ]
     for answer in (chat.invoke(history), await chat.ainvoke(history)):
         assert answer.text == ANSWER
+
+
+def test_half_a_surrogate_pair_is_told_by_its_message(chat: ChatRocm) -> None:
+    history: list[BaseMessage] = [HumanMessage("Hi"), HumanMessage("b\ud83d c")]
+    where = r"messages\[\d\]\.content, which begins with '.*half a surrogate pair"
+    with pytest.raises(errors.ConfigError, match=where):
+        chat.invoke(history)
+    with pytest.raises(errors.ConfigError, match=where):
+        chat.get_num_tokens_from_messages(history)
+    with pytest.raises(errors.ConfigError, match="content, which begins with 'b"):
+        chat.get_num_tokens("b\ud83d c")
+    with pytest.raises(errors.ConfigError, match=where):
+        chat.batch(["Hi", "b\ud83d c"])
