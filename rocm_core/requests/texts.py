@@ -83,10 +83,10 @@ def _parts(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _begin(value: Any) -> str:
-    shown = value if isinstance(value, (str, bytes)) else repr(value)
-    if len(shown) <= _SHOWN:
-        return repr(value)
-    return f"{shown[:_SHOWN]!r}…" if shown is value else f"{shown[:_SHOWN]}…"
+    if isinstance(value, (str, bytes)):
+        return repr(value) if len(value) <= _SHOWN else f"{value[:_SHOWN]!r}…"
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
 def _class(value: Any) -> str:
