@@ -3,11 +3,21 @@
 Both frameworks describe their classes with pydantic; nothing else in ``rocm_core`` imports it.
 ``fields`` is generated from ``rocm_core.config``; ``options`` knows what they mean,
 ``call_options`` which ones a call may have, and ``hints``, with the tables of ``rivals``, what an
-unknown one should have been. No framework.
+unknown one should have been; ``answers`` reads JSON as objects. No framework.
 """
 
+from rocm_core.adapter.answers import correction, misfit, read_json
 from rocm_core.adapter.call_options import one_answer
 from rocm_core.adapter.options import GenerationOptions, RocmOptions
 from rocm_core.adapter.rivals import LANGCHAIN, LLAMA_INDEX
 
-__all__ = ["LANGCHAIN", "LLAMA_INDEX", "GenerationOptions", "RocmOptions", "one_answer"]
+__all__ = [
+    "LANGCHAIN",
+    "LLAMA_INDEX",
+    "GenerationOptions",
+    "RocmOptions",
+    "correction",
+    "misfit",
+    "one_answer",
+    "read_json",
+]

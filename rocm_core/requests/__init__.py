@@ -3,6 +3,15 @@
 Adapters import these names; the modules are private to ``rocm_core``.
 """
 
+from rocm_core.requests.arguments import (
+    VALUE,
+    as_arguments,
+    closed,
+    inlined,
+    is_object,
+    resolved,
+    without_titles,
+)
 from rocm_core.requests.fields import CHAT_FIELDS, GENERATION_FIELDS, INFILL_FIELDS
 from rocm_core.requests.reasoning import reasoning_fields, unthinking
 from rocm_core.requests.response_format import (
@@ -27,19 +36,26 @@ __all__ = [
     "CHAT_FIELDS",
     "GENERATION_FIELDS",
     "INFILL_FIELDS",
+    "VALUE",
     "CallReader",
     "ToolRequest",
+    "as_arguments",
+    "closed",
+    "inlined",
     "insisting",
+    "is_object",
     "new_call_id",
     "normalized_format",
     "object_text",
     "parse_answer",
     "reasoning_fields",
     "refuse_unanswered",
+    "resolved",
     "schema_format",
     "schema_of",
     "tool_name",
     "tool_request",
     "unanswered",
     "unthinking",
+    "without_titles",
 ]

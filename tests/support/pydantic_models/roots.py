@@ -50,7 +50,12 @@ class Perhaps(RootModel[Cat | None]):
 class Json(RootModel["dict[str, Json] | list[Json] | int | None"]):
     """Any JSON, recursively."""
 
-    root: dict[str, Json] | list[Json] | int | None = Field(max_length=2)
+    root: (
+        Annotated[dict[str, Json], Field(max_length=2)]
+        | Annotated[list[Json], Field(max_length=2)]
+        | int
+        | None
+    )
 
 
 class Team(BaseModel):

@@ -100,7 +100,11 @@ class LeftToRight(BaseModel):
 class Nested(BaseModel):
     """Unions in unions."""
 
-    value: dict[str, int | None] | list[str | bool] | None = Field(max_length=2)
+    value: (
+        Annotated[dict[str, int | None], Field(max_length=2)]
+        | Annotated[list[str | bool], Field(max_length=2)]
+        | None
+    )
 
 
 MODELS = [

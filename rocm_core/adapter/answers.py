@@ -1,0 +1,126 @@
+"""Turn a model's JSON into an object of a pydantic class, or say which field breaks which rule.
+
+    text ─▶ read_json(cls.model_validate_json) ─▶ an object, or InvalidAnswer
+    InvalidAnswer ─▶ correction() ─▶ what the model is told before it answers again
+
+Validation is that of JSON: a strict class takes text for a date and a list for a tuple there, and
+would refuse both as Python objects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from rocm_core.errors import InvalidAnswer
+
+T = TypeVar("T")
+
+# pydantic's types of errors, and the keyword of JSON schema that has the same meaning
+# (pydantic-core ``src/errors/types.rs``).
+_KEYWORDS = {
+    "greater_than": "exclusiveMinimum",
+    "greater_than_equal": "minimum",
+    "less_than": "exclusiveMaximum",
+    "less_than_equal": "maximum",
+    "multiple_of": "multipleOf",
+    "string_too_short": "minLength",
+    "string_too_long": "maxLength",
+    "bytes_too_short": "minLength",
+    "bytes_too_long": "maxLength",
+    "string_pattern_mismatch": "pattern",
+    "too_short": "minItems",
+    "too_long": "maxItems",
+    "missing": "required",
+    "extra_forbidden": "additionalProperties",
+    "literal_error": "enum",
+    "enum": "enum",
+    "union_tag_invalid": "discriminator",
+    "union_tag_not_found": "discriminator",
+    "none_required": "type",
+    "decimal_max_digits": "pattern",
+    "decimal_max_places": "pattern",
+    "decimal_whole_digits": "pattern",
+}
+_OF_VALIDATORS = frozenset({"value_error", "assertion_error", "custom_error"})
+_OF_OBJECTS = {"minItems": "minProperties", "maxItems": "maxProperties"}
+
+
+def read_json(
+    text: str,
+    validate: Callable[[str], T],
+    name: str,
+    locate: Callable[[Any], Any] | None = None,
+) -> T:
+    """Return what ``validate`` makes of ``text``.
+
+    Args:
+        text: a JSON text.
+        validate: such as ``model_validate_json`` of a pydantic class.
+        name: of the class, for the error.
+        locate: validates parsed JSON; asked where a text that pydantic cannot parse is wrong.
+
+    Raises:
+        InvalidAnswer: it does not match; the message has the path and the rule of each fault.
+    """
+    from pydantic import ValidationError  # not at the top: see the package's docstring
+
+    try:
+        return validate(text)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False)
+        if locate is not None and faults[0]["type"] == "json_invalid":
+            # Such as half of a surrogate pair: Python parses it, pydantic does not.
+            try:
+                locate(json.loads(text))
+            except ValidationError as located:
+                faults = located.errors(include_url=False, include_context=False)
+        raise misfit(name, [_worded(fault) for fault in faults], text) from error
+
+
+def misfit(name: str, faults: list[str], text: str) -> InvalidAnswer:
+    """Return the error of an answer that breaks rules of a schema.
+
+    Args:
+        name: of the schema.
+        faults: one sentence for each, with its path and keyword.
+        text: the answer.
+    """
+    shown = "; ".join(faults[:5])
+    more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
+    problem = f"the answer does not fit the schema of {name}: {shown}{more}"
+    return InvalidAnswer(
+        f"{problem}. The engine's grammar does not hold this rule, so the answer is checked "
+        "afterwards. Ask again, or set the retries of structured output: they tell the model what "
+        "was wrong.",
+        text=text,
+        problem=problem,
+    )
+
+
+def _worded(fault: Mapping[str, Any]) -> str:
+    kind, value = fault["type"], fault.get("input")
+    path = ".".join(str(part) for part in fault["loc"]) or "the whole answer"
+    shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}…"
+    return f"{path}: {fault['msg']}, not {shown} ({_rule(kind, value)})"
+
+
+def _rule(kind: str, value: Any) -> str:
+    if kind in _OF_VALIDATORS:
+        return "a validator of the class, which no schema can express"
+    keyword = _KEYWORDS.get(kind)
+    if keyword in _OF_OBJECTS and isinstance(value, Mapping):
+        keyword = _OF_OBJECTS[keyword]
+    if keyword is None:
+        of_format = kind.startswith(("date", "time", "url", "uuid", "ip_", "bytes_invalid"))
+        keyword = "format" if of_format else "type" if kind.endswith(_OF_TYPES) else kind
+    return f"keyword {keyword!r}"
+
+
+_OF_TYPES = ("_type", "_parsing", "_from_float", "_unicode", "_attributes")
+
+
+def correction(error: InvalidAnswer) -> str:
+    """Return the message that tells the model what was wrong with its answer."""
+    return f"That answer is not valid: {error.problem or error}. Answer again, without that fault."
