@@ -12,10 +12,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from typing import Any, Generic, cast
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ThinkingBlock
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    MessageRole,
+    ThinkingBlock,
+)
 from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictEndEvent,
     LLMStructuredPredictStartEvent,
@@ -25,9 +32,10 @@ from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.prompts.base import BasePromptTemplate, PromptTemplate
 from llama_index.core.types import Model, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from llama_index_rocm.partial_json import PartialObject
+from rocm_core.adapter import correction, read_json
 from rocm_core.errors import InvalidAnswer
 from rocm_core.requests import parse_answer, schema_format
 
@@ -39,6 +47,15 @@ class StructuredOutputLLM(FunctionCallingLLM):
 
     With a ``pydantic_program_mode`` other than ``DEFAULT``, LlamaIndex's own methods are used.
     """
+
+    structured_retries: int = Field(
+        default=0,
+        ge=0,
+        description=(
+            "How often an object that is not valid is asked for again; the model is told what was "
+            "wrong. An option of the instance, and in llm_kwargs of one structured_predict."
+        ),
+    )
 
     def structured_predict(
         self,
@@ -52,11 +69,12 @@ class StructuredOutputLLM(FunctionCallingLLM):
         Args:
             output_cls: a pydantic class.
             prompt: the prompt; the instance's system prompt is added.
-            llm_kwargs: options of the call.
+            llm_kwargs: options of the call, and ``structured_retries``.
             prompt_args: variables of ``prompt``.
 
         Raises:
-            InvalidAnswer: the JSON was cut off, or breaks a rule that a grammar cannot express.
+            InvalidAnswer: the JSON was cut off, or breaks a rule that the grammar does not hold;
+                the message has field and keyword.
             RocmError: as ``chat``.
         """
         if not self._by_schema():
@@ -65,8 +83,13 @@ class StructuredOutputLLM(FunctionCallingLLM):
             )
             return result
         _begins(output_cls, prompt, prompt_args)
-        messages, options = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
-        result = read_object(output_cls, self.chat(messages, **options))
+        messages, options, retries = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
+        for attempt in range(retries + 1):
+            try:
+                result = read_object(output_cls, self.chat(messages, **options))
+                break
+            except InvalidAnswer as error:
+                messages = _corrected(messages, error, attempt < retries)
         dispatcher.event(LLMStructuredPredictEndEvent(output=result))
         return result
 
@@ -84,8 +107,13 @@ class StructuredOutputLLM(FunctionCallingLLM):
             )
             return result
         _begins(output_cls, prompt, prompt_args)
-        messages, options = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
-        result = read_object(output_cls, await self.achat(messages, **options))
+        messages, options, retries = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
+        for attempt in range(retries + 1):
+            try:
+                result = read_object(output_cls, await self.achat(messages, **options))
+                break
+            except InvalidAnswer as error:
+                messages = _corrected(messages, error, attempt < retries)
         dispatcher.event(LLMStructuredPredictEndEvent(output=result))
         return result
 
@@ -100,8 +128,10 @@ class StructuredOutputLLM(FunctionCallingLLM):
             return super()._structured_stream_call(
                 output_cls, cast(PromptTemplate, prompt), llm_kwargs, **prompt_args
             )
-        messages, options = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
-        return _objects(self.stream_chat(messages, **options), Growing(output_cls))
+        messages, options, retries = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
+        return _objects(
+            lambda asked: self.stream_chat(asked, **options), output_cls, messages, retries
+        )
 
     async def _structured_astream_call(
         self,
@@ -114,8 +144,10 @@ class StructuredOutputLLM(FunctionCallingLLM):
             return await super()._structured_astream_call(
                 output_cls, cast(PromptTemplate, prompt), llm_kwargs, **prompt_args
             )
-        messages, options = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
-        return _aobjects(await self.astream_chat(messages, **options), Growing(output_cls))
+        messages, options, retries = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
+        return _aobjects(
+            lambda asked: self.astream_chat(asked, **options), output_cls, messages, retries
+        )
 
     def _by_schema(self) -> bool:
         return self.pydantic_program_mode == PydanticProgramMode.DEFAULT
@@ -126,10 +158,13 @@ class StructuredOutputLLM(FunctionCallingLLM):
         prompt: BasePromptTemplate,
         llm_kwargs: dict[str, Any] | None,
         prompt_args: dict[str, Any],
-    ) -> tuple[Sequence[ChatMessage], dict[str, Any]]:
+    ) -> tuple[Sequence[ChatMessage], dict[str, Any], int]:
+        """Return messages, options and retries of a call."""
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
         wanted = schema_format(output_cls.model_json_schema(), output_cls.__name__)
-        return messages, {**(llm_kwargs or {}), "response_format": wanted}
+        options = {**(llm_kwargs or {}), "response_format": wanted}
+        retries = options.pop("structured_retries", None)
+        return messages, options, self.structured_retries if retries is None else retries
 
 
 def _begins(
@@ -155,13 +190,31 @@ def read_object(output_cls: type[Model], response: ChatResponse) -> Model:
     """
     text = response.message.content or ""
     thoughts = [b.content or "" for b in response.message.blocks if isinstance(b, ThinkingBlock)]
-    value = parse_answer(text, "".join(thoughts))
-    try:
-        return output_cls.model_validate_json(json.dumps(value))
-    except ValidationError as error:
-        raise InvalidAnswer(
-            f"the answer does not fit {output_cls.__name__}: {error}", text=text
-        ) from error
+    return read_value(output_cls, parse_answer(text, "".join(thoughts)))
+
+
+def read_value(output_cls: type[Model], value: Any) -> Model:
+    """Return an object of ``output_cls`` with the fields of parsed JSON.
+
+    Raises:
+        InvalidAnswer: it does not fit the class.
+    """
+    return read_json(
+        json.dumps(value),
+        output_cls.model_validate_json,
+        output_cls.__name__,
+        output_cls.model_validate,
+    )
+
+
+def _corrected(
+    messages: Sequence[ChatMessage], error: InvalidAnswer, again: bool
+) -> list[ChatMessage]:
+    """Return the messages of the next attempt; raise ``error`` unless there is one."""
+    if not again:
+        raise error
+    answer = [ChatMessage(error.text, role=MessageRole.ASSISTANT)] if error.text else []
+    return [*messages, *answer, ChatMessage(correction(error), role=MessageRole.USER)]
 
 
 class Growing(Generic[Model]):
@@ -194,22 +247,44 @@ class Growing(Generic[Model]):
 
 
 def _objects(
-    responses: Generator[ChatResponse, None, None], growing: Growing[Model]
+    ask: Callable[[Sequence[ChatMessage]], ChatResponseGen],
+    output_cls: type[Model],
+    messages: Sequence[ChatMessage],
+    retries: int,
 ) -> Generator[Model | FlexibleModel, None, None]:
-    with contextlib.closing(responses):
-        for response in responses:
-            partial = growing.add(response)
-            if partial is not None:
-                yield partial
-    yield growing.whole()
+    for attempt in range(retries + 1):
+        growing = Growing(output_cls)
+        try:
+            with contextlib.closing(cast(Any, ask(messages))) as responses:
+                for response in responses:
+                    partial = growing.add(response)
+                    if partial is not None:
+                        yield partial
+            whole = growing.whole()
+        except InvalidAnswer as error:
+            messages = _corrected(messages, error, attempt < retries)
+        else:
+            yield whole
+            return
 
 
 async def _aobjects(
-    responses: AsyncGenerator[ChatResponse, None], growing: Growing[Model]
+    ask: Callable[[Sequence[ChatMessage]], Awaitable[ChatResponseAsyncGen]],
+    output_cls: type[Model],
+    messages: Sequence[ChatMessage],
+    retries: int,
 ) -> AsyncGenerator[Model | FlexibleModel, None]:
-    async with contextlib.aclosing(responses):
-        async for response in responses:
-            partial = growing.add(response)
-            if partial is not None:
-                yield partial
-    yield growing.whole()
+    for attempt in range(retries + 1):
+        growing = Growing(output_cls)
+        try:
+            async with contextlib.aclosing(cast(Any, await ask(messages))) as responses:
+                async for response in responses:
+                    partial = growing.add(response)
+                    if partial is not None:
+                        yield partial
+            whole = growing.whole()
+        except InvalidAnswer as error:
+            messages = _corrected(messages, error, attempt < retries)
+        else:
+            yield whole
+            return
