@@ -3,15 +3,6 @@
 Adapters import these names; the modules are private to ``rocm_core``.
 """
 
-from rocm_core.requests.arguments import (
-    VALUE,
-    as_arguments,
-    closed,
-    inlined,
-    is_object,
-    resolved,
-    without_titles,
-)
 from rocm_core.requests.fields import CHAT_FIELDS, GENERATION_FIELDS, INFILL_FIELDS
 from rocm_core.requests.reasoning import reasoning_fields, unthinking
 from rocm_core.requests.response_format import (
@@ -30,6 +21,15 @@ from rocm_core.requests.tool_calls import (
     tool_name,
     tool_request,
     unanswered,
+)
+from rocm_core.requests.tool_schema import (
+    VALUE,
+    as_arguments,
+    closed,
+    inlined,
+    is_object,
+    resolved,
+    without_titles,
 )
 
 __all__ = [

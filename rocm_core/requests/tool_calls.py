@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rocm_core.errors import ConfigError, InvalidAnswer
-from rocm_core.requests.arguments import is_object, resolved
 from rocm_core.requests.response_format import schema_format
+from rocm_core.requests.tool_schema import is_object, resolved
 from rocm_core.types import StreamEvent, ToolCallDelta
 
 _ANY = frozenset({"any", "required"})
