@@ -3,6 +3,7 @@
 Adapters import these names; the modules are private to ``rocm_core``.
 """
 
+from rocm_core.requests.arguments import object_text, parse_arguments
 from rocm_core.requests.fields import CHAT_FIELDS, GENERATION_FIELDS, INFILL_FIELDS
 from rocm_core.requests.reasoning import reasoning_fields, unthinking
 from rocm_core.requests.response_format import (
@@ -16,7 +17,6 @@ from rocm_core.requests.tool_calls import (
     ToolRequest,
     insisting,
     new_call_id,
-    object_text,
     refuse_unanswered,
     tool_name,
     tool_request,
@@ -48,6 +48,7 @@ __all__ = [
     "normalized_format",
     "object_text",
     "parse_answer",
+    "parse_arguments",
     "reasoning_fields",
     "refuse_unanswered",
     "resolved",

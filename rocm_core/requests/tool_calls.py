@@ -2,7 +2,6 @@
 
     tool_request(tools, choice) ─▶ request fields, and what the answer must contain
     CallReader                  ─▶ events with whole calls, or an error that says what is missing
-    object_text                 ─▶ arguments of an earlier call that a template can parse
     refuse_unanswered           ─▶ an error for a conversation that ends in tool calls
 
 llama-server reads ``tool_choice`` as a string, so it takes the object that names one tool for
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rocm_core.errors import ConfigError, InvalidAnswer
+from rocm_core.requests.arguments import parse_arguments
 from rocm_core.requests.response_format import schema_format
 from rocm_core.requests.tool_schema import is_object, resolved
 from rocm_core.types import StreamEvent, ToolCallDelta
@@ -212,24 +212,6 @@ def tool_name(tool: Mapping[str, Any]) -> str:
     return str(function["name"])
 
 
-def object_text(arguments: Any) -> str:
-    """Return the arguments of an earlier call as JSON text of an object.
-
-    ``{}`` stands for anything else: with arguments that are no JSON object, llama-server answers
-    every further turn of the conversation with status 500.
-    """
-    if isinstance(arguments, Mapping):
-        return json.dumps(arguments, ensure_ascii=False)
-    return arguments if isinstance(arguments, str) and _is_object(arguments) else "{}"
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
-        return False
-
-
 class CallReader:
     """Reads the events of one answer that may or must contain tool calls.
 
@@ -272,10 +254,11 @@ class CallReader:
     def _written_call(self) -> tuple[ToolCallDelta, ...]:
         try:
             call = json.loads(self._text)
-            delta = ToolCallDelta(0, None, call["name"], object_text(call["arguments"]))
+            name, given = str(call["name"]), call["arguments"]
         except (ValueError, TypeError, KeyError):
             return ()  # verify() raises for the missing call
-        return (self._noted(delta),)
+        text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        return (self._noted(ToolCallDelta(0, None, name, text)),)
 
     def _noted(self, call: ToolCallDelta) -> ToolCallDelta:
         first = call.index not in self._arguments
@@ -291,7 +274,7 @@ class CallReader:
             InvalidAnswer: a required call is missing, or the token limit cut a call off.
         """
         cut = self._finish_reason == "length"
-        if any(cut and not _is_object(text) for text in self._arguments.values()):
+        if cut and not all(map(_whole, self._arguments.values())):
             raise InvalidAnswer(
                 "the answer reached its token limit inside a tool call; raise max_tokens",
                 text=self._text or "".join(self._arguments.values()),
@@ -303,6 +286,14 @@ class CallReader:
                 "max_tokens, name the tool in tool_choice, or use a model trained for tools.",
                 text=self._text,
             )
+
+
+def _whole(arguments: str) -> bool:
+    try:
+        parse_arguments(arguments)
+    except InvalidAnswer:
+        return False
+    return bool(arguments.strip())
 
 
 def new_call_id() -> str:

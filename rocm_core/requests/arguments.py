@@ -1,0 +1,105 @@
+"""Read and write the arguments of tool calls. Pure.
+
+parse_arguments   text that a model wrote ─▶ an object, or an error that keeps the text
+object_text       arguments of an earlier call, of any kind ─▶ JSON text of an object
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import datetime
+import enum
+import json
+import uuid
+from collections.abc import Mapping, Set
+from pathlib import PurePath
+from typing import Any
+
+from rocm_core.errors import ConfigError, InvalidAnswer
+
+
+def parse_arguments(text: str) -> dict[str, Any]:
+    """Return the arguments that a model wrote for a tool.
+
+    Args:
+        text: the whole text; a blank one is a call without arguments.
+
+    Raises:
+        InvalidAnswer: the text is anything but one JSON object. Nothing is repaired: a tool that
+            runs with half an argument does something that the model did not ask for.
+    """
+    if not text.strip():
+        return {}
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidAnswer(f"the arguments are no JSON object: {error}", text=text) from error
+    if not isinstance(value, dict):
+        kind = "null" if value is None else type(value).__name__
+        raise InvalidAnswer(f"the arguments are no JSON object but {kind}", text=text)
+    return value
+
+
+def object_text(arguments: Any) -> str:
+    """Return the arguments of an earlier call as JSON text of an object.
+
+    ``{}`` stands for text that is no JSON object, and for no arguments at all: with others,
+    llama-server answers every further turn of the conversation with status 500.
+
+    Args:
+        arguments: a mapping, an object of a pydantic class or a dataclass, or JSON text. Dates,
+            UUIDs, enums, paths, numbers of ``decimal``, sets, bytes and objects of those classes
+            may be inside.
+
+    Raises:
+        ConfigError: a value inside has no JSON form; the message says its class.
+    """
+    if isinstance(arguments, str):
+        return arguments if _is_object(arguments) else "{}"
+    if not isinstance(arguments, Mapping):
+        arguments = {} if arguments is None else _plain(arguments)
+    if not isinstance(arguments, Mapping):
+        return "{}"
+    try:
+        return json.dumps(dict(arguments), ensure_ascii=False, default=_plain)
+    except TypeError as error:  # keys
+        raise ConfigError(f"the arguments of a tool call are no JSON: {error}") from error
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return bool(text.strip()) and isinstance(parse_arguments(text), dict)
+    except InvalidAnswer:
+        return False
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that ``json`` can write."""
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    from decimal import Decimal  # not at the top: only adapters' frameworks have imported it
+
+    if isinstance(value, (uuid.UUID, PurePath, Decimal)):
+        return str(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Set):
+        return list(value)
+    if isinstance(value, (bytes, bytearray)):
+        return base64.b64encode(value).decode("ascii")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    # Pydantic's classes, by their methods: version 2 and version 1.
+    if callable(dump := getattr(value, "model_dump", None)):
+        return dump(mode="json")
+    if callable(dump := getattr(value, "dict", None)):
+        return dump()
+    raise ConfigError(
+        f"an argument of a tool call is a {type(value).__name__}, which has no JSON form: put its "
+        "text or its fields there"
+    )
