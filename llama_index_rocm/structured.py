@@ -11,7 +11,6 @@ sees your prompt, and the keys as the grammar makes it write them.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from typing import Any, Generic, cast
 
@@ -20,9 +19,9 @@ from llama_index.core.base.llms.types import (
     ChatResponse,
     ChatResponseAsyncGen,
     ChatResponseGen,
-    MessageRole,
     ThinkingBlock,
 )
+from llama_index.core.chat_engine.types import AgentChatResponse
 from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictEndEvent,
     LLMStructuredPredictStartEvent,
@@ -30,12 +29,15 @@ from llama_index.core.instrumentation.events.llm import (
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.prompts.base import BasePromptTemplate, PromptTemplate
+from llama_index.core.tools import BaseTool
 from llama_index.core.types import Model, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 from pydantic import Field, ValidationError
 
+from llama_index_rocm.conversion.program_tools import corrected, program_tool
 from llama_index_rocm.partial_json import PartialObject
-from rocm_core.adapter import correction, read_json
+from llama_index_rocm.tool_calls import conversation
+from rocm_core.adapter import read_class
 from rocm_core.errors import InvalidAnswer
 from rocm_core.requests import parse_answer, schema_format
 
@@ -89,7 +91,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
                 result = read_object(output_cls, self.chat(messages, **options))
                 break
             except InvalidAnswer as error:
-                messages = _corrected(messages, error, attempt < retries)
+                messages = corrected(messages, error, attempt < retries)
         dispatcher.event(LLMStructuredPredictEndEvent(output=result))
         return result
 
@@ -113,7 +115,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
                 result = read_object(output_cls, await self.achat(messages, **options))
                 break
             except InvalidAnswer as error:
-                messages = _corrected(messages, error, attempt < retries)
+                messages = corrected(messages, error, attempt < retries)
         dispatcher.event(LLMStructuredPredictEndEvent(output=result))
         return result
 
@@ -149,6 +151,114 @@ class StructuredOutputLLM(FunctionCallingLLM):
             lambda asked: self.astream_chat(asked, **options), output_cls, messages, retries
         )
 
+    # -- FunctionCallingProgram -------------------------------------------------------------
+
+    def predict_and_call(  # noqa: PLR0917 (the signature is LlamaIndex's)
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        error_on_no_tool_call: bool = True,
+        error_on_tool_error: bool = False,
+        **kwargs: Any,
+    ) -> AgentChatResponse:
+        """Ask the model for a call, and run it.
+
+        The tool of a ``FunctionCallingProgram`` is not run: its arguments are read as JSON, and
+        asked for again as ``structured_retries`` says.
+
+        Args:
+            tools: the model may call them.
+            user_msg: comes after ``chat_history``.
+            chat_history: the conversation so far.
+            verbose: print the call of another tool.
+            allow_parallel_tool_calls: whether there may be several calls.
+            error_on_no_tool_call: whether an answer without a call is an error.
+            error_on_tool_error: whether an error of another tool is raised.
+            kwargs: options of the call.
+
+        Raises:
+            InvalidAnswer: the call of a program does not fit its class.
+        """
+        program = program_tool(tools)
+        if program is None or not self.metadata.is_function_calling_model:
+            return super().predict_and_call(
+                tools,
+                user_msg,
+                chat_history,
+                verbose,
+                allow_parallel_tool_calls,
+                error_on_no_tool_call,
+                error_on_tool_error,
+                **kwargs,
+            )
+        retries = self._retries(kwargs)
+        messages = conversation(chat_history, user_msg)
+        for attempt in range(retries + 1):
+            try:
+                response = self.chat_with_tools(
+                    [program.tool],
+                    chat_history=messages,
+                    allow_parallel_tool_calls=allow_parallel_tool_calls,
+                    **kwargs,
+                )
+                return program.answer(
+                    self.get_tool_calls_from_response(response, error_on_no_tool_call)
+                )
+            except InvalidAnswer as error:
+                messages = corrected(messages, error, attempt < retries)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def apredict_and_call(  # noqa: PLR0917
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        error_on_no_tool_call: bool = True,
+        error_on_tool_error: bool = False,
+        **kwargs: Any,
+    ) -> AgentChatResponse:
+        """``predict_and_call`` for asyncio."""
+        program = program_tool(tools)
+        if program is None or not self.metadata.is_function_calling_model:
+            return await super().apredict_and_call(
+                tools,
+                user_msg,
+                chat_history,
+                verbose,
+                allow_parallel_tool_calls,
+                error_on_no_tool_call,
+                error_on_tool_error,
+                **kwargs,
+            )
+        retries = self._retries(kwargs)
+        messages = conversation(chat_history, user_msg)
+        for attempt in range(retries + 1):
+            try:
+                response = await self.achat_with_tools(
+                    [program.tool],
+                    chat_history=messages,
+                    allow_parallel_tool_calls=allow_parallel_tool_calls,
+                    **kwargs,
+                )
+                return program.answer(
+                    self.get_tool_calls_from_response(response, error_on_no_tool_call)
+                )
+            except InvalidAnswer as error:
+                messages = corrected(messages, error, attempt < retries)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _retries(self, options: dict[str, Any]) -> int:
+        """Take ``structured_retries`` out of the options of a call; the instance's by default."""
+        retries: int | None = options.pop("structured_retries", None)
+        return self.structured_retries if retries is None else retries
+
+    # -- requests ---------------------------------------------------------------------------
+
     def _by_schema(self) -> bool:
         return self.pydantic_program_mode == PydanticProgramMode.DEFAULT
 
@@ -163,8 +273,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
         wanted = schema_format(output_cls.model_json_schema(), output_cls.__name__)
         options = {**(llm_kwargs or {}), "response_format": wanted}
-        retries = options.pop("structured_retries", None)
-        return messages, options, self.structured_retries if retries is None else retries
+        return messages, options, self._retries(options)
 
 
 def _begins(
@@ -190,31 +299,7 @@ def read_object(output_cls: type[Model], response: ChatResponse) -> Model:
     """
     text = response.message.content or ""
     thoughts = [b.content or "" for b in response.message.blocks if isinstance(b, ThinkingBlock)]
-    return read_value(output_cls, parse_answer(text, "".join(thoughts)))
-
-
-def read_value(output_cls: type[Model], value: Any) -> Model:
-    """Return an object of ``output_cls`` with the fields of parsed JSON.
-
-    Raises:
-        InvalidAnswer: it does not fit the class.
-    """
-    return read_json(
-        json.dumps(value),
-        output_cls.model_validate_json,
-        output_cls.__name__,
-        output_cls.model_validate,
-    )
-
-
-def _corrected(
-    messages: Sequence[ChatMessage], error: InvalidAnswer, again: bool
-) -> list[ChatMessage]:
-    """Return the messages of the next attempt; raise ``error`` unless there is one."""
-    if not again:
-        raise error
-    answer = [ChatMessage(error.text, role=MessageRole.ASSISTANT)] if error.text else []
-    return [*messages, *answer, ChatMessage(correction(error), role=MessageRole.USER)]
+    return read_class(output_cls, parse_answer(text, "".join(thoughts)))
 
 
 class Growing(Generic[Model]):
@@ -262,7 +347,7 @@ def _objects(
                         yield partial
             whole = growing.whole()
         except InvalidAnswer as error:
-            messages = _corrected(messages, error, attempt < retries)
+            messages = corrected(messages, error, attempt < retries)
         else:
             yield whole
             return
@@ -284,7 +369,7 @@ async def _aobjects(
                         yield partial
             whole = growing.whole()
         except InvalidAnswer as error:
-            messages = _corrected(messages, error, attempt < retries)
+            messages = corrected(messages, error, attempt < retries)
         else:
             yield whole
             return

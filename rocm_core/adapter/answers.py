@@ -13,9 +13,12 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
 from rocm_core.errors import InvalidAnswer
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 # pydantic's types of errors, and the keyword of JSON schema that has the same meaning
 # (pydantic-core ``src/errors/types.rs``).
@@ -64,8 +67,6 @@ def read_json(
     Raises:
         InvalidAnswer: it does not match; the message has the path and the rule of each fault.
     """
-    from pydantic import ValidationError  # not at the top: see the package's docstring
-
     try:
         return validate(text)
     except ValidationError as error:
@@ -77,6 +78,11 @@ def read_json(
             except ValidationError as located:
                 faults = located.errors(include_url=False, include_context=False)
         raise misfit(name, [_worded(fault) for fault in faults], text) from error
+
+
+def read_class(cls: type[M], value: Any) -> M:
+    """Return an object of ``cls`` with the fields of parsed JSON; errors as ``read_json``."""
+    return read_json(json.dumps(value), cls.model_validate_json, cls.__name__, cls.model_validate)
 
 
 def misfit(name: str, faults: list[str], text: str) -> InvalidAnswer:
