@@ -170,7 +170,7 @@ class StructuredParser(BaseCumulativeTransformOutputParser[Any]):
         if not self._wrapped:
             return arguments
         if not isinstance(arguments, dict) or arguments.keys() != {VALUE}:
-            fault = f"the call's arguments are not an object with the one property {VALUE!r}"
+            fault = f"$: the call's arguments need the one property {VALUE!r} (required)"
             raise misfit(self._wanted.name, [fault], json.dumps(arguments))
         return arguments[VALUE]
 

@@ -2,6 +2,7 @@
 
     model             the reciter: says one known text
     trained           a chat model that understands
+    random_walk       writes at random whatever a grammar allows
     embedding_model   all-MiniLM-L6-v2
     rerank_model      the same, with a made-up scoring head
 
@@ -27,6 +28,7 @@ from rocm_core.settings import PREFIX
 from rocm_core.shared.admin import list_servers, stop_server
 from rocm_core.shared.registry import Registry
 from tests.support.engines import HAS_BINARY, NO_BINARY, make_server
+from tests.support.models.random_walk import RANDOM_WALK
 from tests.support.models.reciter import RECITER
 from tests.support.models.trained import TRAINED
 from tests.support.no_engine import allow_engines, forbid_engines
@@ -180,6 +182,14 @@ def model(engine: Engine) -> Iterator[TextModel]:
 def trained(engine: Engine) -> Iterator[TextModel]:
     """The bundled model, or the one of ``ROCM_TEST_CHAT_MODEL``."""
     with load_model(TRAINED, engine=engine) as model:
+        model.load()
+        yield model
+
+
+@pytest.fixture(scope="session")
+def random_walk(engine: Engine) -> Iterator[TextModel]:
+    """It writes at random whatever a grammar allows."""
+    with load_model(RANDOM_WALK, engine=engine) as model:
         model.load()
         yield model
 

@@ -27,7 +27,7 @@ from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import Annotated, is_typeddict  # noqa: UP035
 
-from rocm_core.adapter import misfit, read_json
+from rocm_core.adapter import misfit, path_text, read_json
 from rocm_core.requests import closed
 
 _ANY_OBJECT = {"type": "object"}
@@ -145,8 +145,7 @@ def validate(value: Any, schema: Mapping[str, Any], name: str = "answer") -> Non
 
     validator = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
     faults = [
-        f"{'.'.join(map(str, error.absolute_path)) or 'the whole answer'}: {error.message} "
-        f"(keyword {error.validator!r})"
+        f"{error.json_path}: {error.message} ({error.validator})"
         for error in validator(schema).iter_errors(value)
     ]
     if faults:
@@ -182,7 +181,7 @@ def _of_old_class(cls: Any) -> Wanted:
             return cls.parse_obj(json.loads(text))
         except ValueError as error:  # pydantic v1's
             faults = [
-                f"{'.'.join(map(str, fault['loc']))}: {fault['msg']} ({fault['type']})"
+                f"{path_text(fault['loc'])}: {fault['msg']} ({fault['type'].split('.')[0]})"
                 for fault in error.errors()  # type: ignore[attr-defined]
             ]
             raise misfit(cls.__name__, faults, text) from error

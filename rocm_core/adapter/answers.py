@@ -10,7 +10,7 @@ would refuse both as Python objects.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -47,6 +47,7 @@ _KEYWORDS = {
     "decimal_whole_digits": "pattern",
 }
 _OF_VALIDATORS = frozenset({"value_error", "assertion_error", "custom_error"})
+_LONGEST = 60  # characters of a value in an error
 _OF_OBJECTS = {"minItems": "minProperties", "maxItems": "maxProperties"}
 
 
@@ -97,9 +98,8 @@ def misfit(name: str, faults: list[str], text: str) -> InvalidAnswer:
     more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
     problem = f"the answer does not fit the schema of {name}: {shown}{more}"
     return InvalidAnswer(
-        f"{problem}. The engine's grammar does not hold this rule, so the answer is checked "
-        "afterwards. Ask again, or set the retries of structured output: they tell the model what "
-        "was wrong.",
+        f"{problem}. The engine does not enforce this rule, so answers are checked afterwards: ask "
+        "again, or set the retries of structured output, which tell the model what was wrong.",
         text=text,
         problem=problem,
     )
@@ -107,21 +107,25 @@ def misfit(name: str, faults: list[str], text: str) -> InvalidAnswer:
 
 def _worded(fault: Mapping[str, Any]) -> str:
     kind, value = fault["type"], fault.get("input")
-    path = ".".join(str(part) for part in fault["loc"]) or "the whole answer"
-    shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}…"
-    return f"{path}: {fault['msg']}, not {shown} ({_rule(kind, value)})"
+    shown = repr(value) if len(repr(value)) <= _LONGEST else f"{repr(value)[:_LONGEST]}…"
+    return f"{path_text(fault['loc'])}: {fault['msg']}, not {shown} ({_rule(kind, value)})"
+
+
+def path_text(path: Iterable[str | int]) -> str:
+    """Return a path in an answer as text, such as ``$.pets[0].name``."""
+    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
 
 
 def _rule(kind: str, value: Any) -> str:
     if kind in _OF_VALIDATORS:
-        return "a validator of the class, which no schema can express"
+        return "a validator of the class"
     keyword = _KEYWORDS.get(kind)
     if keyword in _OF_OBJECTS and isinstance(value, Mapping):
         keyword = _OF_OBJECTS[keyword]
     if keyword is None:
         of_format = kind.startswith(("date", "time", "url", "uuid", "ip_", "bytes_invalid"))
         keyword = "format" if of_format else "type" if kind.endswith(_OF_TYPES) else kind
-    return f"keyword {keyword!r}"
+    return keyword
 
 
 _OF_TYPES = ("_type", "_parsing", "_from_float", "_unicode", "_attributes")

@@ -46,3 +46,6 @@ SCHEMAS: dict[str, Any] = {
     for model in module.MODELS
 }
 SCHEMAS |= {f"raw-{name}": schema for name, schema in raw.SCHEMAS.items()}
+
+CHECKED: frozenset[str] = frozenset()
+"""Names of schemas with a rule that no engine enforces: some answers to them are refused."""
