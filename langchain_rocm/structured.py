@@ -26,12 +26,13 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.json import parse_partial_json
 
 from langchain_rocm.conversion.messages import reasoning_of
-from langchain_rocm.conversion.schemas import Wanted, validate, wanted
+from langchain_rocm.conversion.schemas import Wanted, wanted
 from langchain_rocm.conversion.tools import spec
 from langchain_rocm.errors import model_errors
 from rocm_core.adapter import misfit
 from rocm_core.errors import InvalidAnswer
 from rocm_core.requests import VALUE, as_arguments, parse_answer, schema_format, schema_of
+from rocm_core.schema import check_answer
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 METHODS = ("json_schema", "function_calling", "json_mode")
@@ -80,7 +81,7 @@ def traced(schema: Any) -> dict[str, Any]:
 def fits(text: str, format_: Mapping[str, Any]) -> bool:
     """Return whether ``text`` is JSON that matches a response format."""
     try:
-        validate(parse_answer(text), schema_of(format_))
+        check_answer(parse_answer(text), schema_of(format_))
     except InvalidAnswer:
         return False
     return True

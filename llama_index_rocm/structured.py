@@ -11,6 +11,7 @@ sees your prompt, and the keys as the grammar makes it write them.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from typing import Any, Generic, cast
 
@@ -299,7 +300,7 @@ def read_object(output_cls: type[Model], response: ChatResponse) -> Model:
     """
     text = response.message.content or ""
     thoughts = [b.content or "" for b in response.message.blocks if isinstance(b, ThinkingBlock)]
-    return read_class(output_cls, parse_answer(text, "".join(thoughts)))
+    return read_class(output_cls, json.dumps(parse_answer(text, "".join(thoughts))))
 
 
 class Growing(Generic[Model]):

@@ -27,8 +27,9 @@ from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import Annotated, is_typeddict  # noqa: UP035
 
-from rocm_core.adapter import misfit, path_text, read_json
-from rocm_core.requests import closed
+from rocm_core.adapter import misfit, path_text, read_class, read_type
+from rocm_core.requests import closed, resolved
+from rocm_core.schema import check_answer
 
 _ANY_OBJECT = {"type": "object"}
 # A dict with a name and one of these is a JSON schema that somebody named, and no function spec.
@@ -126,30 +127,11 @@ def function_spec(given: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]
 
 
 def _of_schema(name: str, description: str, schema: dict[str, Any]) -> Wanted:
-    return Wanted(name, description, schema, partial(_checked, schema, name), grows=True)
+    return Wanted(name, description, schema, partial(_checked, schema), grows=True)
 
 
-def _checked(schema: dict[str, Any], name: str, text: str) -> Any:
-    value = json.loads(text)
-    validate(value, schema, name)
-    return value
-
-
-def validate(value: Any, schema: Mapping[str, Any], name: str = "answer") -> None:
-    """Raise unless ``value`` matches ``schema``.
-
-    Raises:
-        InvalidAnswer: it does not; the message has path and keyword of each fault.
-    """
-    import jsonschema  # not at the top: it takes a quarter of this package's import time
-
-    validator = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
-    faults = [
-        f"{error.json_path}: {error.message} ({error.validator})"
-        for error in validator(schema).iter_errors(value)
-    ]
-    if faults:
-        raise misfit(name, faults, json.dumps(value, ensure_ascii=False))
+def _checked(schema: dict[str, Any], text: str) -> Any:
+    return check_answer(json.loads(text), schema, text=text)
 
 
 # ---------------------------------------------------------------------------
@@ -160,16 +142,11 @@ def validate(value: Any, schema: Mapping[str, Any], name: str = "answer") -> Non
 def _of_class(cls: type[BaseModel]) -> Wanted:
     schema = cls.model_json_schema()
     name = str(schema.get("title") or cls.__name__)
-    read = partial(
-        read_json, validate=cls.model_validate_json, name=name, locate=cls.model_validate
-    )
-    return Wanted(name, _description(schema), schema, read)
+    return Wanted(name, _description(schema), schema, partial(read_class, cls))
 
 
 def _description(schema: Mapping[str, Any]) -> str:
     """The description at the top, or behind the reference that is the top of a recursive class."""
-    from rocm_core.requests import resolved
-
     reference = schema.get("$ref")
     found = resolved(reference, schema) if isinstance(reference, str) else None
     return str(schema.get("description") or (found or {}).get("description") or "")
@@ -200,10 +177,7 @@ def _of_type(given: Any) -> Wanted:
             f"tool, a function spec or a JSON schema. pydantic says: {error}"
         ) from error
     name = str(schema.get("title") or getattr(given, "__name__", None) or "answer")
-    read = partial(
-        read_json, validate=adapter.validate_json, name=name, locate=adapter.validate_python
-    )
-    return Wanted(name, _description(schema), schema, read)
+    return Wanted(name, _description(schema), schema, partial(read_type, adapter, name, schema))
 
 
 # ---------------------------------------------------------------------------
@@ -222,9 +196,7 @@ def _of_typed_dict(given: Any) -> Wanted:
     name = str(schema.get("title") or given.__name__)
     found = _of_schema(name, _description(schema), schema)
     if schema == adapter.json_schema():
-        read = partial(
-            read_json, validate=adapter.validate_json, name=name, locate=adapter.validate_python
-        )
+        read = partial(read_type, adapter, name, schema)
         return Wanted(name, found.description, schema, read, grows=True)
     return found
 

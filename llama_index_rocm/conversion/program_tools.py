@@ -7,6 +7,7 @@ of JSON. So the arguments are read as JSON here; a ``RootModel`` is the one argu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
@@ -51,7 +52,8 @@ class ProgramTool(Generic[Model]):
 
     def _output(self, call: ToolSelection) -> ToolOutput:
         value: Any = call.tool_kwargs
-        made = read_class(self.output_cls, value.get(VALUE) if self._is_wrapped else value)
+        fields = value.get(VALUE) if self._is_wrapped else value
+        made = read_class(self.output_cls, json.dumps(fields))
         return ToolOutput(
             content=str(made), tool_name=call.tool_name, raw_input=value, raw_output=made
         )

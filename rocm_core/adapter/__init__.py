@@ -6,7 +6,7 @@ Both frameworks describe their classes with pydantic; nothing else in ``rocm_cor
 unknown one should have been; ``answers`` reads JSON as objects. No framework.
 """
 
-from rocm_core.adapter.answers import correction, misfit, path_text, read_class, read_json
+from rocm_core.adapter.answers import correction, misfit, path_text, read_class, read_type
 from rocm_core.adapter.call_options import one_answer
 from rocm_core.adapter.options import GenerationOptions, RocmOptions
 from rocm_core.adapter.rivals import LANGCHAIN, LLAMA_INDEX
@@ -21,5 +21,5 @@ __all__ = [
     "one_answer",
     "path_text",
     "read_class",
-    "read_json",
+    "read_type",
 ]

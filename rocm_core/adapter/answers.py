@@ -1,6 +1,6 @@
 """Turn a model's JSON into an object of a pydantic class, or say which field breaks which rule.
 
-    text ─▶ read_json(cls.model_validate_json) ─▶ an object, or InvalidAnswer
+    text ─▶ read_class ─▶ an object, or InvalidAnswer
     InvalidAnswer ─▶ correction() ─▶ what the model is told before it answers again
 
 Validation is that of JSON: a strict class takes text for a date and a list for a tuple there, and
@@ -13,9 +13,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from rocm_core.errors import InvalidAnswer
+from rocm_core.errors import ConfigError, InvalidAnswer
+from rocm_core.schema import check_answer, retry_message
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -51,39 +52,64 @@ _LONGEST = 60  # characters of a value in an error
 _OF_OBJECTS = {"minItems": "minProperties", "maxItems": "maxProperties"}
 
 
-def read_json(
-    text: str,
-    validate: Callable[[str], T],
-    name: str,
-    locate: Callable[[Any], Any] | None = None,
-) -> T:
-    """Return what ``validate`` makes of ``text``.
+def read_class(cls: type[M], text: str) -> M:
+    """Return the object of a pydantic class that a JSON text is.
 
     Args:
-        text: a JSON text.
-        validate: such as ``model_validate_json`` of a pydantic class.
-        name: of the class, for the error.
-        locate: validates parsed JSON; asked where a text that pydantic cannot parse is wrong.
+        cls: the class.
+        text: JSON; a strict class is strict as with JSON.
 
     Raises:
-        InvalidAnswer: it does not match; the message has the path and the rule of each fault.
+        InvalidAnswer: it does not fit; the message has path and rule of what is wrong.
     """
     try:
-        return validate(text)
+        return cls.model_validate_json(text)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False)
-        if locate is not None and faults[0]["type"] == "json_invalid":
-            # Such as half of a surrogate pair: Python parses it, pydantic does not.
-            try:
-                locate(json.loads(text))
-            except ValidationError as located:
-                faults = located.errors(include_url=False, include_context=False)
-        raise misfit(name, [_worded(fault) for fault in faults], text) from error
+        raise _misfit(error, cls.__name__, cls.model_json_schema(), text, cls.model_validate) from (
+            error
+        )
 
 
-def read_class(cls: type[M], value: Any) -> M:
-    """Return an object of ``cls`` with the fields of parsed JSON; errors as ``read_json``."""
-    return read_json(json.dumps(value), cls.model_validate_json, cls.__name__, cls.model_validate)
+def read_type(adapter: TypeAdapter[T], name: str, schema: Mapping[str, Any], text: str) -> T:
+    """Return the value of any type that a JSON text is.
+
+    Args:
+        adapter: pydantic's, of the type.
+        name: of the type, for the error.
+        schema: the type's JSON schema.
+        text: JSON.
+
+    Raises:
+        InvalidAnswer: as ``read_class``.
+    """
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        raise _misfit(error, name, schema, text, adapter.validate_python) from error
+
+
+def _misfit(
+    error: ValidationError,
+    name: str,
+    schema: Mapping[str, Any],
+    text: str,
+    locate: Callable[[Any], Any],
+) -> InvalidAnswer:
+    value, faults = json.loads(text), error.errors(include_url=False, include_context=False)
+    if faults[0]["type"] == "json_invalid":
+        # Such as half of a surrogate pair: Python parses it, pydantic does not, and says no path.
+        try:
+            locate(value)
+        except ValidationError as located:
+            faults = located.errors(include_url=False, include_context=False)
+    found = misfit(name, [_worded(fault) for fault in faults], text)
+    try:
+        check_answer(value, schema, text=text)
+    except InvalidAnswer as known:  # it says why the engine let this pass
+        return InvalidAnswer(str(known), text=text, problem=found.problem)
+    except ConfigError:
+        pass
+    return found
 
 
 def misfit(name: str, faults: list[str], text: str) -> InvalidAnswer:
@@ -133,4 +159,4 @@ _OF_TYPES = ("_type", "_parsing", "_from_float", "_unicode", "_attributes")
 
 def correction(error: InvalidAnswer) -> str:
     """Return the message that tells the model what was wrong with its answer."""
-    return f"That answer is not valid: {error.problem or error}. Answer again, without that fault."
+    return retry_message(error.problem or error)
