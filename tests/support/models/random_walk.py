@@ -4,8 +4,10 @@
 
     chat = ChatRocm(model=RANDOM_WALK, **WALK, seed=1)
 
-Its tokens are the bytes. It prefers what closes: quotes and brackets, so that answers come to an
-end; all other characters have much the same odds, which the last byte changes a little.
+Its tokens are the bytes, and some characters beyond ASCII. It prefers what closes: quotes and
+brackets, so that answers come to an end; all others have much the same odds, which the last token
+changes a little. It writes no single byte beyond ASCII: a grammar of llama.cpp lets bytes pass that
+are no UTF-8, and the server then answers with status 500.
 """
 
 from __future__ import annotations
@@ -15,7 +17,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.support.models.reciter import BYTES, CHAT_TEMPLATE, CONTROL, END_ID, byte_alphabet
+from tests.support.models.reciter import (
+    BYTES,
+    CHAT_TEMPLATE,
+    CONTROL,
+    END_ID,
+    byte_alphabet,
+    encode_piece,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,27 +32,31 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 64
 CONTEXT: Final = 8192
-VOCABULARY: Final = BYTES + len(CONTROL) + 1
+LETTERS: Final = ("é", "ß", "Ж", "א", "中", "한", "€", "\u00a0", "\u2028", "\U0001f999")
+VOCABULARY: Final = BYTES + len(CONTROL) + 1 + len(LETTERS)
 
 WALK: Final[dict[str, Any]] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
 """The options of sampling with which every allowed byte has a chance."""
 
 # Logarithms of odds, against 0 for a printable character.
 _ODDS: Final = (
-    {'"': 5.0, "}": 5.0, "]": 5.0, ",": 2.5, ":": 2.0, "{": 1.5, "[": 1.5}
+    {'"': 4.0, "}": 3.0, "]": 3.0, ",": 2.0, ":": 1.0, "{": 1.0, "[": 1.0}
     | {" ": -1.0, "\n": -4.0, "\t": -4.0, "\\": -1.0, "e": -0.5, "E": -0.5, "-": -0.5, ".": 0.0}
     | dict.fromkeys("0123456789", 0.5)
 )
-_OTHER: Final = -3.0  # bytes beyond ASCII, and control characters
+_CONTROL: Final = -3.0
+_LETTER: Final = 0.0
+_NEVER: Final = -25.0
 _END: Final = 4.0
 
 
 def _odds() -> npt.NDArray[np.float64]:
     import numpy as np
 
-    odds = np.full(VOCABULARY, -20.0)
-    odds[:BYTES] = _OTHER
+    odds = np.full(VOCABULARY, _NEVER)
+    odds[:0x80] = _CONTROL
     odds[0x20:0x7F] = 0.0
+    odds[-len(LETTERS) :] = _LETTER
     for character, value in _ODDS.items():
         odds[ord(character)] = value
     odds[END_ID] = _END
@@ -95,7 +108,8 @@ def _add_tokenizer(writer: Any) -> None:
     types[BYTES : BYTES + len(CONTROL)] = [gguf.TokenType.CONTROL] * len(CONTROL)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list([*alphabet, *CONTROL, newline * 2])
+    letters = [encode_piece(letter) for letter in LETTERS]
+    writer.add_token_list([*alphabet, *CONTROL, newline * 2, *letters])
     writer.add_token_types(types)
     writer.add_token_merges([f"{newline} {newline}"])
     writer.add_bos_token_id(BYTES)

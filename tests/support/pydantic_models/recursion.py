@@ -42,7 +42,7 @@ class Folder(BaseModel):
 
 class Sum(BaseModel):
     kind: Literal["sum"]
-    left: Expression
+    left: Constant
     right: Expression
 
 
