@@ -79,8 +79,11 @@ def _compiled(text: str, where: str, shown: bool) -> CompiledSchema:
     schema = json.loads(text)
     run = Normalizer(schema, where, shown)
     sent = run.node(schema, "#")
-    if sent is None or not _ends(sent, run.definitions):
+    if sent is None:
         raise run.impossible()
+    if not _ends(sent, run.definitions):
+        remedy = "Make a property optional, or let a list be empty or have minItems: 0."
+        raise run.refusal("#", "$ref", "leads back to itself in every value, without end", remedy)
     for name in run.definitions:
         if name in _unguarded(name, run.definitions):
             raise run.refusal(

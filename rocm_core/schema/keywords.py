@@ -1,14 +1,12 @@
-"""The keywords of JSON Schema, and what each engine does with them, as data. Pure.
-
-``python -m scripts.generate`` writes ``docs/reference/schemas.md`` from ``ROWS``; the tests push a
-model of random weights against the grammar of both engines for each row.
-"""
+"""The keywords of JSON Schema as data: their values, and which ones no engine enforces. Pure."""
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
-Kind = Literal["schema", "schemas", "map", "count", "number", "text", "texts", "flag", "any"]
+Kind = Literal[
+    "schema", "schemas", "map", "count", "number", "step", "text", "texts", "flag", "any"
+]
 
 KINDS: Final[dict[str, Kind]] = {
     **dict.fromkeys(("allOf", "anyOf", "oneOf", "prefixItems"), "schemas"),
@@ -19,9 +17,10 @@ KINDS: Final[dict[str, Kind]] = {
     **dict.fromkeys(("$defs", "definitions"), "map"),
     **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), "count"),
     **dict.fromkeys(("minProperties", "maxProperties", "minContains", "maxContains"), "count"),
-    **dict.fromkeys(("minimum", "maximum", "multipleOf"), "number"),
+    **dict.fromkeys(("minimum", "maximum"), "number"),
     **dict.fromkeys(("exclusiveMinimum", "exclusiveMaximum"), "number"),
     **dict.fromkeys(("pattern", "format", "$ref"), "text"),
+    "multipleOf": "step",
     "required": "texts",
     "uniqueItems": "flag",
 }
@@ -83,23 +82,3 @@ FORMAT_PATTERNS: Final[dict[str, str]] = {
     **{f"uuid{version}": _UUID % version for version in range(1, 9)},
 }
 """Formats that are sent as a pattern: it matches values of the format only, if not all of them."""
-
-Way = Literal["grammar", "rewritten", "checked", "refused"]
-
-
-class Row(NamedTuple):
-    """What happens to one kind of constraint.
-
-    Attributes:
-        keyword: the keyword, or keywords beside each other.
-        binary: what a ``llama-server`` program does with what we send.
-        embedded: the same of the package ``xllamacpp``.
-        example: a schema that has it.
-        how: what is sent, or why it is not.
-    """
-
-    keyword: str
-    binary: Way
-    embedded: Way
-    example: dict[str, object] | bool
-    how: str

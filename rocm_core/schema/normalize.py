@@ -10,7 +10,7 @@ beside the first of these is ignored there, so here it is moved inside.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rocm_core.errors import ConfigError
@@ -219,10 +219,15 @@ class Normalizer:
         if "const" in flat or "enum" in flat:
             return scalars.values(self, flat, path)
         types = self._types(flat, path)
-        pieces = [piece for kind in types if (piece := self._piece(kind, flat, path)) is not None]
+        pieces = self._pieces(types, flat, path)
+        if not pieces and "type" not in flat:
+            pieces = self._pieces([kind for kind in TYPES if kind not in types], flat, path)
         if not pieces:
             return None
         return pieces[0] if len(pieces) == 1 else _one_of_types(pieces)
+
+    def _pieces(self, types: Sequence[str], flat: Flat, path: str) -> list[Sent]:
+        return [piece for kind in types if (piece := self._piece(kind, flat, path)) is not None]
 
     def _alternatives(self, flat: Flat, path: str) -> Sent | None:
         rest = {key: value for key, value in flat.items() if key not in ("anyOf", *ANNOTATIONS)}

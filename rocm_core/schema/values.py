@@ -19,6 +19,7 @@ _EXPECTED = {
     "map": "an object of schemas",
     "count": "an integer from 0 on",
     "number": "a finite number",
+    "step": "a finite number above 0",
     "text": "a text",
     "texts": "a list of texts",
     "flag": "true or false",
@@ -74,6 +75,8 @@ def _is_kind(kind: str, value: Any) -> bool:
         return isinstance(value, Mapping) and all(map(_is_schema, value.values()))
     if kind in ("count", "number"):
         return _is_number(value) and (kind == "number" or (value >= 0 and value == int(value)))
+    if kind == "step":
+        return _is_number(value) and value > 0
     return _is_schema(value) if kind == "schema" else isinstance(value, _PLAIN[kind])
 
 

@@ -56,7 +56,7 @@ def integer_bounds(schema: Mapping[str, Any]) -> Numbers:
         found.values = list(range(-(-low // step) * step, high + 1, step))
         return found
     if "multipleOf" in schema and step != 1:
-        found.unenforced["multipleOf"] = "no grammar counts in steps"
+        _steps(schema, found)
     low = _within(low, low_keyword, found)
     high = _within(high, high_keyword, found)
     if low is not None and low > 9 and high is None:
@@ -65,9 +65,8 @@ def integer_bounds(schema: Mapping[str, Any]) -> Numbers:
     if high is not None and high < 0 and low is None:
         low = -LARGEST
         found.narrowed[high_keyword] = f"at least {low} is written: an upper bound needs a lower"
-    found.sent = {
-        name: value for name, value in (("minimum", low), ("maximum", high)) if value is not None
-    }
+    bounds = {"minimum": low, "maximum": high}
+    found.sent |= {name: value for name, value in bounds.items() if value is not None}
     return found
 
 
@@ -83,8 +82,15 @@ def float_bounds(schema: Mapping[str, Any]) -> Numbers:
             if abs(schema[keyword]) <= LARGEST:
                 found.sent[keyword] = schema[keyword]
     if "multipleOf" in schema:
-        found.unenforced["multipleOf"] = "no grammar counts in steps"
+        _steps(schema, found)
     return found
+
+
+def _steps(schema: Mapping[str, Any], found: Numbers) -> None:
+    """Send the steps: llama.cpp ignores them, and LLGuidance keeps them."""
+    found.unenforced["multipleOf"] = "llama.cpp's grammar cannot count in steps"
+    if schema["multipleOf"] <= LARGEST:
+        found.sent["multipleOf"] = schema["multipleOf"]
 
 
 def _edge(schema: Mapping[str, Any], keywords: tuple[str, str], pick: Any) -> Any:

@@ -120,7 +120,8 @@ def values(run: Normalizer, flat: Flat, path: str) -> Sent | None:
     sent = [value for value in fitting if sendable(value)]
     if len(sent) < len(fitting):
         run.note(path, keyword, "the engines misread one of its values")
-        return {"type": types or sorted({_type_of(value) for value in fitting})}
+        kinds = types or sorted({_type_of(value) for value in fitting})
+        return {"type": kinds[0] if len(kinds) == 1 else kinds}
     kind = {"type": flat["type"]} if len(types) == 1 else {}
     return {**kind, "const": sent[0]} if keyword == "const" else {**kind, "enum": sent}
 
