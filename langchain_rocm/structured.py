@@ -25,7 +25,7 @@ from langchain_core.outputs import (
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.json import parse_partial_json
 
-from langchain_rocm.conversion.messages import reasoning_of
+from langchain_rocm.conversion.answers import reasoning_of
 from langchain_rocm.conversion.schemas import Wanted, wanted
 from langchain_rocm.conversion.tools import spec
 from langchain_rocm.errors import model_errors

@@ -36,6 +36,7 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import Field, ValidationError
 
 from llama_index_rocm.conversion.program_tools import corrected, program_tool
+from llama_index_rocm.conversion.user_code import runs_code
 from llama_index_rocm.partial_json import PartialObject
 from llama_index_rocm.tool_calls import conversation
 from rocm_core.adapter import read_class
@@ -273,8 +274,15 @@ class StructuredOutputLLM(FunctionCallingLLM):
         """Return messages, options and retries of a call."""
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
         wanted = schema_format(output_cls.model_json_schema(), output_cls.__name__)
-        options = {**(llm_kwargs or {}), "response_format": wanted}
+        options = dict(llm_kwargs or {})
+        if "reasoning_budget" not in options:
+            options = {**self._structured_defaults(), **options}
+        options["response_format"] = wanted
         return messages, options, self._retries(options)
+
+    def _structured_defaults(self) -> dict[str, Any]:
+        """Options of a structured answer that neither the call nor the instance gives."""
+        return {}
 
 
 def _begins(
@@ -307,12 +315,15 @@ class Growing(Generic[Model]):
     """Makes partial objects while the answer's JSON is being written.
 
     A partial object is of ``output_cls`` as soon as it is valid; before, of LlamaIndex's
-    ``FlexibleModel`` of that class, whose fields may all be ``None``.
+    ``FlexibleModel`` of that class, whose fields may all be ``None``. Validators of the user's are
+    written for whole values and run on the whole object alone: the partial objects of a class that
+    has some are all of ``FlexibleModel``.
     """
 
     def __init__(self, output_cls: type[Model]) -> None:
         self._output_cls = output_cls
         self._flexible_cls = create_flexible_model(output_cls)
+        self._runs_code = runs_code(output_cls)
         self._object = PartialObject()
         self._last: ChatResponse | None = None
 
@@ -321,10 +332,10 @@ class Growing(Generic[Model]):
         self._last = response
         if not response.delta or not self._object.update(response.message.content or ""):
             return None
-        try:
-            return self._output_cls.model_validate(self._object.value)
-        except ValidationError:
-            return self._flexible_cls.model_validate(self._object.value)
+        if not self._runs_code:
+            with contextlib.suppress(ValidationError):
+                return self._output_cls.model_validate(self._object.value)
+        return self._flexible_cls.model_validate(self._object.value)
 
     def whole(self) -> Model:
         """Return the whole object after the last response; errors as ``read_object``."""

@@ -31,8 +31,8 @@ from rocm_core.errors import (
     ServerLoading,
     ServerUnreachable,
 )
-from rocm_core.model.chat_template import ChatTemplate
 from rocm_core.model.steps import AsyncSender, Hold, Open, Ready, Release, RequestSteps, Sender
+from rocm_core.model.template import ChatTemplate
 from rocm_core.model.token_ids import StopIds, stopped_by_id
 from rocm_core.requests import refuse_unanswered
 from rocm_core.types import StreamEvent

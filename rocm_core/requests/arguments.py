@@ -1,7 +1,10 @@
-"""Read and write the arguments of tool calls. Pure.
+"""Read the arguments of tool calls that a model wrote, and write those of earlier calls. Pure.
 
-parse_arguments   text that a model wrote ─▶ an object, or an error that keeps the text
-object_text       arguments of an earlier call, of any kind ─▶ JSON text of an object
+    text that a model wrote            ─▶ parse_arguments ─▶ an object, or an error with the text
+    arguments of an earlier call,
+    as text or as objects of any kind  ─▶ object_text     ─▶ JSON text of an object
+
+Reading repairs nothing; writing never sends what a chat template cannot parse.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ import datetime
 import enum
 import json
 import uuid
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
+from numbers import Number
 from pathlib import PurePath
 from typing import Any
 
@@ -76,22 +80,9 @@ def _is_object(text: str) -> bool:
 
 def _plain(value: Any) -> Any:
     """Return a value that ``json`` can write."""
-    if isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, datetime.timedelta):
-        return value.total_seconds()
-    from decimal import Decimal  # not at the top: only adapters' frameworks have imported it
-
-    if isinstance(value, (uuid.UUID, PurePath, Decimal)):
-        return str(value)
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Set):
-        return list(value)
-    if isinstance(value, (bytes, bytearray)):
-        return base64.b64encode(value).decode("ascii")
+    for classes, write in _FORMS:
+        if isinstance(value, classes):
+            return write(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     # Pydantic's classes, by their methods: version 2 and version 1.
@@ -103,3 +94,15 @@ def _plain(value: Any) -> Any:
         f"an argument of a tool call is a {type(value).__name__}, which has no JSON form: put its "
         "text or its fields there"
     )
+
+
+_FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    ((datetime.date, datetime.time), lambda value: value.isoformat()),
+    (datetime.timedelta, lambda value: value.total_seconds()),
+    ((uuid.UUID, PurePath), str),
+    (Number, str),  # of decimal and fractions
+    (enum.Enum, lambda value: value.value),
+    (Mapping, dict),
+    (Set, list),
+    ((bytes, bytearray), lambda value: base64.b64encode(value).decode("ascii")),
+)

@@ -132,6 +132,17 @@ def insisting(request: ToolRequest) -> ToolRequest:
     return ToolRequest(fields, required=True, any_forced=True)
 
 
+def insisting_fields(fields: Mapping[str, Any], call: ToolRequest) -> dict[str, Any]:
+    """Return the fields of the second request, which forces ``call``, without reasoning.
+
+    Args:
+        fields: of the first request.
+        call: of ``insisting``.
+    """
+    thinking = {**fields.get("chat_template_kwargs", {}), "enable_thinking": False}
+    return {**fields, **call.fields, "chat_template_kwargs": thinking}
+
+
 def _forced(tool: Mapping[str, Any]) -> ToolRequest:
     name = tool_name(tool)
     fields = {

@@ -9,7 +9,7 @@ import pytest
 from rocm_core import GenerateConfig, TextModel, load_model
 from rocm_core.config import Engine
 from rocm_core.errors import AuthenticationError, HTTPStatusError, ServerBusy, ServerLoading
-from rocm_core.model.chat_template import Demands, fitted, questionable
+from rocm_core.model.template.roles import Demands, fitted, questionable
 from tests.support.models.reciter import CHAT_TEMPLATE, RECITER
 from tests.support.servers.fake_server import FakeServer, Reply, answer
 
