@@ -2,7 +2,7 @@
 
     model             the reciter: says one known text
     trained           a chat model that understands
-    random_walk       writes at random whatever a grammar allows
+    walker            writes at random whatever a grammar allows
     embedding_model   all-MiniLM-L6-v2
     rerank_model      the same, with a made-up scoring head
 
@@ -28,9 +28,9 @@ from rocm_core.settings import PREFIX
 from rocm_core.shared.admin import list_servers, stop_server
 from rocm_core.shared.registry import Registry
 from tests.support.engines import HAS_BINARY, NO_BINARY, make_server
-from tests.support.models.random_walk import RANDOM_WALK
 from tests.support.models.reciter import RECITER
 from tests.support.models.trained import TRAINED
+from tests.support.models.walker import WALKER
 from tests.support.no_engine import allow_engines, forbid_engines
 from tests.support.programs import Program, programs
 from tests.support.servers.fake_server import FakeServer, answer
@@ -187,9 +187,9 @@ def trained(engine: Engine) -> Iterator[TextModel]:
 
 
 @pytest.fixture(scope="session")
-def random_walk(engine: Engine) -> Iterator[TextModel]:
-    """It writes at random whatever a grammar allows."""
-    with load_model(RANDOM_WALK, engine=engine) as model:
+def walker(engine: Engine) -> Iterator[TextModel]:
+    """It takes every next step by chance: what it never writes, a grammar does not allow."""
+    with load_model(WALKER, engine=engine) as model:
         model.load()
         yield model
 

@@ -6,6 +6,7 @@ The check is that of the package ``jsonschema``, imported when a check is made: 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -34,6 +35,12 @@ def check_answer(
             installed.
     """
     compiled = compile_schema(schema, where=where)
+    if (path := _infinite(value, "$")) is not None:
+        raise InvalidAnswer(
+            f"the answer does not fit the schema: {path}: the number is larger than any of "
+            "Python's (type). The engine does not enforce it: no grammar bounds exponents.",
+            text=str(value) if text is None else text,
+        )
     try:
         error = next(iter(_errors(value, schema)), None)
     except ImportError as missing:
@@ -47,6 +54,22 @@ def check_answer(
     if error is None:
         return value
     raise InvalidAnswer(_misfit(error, compiled), text=str(value) if text is None else text)
+
+
+def _infinite(value: Any, path: str) -> str | None:
+    """Return the path of a number that Python reads as infinite, such as ``1e999``.
+
+    ``jsonschema`` cannot check one.
+    """
+    if isinstance(value, float):
+        return None if math.isfinite(value) else path
+    if isinstance(value, Mapping):
+        parts = [(inner, f"{path}.{name}") for name, inner in value.items()]
+    elif isinstance(value, list):
+        parts = [(inner, f"{path}[{index}]") for index, inner in enumerate(value)]
+    else:
+        return None
+    return next((found for part in parts if (found := _infinite(*part)) is not None), None)
 
 
 def retry_message(error: Exception | str) -> str:
@@ -124,6 +147,8 @@ def _misfit(error: Any, compiled: CompiledSchema) -> str:
 def _note(error: Any, compiled: CompiledSchema) -> str | None:
     """Return why the engine does not enforce what failed, from the note that fits best."""
     place = [str(part) for part in error.absolute_schema_path]
+    if error.validator == "additionalProperties":
+        place.append("patternProperties")  # says which properties are additional
     found = [note for note in compiled.unenforced if note.keyword in place]
     if not found:
         return None

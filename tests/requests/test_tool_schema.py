@@ -151,7 +151,8 @@ def _forced(parameters: Any) -> Any:
 )
 def test_arguments_of_every_form_are_enforced(parameters: dict[str, Any]) -> None:
     sent = _forced(parameters)
-    for value in ({}, {"x": 1}, {"x": True}, {"y": 1}, {"trees": [{}]}, {"trees": [1]}):
+    values: list[Any] = [{}, {"x": 1}, {"x": True}, {"y": 1}, {"trees": [{}]}, {"trees": [1]}]
+    for value in values:
         expected = jsonschema.Draft202012Validator(parameters).is_valid(value)
         assert jsonschema.Draft202012Validator(sent).is_valid(value) == expected
 

@@ -208,3 +208,13 @@ def test_names_of_tools_are_plain() -> None:
         tea: str
 
     assert tool_of(Box)["function"]["name"] == "Box_of_tea_"
+
+
+def test_numbers_beyond_those_of_python_are_refused_with_their_path() -> None:
+    from rocm_core.errors import InvalidAnswer
+
+    halves = {"type": "array", "items": {"type": "number", "multipleOf": 0.5}}
+    with pytest.raises(InvalidAnswer, match=r"\$\[1\]: the number is larger"):
+        wanted(halves).read("[1.5, 1e999]")
+    with pytest.raises(InvalidAnswer, match=r"\$.value: .* \(type\)"):
+        wanted(SCHEMAS["numbers-Finite"]).read('{"value": 1e999}')

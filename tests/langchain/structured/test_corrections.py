@@ -16,7 +16,9 @@ from langchain_rocm.structured import METHODS, Method
 from tests.support.servers.fake_server import FakeServer
 from tests.support.servers.scripts import call, chat, say, script, sent
 
-LOW, BLANK, GOOD = {"size": 0, "name": "a"}, {"size": 3, "name": "  "}, {"size": 3, "name": "a"}
+LOW: dict[str, Any] = {"size": 0, "name": "a"}
+BLANK: dict[str, Any] = {"size": 3, "name": "  "}
+GOOD: dict[str, Any] = {"size": 3, "name": "a"}
 
 
 class Hat(BaseModel):

@@ -5,7 +5,9 @@ The model writes at random whatever the grammar allows.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,8 +20,8 @@ from llama_index_rocm import RocmLLM
 from llama_index_rocm.structured import read_object
 from rocm_core import TextModel
 from rocm_core.config import Engine
-from tests.support.adapters.filled import outcome
-from tests.support.models.random_walk import RANDOM_WALK, WALK
+from tests.support.adapters.filled import ANY_TOKEN, outcome
+from tests.support.models.walker import WALKER
 from tests.support.pydantic_models import CHECKED, SCHEMAS
 
 ASK = PromptTemplate("?")
@@ -27,8 +29,8 @@ SEEDS = (1, 2)
 
 
 @pytest.fixture(scope="module")
-def walk(engine: Engine, random_walk: TextModel) -> Iterator[RocmLLM]:
-    walk = RocmLLM(model=RANDOM_WALK, engine=engine, max_tokens=2000, **WALK)
+def walk(engine: Engine, walker: TextModel) -> Iterator[RocmLLM]:
+    walk = RocmLLM(model=WALKER, engine=engine, max_tokens=2000, **ANY_TOKEN)
     yield walk
     walk.close()
 
@@ -61,7 +63,6 @@ CLASSES = {
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_an_object_or_field_and_keyword(walk: RocmLLM, name: str) -> None:
-    for way in WAYS:
-        for seed in SEEDS:
-            found = outcome(lambda way=way, seed=seed: way(walk, CLASSES[name], seed), name)
-            assert found == "valid" or name in CHECKED, (way, seed)
+    for way, seed in itertools.product(WAYS, SEEDS):
+        found = outcome(partial(way, walk, CLASSES[name], seed), name)
+        assert found == "valid" or name in CHECKED, (way, seed)

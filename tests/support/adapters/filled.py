@@ -16,11 +16,14 @@ from typing_extensions import is_typeddict
 from rocm_core.errors import ConfigError, InvalidAnswer
 from tests.support.pydantic_models import SCHEMAS
 
+ANY_TOKEN: dict[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+"""Options of sampling that leave out no token for being unlikely."""
+
 Outcome = Literal["valid", "refused"]
 
 # Where in the answer, and the keyword or the validator that refuses it.
 _FAULT = re.compile(r"\$[^:]*: .+ \((\w+|a validator of the class)\)", re.DOTALL)
-_PLACE = re.compile(r"#[^:]*: .*\w+")
+_PLACE = re.compile(r"\w(/[\w~]+)+: \S+")
 
 
 def outcome(ask: Callable[[], Any], name: str) -> Outcome:

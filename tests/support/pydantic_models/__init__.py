@@ -49,7 +49,7 @@ SCHEMAS |= {f"raw-{name}": schema for name, schema in raw.SCHEMAS.items()}
 
 _CHECKED: dict[str, tuple[str, ...]] = {
     "scalars": ("Days", "Lasting", "Price", "Bytes"),
-    "numbers": ("Ratio", "Positive", "Small", "Halves", "Money", "Constrained"),
+    "numbers": ("Finite", "Ratio", "Positive", "Small", "Halves", "Money", "Constrained"),
     "strings": ("Searched", "Spaces", "Network", "Link", "Encoded", "Formatted"),
     "collections": ("ByNumber", "AtLeastOne", "Points", "Loose", "Scores"),
     "unions": ("Nested",),
@@ -59,7 +59,16 @@ _CHECKED: dict[str, tuple[str, ...]] = {
     "behavior": ("Strict", "StrictFields", "Even", "Ordered"),
     "roots": ("Team", "Prices", "Json"),
     "other_kinds": ("Voyage", "Fleet"),
-    "raw": ("map of lists", "pattern properties", "dependent", "not", "unique", "contains"),
+    "raw": (
+        "map of lists",
+        "pattern properties",
+        "dependent",
+        "not",
+        "unique",
+        "contains",
+        "impossible",
+        "dangling reference",
+    ),
 }
 
 CHECKED = frozenset(f"{module}-{name}" for module, names in _CHECKED.items() for name in names)
