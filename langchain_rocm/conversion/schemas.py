@@ -29,7 +29,6 @@ from typing_extensions import Annotated, is_typeddict  # noqa: UP035
 
 from rocm_core.adapter import misfit, path_text, read_class, read_type
 from rocm_core.requests import closed, resolved
-from rocm_core.schema import check_answer
 
 _ANY_OBJECT = {"type": "object"}
 # A dict with a name and one of these is a JSON schema that somebody named, and no function spec.
@@ -131,6 +130,8 @@ def _of_schema(name: str, description: str, schema: dict[str, Any]) -> Wanted:
 
 
 def _checked(schema: dict[str, Any], text: str) -> Any:
+    from rocm_core.schema import check_answer  # not at the top: most programs have no schema
+
     return check_answer(json.loads(text), schema, text=text)
 
 

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from rocm_core.errors import ConfigError, InvalidAnswer
-from rocm_core.schema import check_answer, retry_message
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -95,6 +94,8 @@ def _misfit(
     text: str,
     locate: Callable[[Any], Any],
 ) -> InvalidAnswer:
+    from rocm_core.schema import check_answer  # not at the top: most programs have no schema
+
     value, faults = json.loads(text), error.errors(include_url=False, include_context=False)
     if faults[0]["type"] == "json_invalid":
         # Such as half of a surrogate pair: Python parses it, pydantic does not, and says no path.
@@ -159,4 +160,6 @@ _OF_TYPES = ("_type", "_parsing", "_from_float", "_unicode", "_attributes")
 
 def correction(error: InvalidAnswer) -> str:
     """Return the message that tells the model what was wrong with its answer."""
+    from rocm_core.schema import retry_message  # not at the top: most programs have no schema
+
     return retry_message(error.problem or error)
