@@ -16,7 +16,7 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
-from llama_index.core.tools import BaseTool
+from llama_index.core.tools import BaseTool, ToolMetadata
 
 from llama_index_rocm.partial_json import PartialObject
 from rocm_core.errors import InvalidAnswer
@@ -45,10 +45,25 @@ def offer(
     if not tools:
         return {}
     return {
-        "tools": [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools],
+        "tools": [_spec(tool.metadata) for tool in tools],
         "tool_choice": choice or (True if required else "auto"),
         "parallel_tool_calls": parallel,
     }
+
+
+def _spec(metadata: ToolMetadata) -> dict[str, Any]:
+    """A tool in OpenAI's form, with all that the schema of its arguments says.
+
+    LlamaIndex keeps ``properties`` and definitions of it, and leaves out ``additionalProperties``,
+    ``anyOf``, or a ``$ref`` at the top.
+    """
+    made = metadata.to_openai_tool(skip_length_check=True)
+    own = type(metadata).get_parameters_dict is not ToolMetadata.get_parameters_dict
+    if metadata.fn_schema is None or own:
+        return made
+    schema = metadata.fn_schema.model_json_schema()
+    parameters = {k: v for k, v in schema.items() if k not in ("title", "description")}
+    return {**made, "function": {**made["function"], "parameters": parameters}}
 
 
 def conversation(

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_rocm.conversion.answers import tool_calls
 from langchain_rocm.conversion.messages import request_messages
+from langchain_rocm.conversion.tools import openai_tool
 from rocm_core import Chat, GenerateConfig
 from rocm_core.errors import ConfigError
 from rocm_core.requests import (
@@ -114,7 +114,7 @@ def chat_request(
         raise unanswered([call["function"]["name"] for call in calls["tool_calls"]])
     rest = {name: value for name, value in options.items() if value is not None}
     tools = tool_request(
-        [convert_to_openai_tool(tool) for tool in rest.pop("tools", ())],
+        [openai_tool(tool) for tool in rest.pop("tools", ())],
         rest.pop("tool_choice", None),
     )
     format_ = normalized_format(rest.pop("response_format", None))

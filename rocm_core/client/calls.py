@@ -18,6 +18,7 @@ import orjson
 from rocm_core.config import SAMPLING_FIELDS, GenerateConfig
 from rocm_core.errors import ConfigError, ProtocolError
 from rocm_core.requests import check_texts
+from rocm_core.requests.sent_schemas import SCHEMA_FIELDS, with_sent_schemas
 from rocm_core.types import Message, ServerProps
 
 T = TypeVar("T")
@@ -240,7 +241,7 @@ def apply_template(messages: Messages, **fields: Any) -> Call[str]:
     ``fields`` are further request fields (``tools``, ``chat_template_kwargs``, …).
     """
     body = {"messages": [as_message(m) for m in messages], **fields}
-    return Call("POST", "/apply-template", _field("prompt"), body)
+    return Call("POST", "/apply-template", _field("prompt"), _sendable(body))
 
 
 def count_tokens(messages: Messages, **fields: Any) -> Call[int]:
@@ -250,7 +251,7 @@ def count_tokens(messages: Messages, **fields: Any) -> Call[int]:
     """
     body = {"messages": [as_message(m) for m in messages], **fields}
     path = "/v1/chat/completions/input_tokens"
-    return Call("POST", path, _field("input_tokens"), body)
+    return Call("POST", path, _field("input_tokens"), _sendable(body))
 
 
 def embeddings(
@@ -316,10 +317,14 @@ def _generation(config: GenerateConfig, max_tokens_field: str) -> dict[str, Any]
     return body
 
 
+def _sendable(body: dict[str, Any]) -> dict[str, Any]:
+    return with_sent_schemas(body) if body.keys() & SCHEMA_FIELDS else body
+
+
 def _stream(path: str, body: dict[str, Any], config: GenerateConfig) -> StreamCall:
     # A stop id in the middle of a joined piece would be missed; n answers must not be mixed.
     plain = not config.stop_token_ids and body.get("n", 1) == 1
-    return StreamCall(path, body, coalesce=config.coalesce and plain)
+    return StreamCall(path, _sendable(body), coalesce=config.coalesce and plain)
 
 
 def completion(prompt: str | Sequence[int], config: GenerateConfig) -> StreamCall:

@@ -25,17 +25,31 @@ from rocm_core.requests.tool_calls import (
     tool_request,
     unanswered,
 )
+from rocm_core.requests.tool_schema import (
+    VALUE,
+    as_arguments,
+    closed,
+    inlined,
+    is_object,
+    resolved,
+    without_titles,
+)
 
 __all__ = [
     "CHAT_FIELDS",
     "GENERATION_FIELDS",
     "INFILL_FIELDS",
+    "VALUE",
     "CallReader",
     "ToolRequest",
+    "as_arguments",
     "body_fault",
     "check_texts",
+    "closed",
+    "inlined",
     "insisting",
     "insisting_fields",
+    "is_object",
     "named",
     "new_call_id",
     "normalized_format",
@@ -45,6 +59,7 @@ __all__ = [
     "reasoning_fields",
     "refuse_unable",
     "refuse_unanswered",
+    "resolved",
     "schema_format",
     "schema_of",
     "text_fault",
@@ -52,4 +67,5 @@ __all__ = [
     "tool_request",
     "unanswered",
     "unthinking",
+    "without_titles",
 ]

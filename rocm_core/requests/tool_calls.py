@@ -22,9 +22,15 @@ from typing import Any
 from rocm_core.errors import ConfigError, InvalidAnswer
 from rocm_core.requests.arguments import parse_arguments
 from rocm_core.requests.response_format import schema_format
+from rocm_core.requests.tool_schema import is_object, resolved
 from rocm_core.types import StreamEvent, ToolCallDelta
 
 _ANY = frozenset({"any", "required"})
+# A schema of arguments with none of these has no arguments.
+_OF_ARGUMENTS = (
+    *("properties", "patternProperties", "additionalProperties", "required", "minProperties"),
+    *("anyOf", "oneOf", "allOf", "$ref", "enum", "const", "items", "prefixItems"),
+)
 _NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
@@ -83,10 +89,11 @@ def tool_request(tools: Sequence[Mapping[str, Any]], choice: Any = None) -> Tool
             else.
 
     Raises:
-        ConfigError: a tool has no name, the choice is not understood or names none of the
-            tools, or a call is required and there are no tools.
+        ConfigError: a tool has no name, or arguments that are no object; the choice is not
+            understood or names none of the tools; or a call is required and there are no tools.
     """
     named = _choice(choice)
+    tools = [_shown(tool) for tool in tools]
     if named in ("auto", "none"):
         if not tools:
             return ToolRequest()
@@ -148,7 +155,42 @@ def _forced(tool: Mapping[str, Any]) -> ToolRequest:
 
 def _parameters(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     parameters: Mapping[str, Any] = tool["function"].get("parameters") or {}
-    return parameters if parameters.get("properties") else _NO_ARGUMENTS
+    return parameters if _has_arguments(parameters) else _NO_ARGUMENTS
+
+
+def _has_arguments(parameters: Mapping[str, Any]) -> bool:
+    # ``{"type": "object"}`` alone, or without properties, is how tools without arguments are
+    # written.
+    return any(parameters.get(keyword) for keyword in _OF_ARGUMENTS)
+
+
+def _shown(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``tool`` with ``type`` and ``properties`` at the top of its parameters.
+
+    Chat templates read them there, and some fail without.
+    """
+    name = tool_name(tool)
+    parameters = tool["function"].get("parameters") or {}
+    no_object = parameters.get("type", "object") != "object"
+    if not no_object and (not _has_arguments(parameters) or "properties" in parameters):
+        return tool
+    if not is_object(parameters):
+        raise ConfigError(
+            f"tool {name!r}: the arguments of a call are a JSON object, and the schema of this "
+            f"tool's allows something else ({_kind(parameters)}). Make it the one property of an "
+            "object, or ask for the value as structured output instead of a call."
+        )
+    found = resolved(str(parameters.get("$ref")), parameters)
+    if isinstance(found, Mapping) and {"$ref", "$defs", "definitions"}.issuperset(parameters):
+        rest = {key: value for key, value in parameters.items() if key != "$ref"}
+        parameters = {**found, **rest}
+    parameters = {"type": "object", "properties": {}, **parameters}
+    return {**tool, "function": {**tool["function"], "parameters": parameters}}
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    keyword = next(keyword for keyword in ("type", *_OF_ARGUMENTS) if keyword in schema)
+    return f"{keyword}: {json.dumps(schema[keyword])[:60]}"
 
 
 def _choice(choice: Any) -> str:
