@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,7 @@ _SENT = [row for row in ROWS if row.binary != "refused"]
 _NEVER_SENT = "more than 12 digits"
 
 
-def _named(rows: list[Row]) -> Any:
+def _named(rows: list[Row]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("row", rows, ids=[row.keyword for row in rows])
 
 
