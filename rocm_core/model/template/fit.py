@@ -22,10 +22,10 @@ from rocm_core.backend import Connection
 from rocm_core.client import Deadline, Messages, Steps, arun_steps, as_message, run_steps
 from rocm_core.client import calls as requests
 from rocm_core.config import Timeouts
-from rocm_core.errors import EndpointNotFound
+from rocm_core.errors import ConfigError, EndpointNotFound
 from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
 from rocm_core.model.template.roles import Conversation, Demands, fitted, plain
-from rocm_core.requests import refuse_unanswered
+from rocm_core.requests import body_fault, refuse_unanswered
 from rocm_core.types import ServerProps
 
 if TYPE_CHECKING:
@@ -173,4 +173,9 @@ def _countable(messages: Messages, piece: bool) -> list[dict[str, Any]]:
 
 
 def _key(messages: Conversation, fields: Mapping[str, Any]) -> bytes:
-    return orjson.dumps([list(messages), fields], option=orjson.OPT_NON_STR_KEYS)
+    body = {"messages": list(messages), **fields}
+    try:
+        return orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError as error:
+        why = body_fault(body) or str(error)
+        raise ConfigError(f"the request cannot be written as JSON: {why}") from error
