@@ -21,7 +21,15 @@ from types import TracebackType
 from typing import Any
 
 from rocm_core.backend import Connection
-from rocm_core.client import Chat, Deadline, GenerationRequest, RequestFor, arun_steps, run_steps
+from rocm_core.client import (
+    Chat,
+    Deadline,
+    GenerationRequest,
+    RequestFor,
+    Steps,
+    arun_steps,
+    run_steps,
+)
 from rocm_core.config import Timeouts
 from rocm_core.errors import (
     AuthenticationError,
@@ -35,7 +43,7 @@ from rocm_core.model.steps import AsyncSender, Hold, Open, Ready, Release, Reque
 from rocm_core.model.template import ChatTemplate
 from rocm_core.model.token_ids import StopIds, stopped_by_id
 from rocm_core.requests import refuse_unanswered
-from rocm_core.types import StreamEvent
+from rocm_core.types import ServerProps, StreamEvent
 
 # Errors of a request that no slot has taken yet: it may be sent again.
 _TEMPORARY = (ServerBusy, ServerLoading, ServerUnreachable)
@@ -218,15 +226,26 @@ class Generation:
         config = request.config
         deadline.obey(config)
         yield from self._stop_ids.look_up(config)
-        if isinstance(request, Chat) and request.fit_template:
-            messages = yield from self._template.fitting(request.messages, props)
-            request = replace(request, messages=messages)
+        if isinstance(request, Chat):
+            request = yield from self._for_template(request, props)
         yield Hold(connection.limiter.ticket(deadline))
         request = yield Hold(connection.with_slot(request))
+        if isinstance(request, Chat) and connection.chat_dialect == "openai":
+            request = yield from self._template.enforcement.applied(request, props)
         with connection.naming_options(request):
             call = yield from connection.call_steps(request)
             first, rest = yield Open(call, deadline)
         return frozenset(config.stop_token_ids), first, rest
+
+    def _for_template(self, request: Chat, props: ServerProps) -> Steps[Chat]:
+        """Return the request as the model's chat template takes it."""
+        template, messages = self._template, request.messages
+        if request.fit_template:
+            messages = yield from template.fitting(messages, props)
+        date = request.config.template_date
+        fields = yield from template.date.applied(request.fields, date, props)
+        messages, fields = yield from template.thinking.applied(messages, fields, props)
+        return replace(request, messages=messages, fields=fields)
 
 
 def _refuse_impossible(request: GenerationRequest | RequestFor) -> None:

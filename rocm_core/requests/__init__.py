@@ -4,7 +4,7 @@ Adapters import these names; the modules are private to ``rocm_core``.
 """
 
 from rocm_core.requests.fields import CHAT_FIELDS, GENERATION_FIELDS, INFILL_FIELDS
-from rocm_core.requests.reasoning import reasoning_fields, unthinking
+from rocm_core.requests.reasoning import dated, reasoning_fields, unthinking
 from rocm_core.requests.response_format import (
     normalized_format,
     parse_answer,
@@ -29,6 +29,7 @@ __all__ = [
     "INFILL_FIELDS",
     "CallReader",
     "ToolRequest",
+    "dated",
     "insisting",
     "new_call_id",
     "normalized_format",

@@ -22,6 +22,8 @@ from rocm_core.client import Deadline, Messages, Steps, arun_steps, as_message, 
 from rocm_core.config import Timeouts
 from rocm_core.errors import EndpointNotFound, HTTPStatusError
 from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
+from rocm_core.model.template.date import FixedDate
+from rocm_core.model.template.enforcement import Enforcement
 from rocm_core.model.template.roles import (
     LATE_SYSTEM,
     TWO_USER,
@@ -30,6 +32,7 @@ from rocm_core.model.template.roles import (
     fitted,
     questionable,
 )
+from rocm_core.model.template.thinking import Thinking
 from rocm_core.requests import refuse_unanswered
 from rocm_core.types import ServerProps
 
@@ -56,6 +59,9 @@ class ChatTemplate:
     def __init__(self, connection: Callable[[], Connection], limits: Timeouts) -> None:
         self._connection = connection
         self._limits = limits
+        self.thinking = Thinking()
+        self.date = FixedDate()
+        self.enforcement = Enforcement()
         self._accepts: tuple[bool, ...] | None = None
         self._counts: OrderedDict[bytes, int] = OrderedDict()
 
@@ -136,6 +142,8 @@ class ChatTemplate:
             messages = _countable(given(props))
         if fit_template:
             messages = yield from self.fitting(messages, props)
+            fitting, fields = yield from self.thinking.applied(messages, fields, props)
+            messages = [dict(message) for message in fitting]
         key = _key(messages, fields)
         if (known := self._counts.get(key)) is not None:
             return known
