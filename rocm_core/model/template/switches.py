@@ -124,14 +124,14 @@ def _with(variables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _candidates(text: str, names: tuple[str, ...]) -> list[str]:
-    return [name for name in names if not text or name in text]
+    return [name for name in names if name in text]
 
 
 def find_switch(text: str) -> Steps[Switch | None]:
     """Return what turns thinking on and off; ``None`` if nothing does.
 
     Args:
-        text: the template; empty if unknown.
+        text: the template.
     """
     for name, on, off in _VARIABLES:
         if not _candidates(text, (name,)):
@@ -197,7 +197,7 @@ def find_effort(text: str, given: str | None = None) -> Steps[Effort | None]:
     """Return the variable of the effort; ``None`` if none changes the prompt.
 
     Args:
-        text: the template; empty if unknown.
+        text: the template.
         given: a further effort to ask about.
     """
     wanted = dict.fromkeys((*EFFORTS, *([given] if given else ())))

@@ -97,7 +97,8 @@ class Thinking:
         thinking, earlier = given.get("enable_thinking"), _has_earlier_thoughts(messages)
         if (effort, budget, thinking) == (None, None, None) and not earlier:
             return messages, dict(fields)
-        if not (yield from self._can_render()):
+        # A server that shows no chat template is no llama-server.
+        if not props.chat_template or not (yield from self._can_render()):
             return messages, dict(fields)
         result = {**fields, KWARGS: dict(given)}
         if budget is not None and "thinking_budget" in props.chat_template:
