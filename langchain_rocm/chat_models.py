@@ -147,9 +147,13 @@ class ChatRocm(ProfiledModel, defer_build=False):
     ) -> int:
         """Tokens of the prompt that these messages make, exactly: the server's own template and
         tokenizer count. Counts are remembered.
+
+        The messages may be any piece of a conversation: ``trim_messages(token_counter=chat)``. A
+        call whose result is cut off is counted with an empty result, and a result whose call is cut
+        off with a call without arguments.
         """
         with model_errors():
-            request = self._request(messages, None, {"tools": list(tools or ())})
+            request = self._request(messages, None, {"tools": list(tools or ())}, counted=True)
             counted = {k: v for k, v in request.fields.items() if k in _COUNTED}
             return self.text_model.count_tokens(request.messages, fit_template=True, **counted)
 
@@ -234,7 +238,12 @@ class ChatRocm(ProfiledModel, defer_build=False):
     # -- one request ------------------------------------------------------------------------
 
     def _request(
-        self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        options: dict[str, Any],
+        *,
+        counted: bool = False,
     ) -> ChatRequest:
         """The request, checked as far as it can be without the server."""
         config, fields = self._settings(stop, options)
@@ -243,7 +252,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
             **self.chat_template_kwargs,
             **(fields.pop("chat_template_kwargs", None) or {}),
         }
-        return chat_request(messages, config, {**own, **fields, "chat_template_kwargs": variables})
+        given = {**own, **fields, "chat_template_kwargs": variables}
+        return chat_request(messages, config, given, counted=counted)
 
     def _chunk_reader(self, request: ChatRequest) -> ChatChunks:
         return ChatChunks(

@@ -231,7 +231,7 @@ class Generation:
         yield Hold(connection.limiter.ticket(deadline))
         request = yield Hold(connection.with_slot(request))
         if isinstance(request, Chat) and connection.chat_dialect == "openai":
-            request = yield from self._template.enforcement.applied(request, props)
+            request = yield from self._template.held(request, props)
         with connection.naming_options(request):
             call = yield from connection.call_steps(request)
             first, rest = yield Open(call, deadline)
@@ -241,11 +241,11 @@ class Generation:
         """Return the request as the model's chat template takes it."""
         template, messages = self._template, request.messages
         if request.fit_template:
-            messages = yield from template.fitting(messages, props)
+            tools = bool(request.fields.get("tools"))
+            messages = yield from template.fitting(messages, props, tools)
         date = request.config.template_date
-        fields = yield from template.date.applied(request.fields, date, props)
-        messages, fields = yield from template.thinking.applied(messages, fields, props)
-        return replace(request, messages=messages, fields=fields)
+        read = yield from template.with_variables(messages, request.fields, date, props)
+        return replace(request, messages=read[0], fields=read[1])
 
 
 def _refuse_impossible(request: GenerationRequest | RequestFor) -> None:

@@ -21,8 +21,8 @@ import orjson
 
 from rocm_core.client import Call, Chat, Completion, Steps, calls
 from rocm_core.errors import HTTPStatusError
-from rocm_core.model.template.render import ABSENT, rendered
-from rocm_core.model.template.switches import opening
+from rocm_core.model.template.probe import ABSENT, rendered
+from rocm_core.model.template.variables.switches import opening
 from rocm_core.requests import schema_format, schema_of
 from rocm_core.types import ServerProps
 

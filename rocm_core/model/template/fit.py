@@ -1,50 +1,50 @@
 """Fit conversations to a model's own chat template, and count the tokens of their prompts.
 
-    fit(messages)    the conversation in an order of roles that the template accepts: system
-                     messages merged and moved, turns of one role joined, only where it must be
+    fit(messages)    the conversation in a form that the template shows whole: lists of texts as
+                     strings, system messages merged and moved, tool calls with the ids and in the
+                     turns that it takes; only where it must be
     count(messages)  the length of the prompt in tokens, as the server itself makes it
 
-Templates are programs, and only running one shows what it accepts: the server runs it on two
-probes (``POST /apply-template``), once, when a conversation has an order of roles that some
-templates refuse.
+Templates are programs, and only running one shows what it does: the server renders probes
+(``POST /apply-template``), each once, and only when a conversation has what the probe is about. A
+conversation of a system message and turns of strings that alternate costs no request.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from rocm_core.backend import Connection
-from rocm_core.client import Deadline, Messages, Steps, arun_steps, as_message, calls, run_steps
-from rocm_core.config import Timeouts
-from rocm_core.errors import EndpointNotFound, HTTPStatusError
-from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
-from rocm_core.model.template.date import FixedDate
-from rocm_core.model.template.enforcement import Enforcement
-from rocm_core.model.template.roles import (
-    LATE_SYSTEM,
-    TWO_USER,
-    Conversation,
-    Demands,
-    fitted,
-    questionable,
+from rocm_core.client import (
+    Chat,
+    Completion,
+    Deadline,
+    Messages,
+    Steps,
+    arun_steps,
+    as_message,
+    run_steps,
 )
-from rocm_core.model.template.thinking import Thinking
+from rocm_core.client import calls as requests
+from rocm_core.config import Timeouts
+from rocm_core.errors import EndpointNotFound
+from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
+from rocm_core.model.template.roles import Conversation, Demands, fitted, plain
 from rocm_core.requests import refuse_unanswered
-from rocm_core.types import ServerProps
+from rocm_core.types import ServerProps, ThinkingFacts
+
+if TYPE_CHECKING:
+    from rocm_core.model.template.enforcement import Enforcement
+    from rocm_core.model.template.probe import Probes
+    from rocm_core.model.template.variables import Variables
 
 MessagesFor = Callable[[ServerProps], Messages]
 _REMEMBERED = 512
-# The status codes by which servers, and proxies in front of them, say: no such endpoint.
-_ABSENT = (404, 405, 501)
-
-
-# ---------------------------------------------------------------------------
-# With the server
-# ---------------------------------------------------------------------------
+_ABOUT_THINKING = ("reasoning_effort", "reasoning_budget_tokens", "thinking_budget_tokens")
 
 
 class ChatTemplate:
@@ -59,30 +59,34 @@ class ChatTemplate:
     def __init__(self, connection: Callable[[], Connection], limits: Timeouts) -> None:
         self._connection = connection
         self._limits = limits
-        self.thinking = Thinking()
-        self.date = FixedDate()
-        self.enforcement = Enforcement()
-        self._accepts: tuple[bool, ...] | None = None
+        self._probes: Probes | None = None
+        self._variables: Variables | None = None
+        self._enforcement: Enforcement | None = None
         self._counts: OrderedDict[bytes, int] = OrderedDict()
 
-    def fit(self, messages: Conversation, deadline: Deadline | None = None) -> list[dict[str, Any]]:
-        """Return the conversation in an order of roles that the template accepts.
+    def fit(
+        self, messages: Conversation, deadline: Deadline | None = None, *, tools: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return the conversation in a form that the template shows whole.
 
         Args:
             messages: the conversation.
             deadline: of the call that needs it; ``None``: one of the model's limits.
+            tools: whether the request has tools, which some templates show elsewhere then.
 
         Raises:
+            ConfigError: the template has no form that shows the conversation's tool calls, or
+                their results.
             RocmError: the server cannot be started or reached.
         """
-        steps = self._fit(messages, deadline or Deadline(self._limits))
+        steps = self._fit(messages, deadline or Deadline(self._limits), tools)
         return run_steps(steps, Sender(self._connection).perform)
 
     async def afit(
-        self, messages: Conversation, deadline: Deadline | None = None
+        self, messages: Conversation, deadline: Deadline | None = None, *, tools: bool = False
     ) -> list[dict[str, Any]]:
         """``fit`` for asyncio."""
-        steps = self._fit(messages, deadline or Deadline(self._limits))
+        steps = self._fit(messages, deadline or Deadline(self._limits), tools)
         return await arun_steps(steps, AsyncSender(self._connection).perform)
 
     def count(
@@ -109,23 +113,74 @@ class ChatTemplate:
         steps = self._count(messages, deadline or Deadline(self._limits), fit_template, fields)
         return await arun_steps(steps, AsyncSender(self._connection).perform)
 
-    def fitting(self, messages: Conversation, props: ServerProps) -> Steps[list[dict[str, Any]]]:
+    def fitting(
+        self, messages: Conversation, props: ServerProps, tools: bool = False
+    ) -> Steps[list[dict[str, Any]]]:
         """Fit a conversation to the template of a server that is ready and has these facts."""
-        accepts: tuple[bool, ...] = (True, True)
-        if questionable(messages):
-            if self._accepts is None:
-                self._accepts = (
-                    (yield from _accepts(LATE_SYSTEM)),
-                    (yield from _accepts(TWO_USER)),
-                )
-            accepts = self._accepts
-        return fitted(messages, _demands(props, accepts))
+        no_system = props.chat_template_caps.get("supports_system_role") is False
+        if plain(messages):
+            return fitted(messages, Demands(no_system))
+        # Imported here, because most conversations never need it.
+        from rocm_core.model.template import parts, probe, tool_turns, turns
+
+        probes = self._probes = self._probes or probe.Probes()
+        result = yield from parts.readable(messages, probes, tools)
+        calls = yield from tool_turns.demands(result, probes, tools, props.chat_template)
+        roles = yield from turns.order(result, probes, no_system or calls.no_system)
+        result = tool_turns.shown(fitted(result, roles), calls)
+        return (yield from turns.opened(result, probes, tools))
+
+    def with_variables(
+        self,
+        messages: Conversation,
+        fields: Mapping[str, Any],
+        date: str | None,
+        props: ServerProps,
+    ) -> Steps[tuple[Conversation, dict[str, Any]]]:
+        """Return messages and request fields with the variables that the template reads.
+
+        See ``variables.Variables.applied``. A request that sets none costs no request.
+        """
+        if date is None and not _sets_variables(messages, fields):
+            return messages, dict(fields)
+        return (yield from self._known_variables().applied(messages, fields, date, props))
+
+    def held(self, request: Chat, props: ServerProps) -> Steps[Chat | Completion]:
+        """Return a request whose answer llama-server holds to its schema, if it has one."""
+        if not request.fields.get("response_format"):
+            return request
+        from rocm_core.model.template.enforcement import Enforcement
+
+        self._enforcement = self._enforcement or Enforcement()
+        return (yield from self._enforcement.applied(request, props))
+
+    def thinking(self, deadline: Deadline | None = None) -> ThinkingFacts:
+        """Return what the template knows of thinking, found by rendering probes.
+
+        Args:
+            deadline: of the call that needs it; ``None``: one of the model's limits.
+
+        Raises:
+            RocmError: the server cannot be started or reached.
+        """
+        steps = self._thinking(deadline or Deadline(self._limits))
+        return run_steps(steps, Sender(self._connection).perform)
+
+    def _thinking(self, deadline: Deadline) -> RequestSteps[ThinkingFacts]:
+        _, props = yield Ready(deadline)
+        return (yield from self._known_variables().thinking.facts(props))
+
+    def _known_variables(self) -> Variables:
+        from rocm_core.model.template.variables import Variables
+
+        self._variables = self._variables or Variables()
+        return self._variables
 
     def _fit(
-        self, messages: Conversation, deadline: Deadline
+        self, messages: Conversation, deadline: Deadline, tools: bool
     ) -> RequestSteps[list[dict[str, Any]]]:
         _, props = yield Ready(deadline)
-        return (yield from self.fitting(messages, props))
+        return (yield from self.fitting(messages, props, tools))
 
     def _count(
         self,
@@ -135,25 +190,25 @@ class ChatTemplate:
         fields: Mapping[str, Any],
     ) -> RequestSteps[int]:
         ready = callable(given) or fit_template
-        messages = [] if callable(given) else _countable(given)
+        messages = [] if callable(given) else _countable(given, fit_template)
         if ready:
             _, props = yield Ready(deadline)
         if callable(given):
-            messages = _countable(given(props))
+            messages = _countable(given(props), fit_template)
         if fit_template:
-            messages = yield from self.fitting(messages, props)
-            fitting, fields = yield from self.thinking.applied(messages, fields, props)
-            messages = [dict(message) for message in fitting]
+            fitting = yield from self.fitting(messages, props, bool(fields.get("tools")))
+            shown, fields = yield from self.with_variables(fitting, fields, None, props)
+            messages = [dict(message) for message in shown]
         key = _key(messages, fields)
         if (known := self._counts.get(key)) is not None:
             return known
         if not ready:
             yield Ready(deadline)
         try:
-            found: int = yield calls.count_tokens(messages, **fields)
+            found: int = yield requests.count_tokens(messages, **fields)
         except EndpointNotFound:
-            prompt = yield calls.apply_template(messages, **fields)
-            found = len((yield calls.tokenize(prompt, add_special=True)))
+            prompt = yield requests.apply_template(messages, **fields)
+            found = len((yield requests.tokenize(prompt, add_special=True)))
         return self._remember(key, found)
 
     def _remember(self, key: bytes, count: int) -> int:
@@ -163,42 +218,29 @@ class ChatTemplate:
         return count
 
 
-def _countable(messages: Messages) -> list[dict[str, Any]]:
+def _countable(messages: Messages, piece: bool) -> list[dict[str, Any]]:
+    """Return the messages as they are counted.
+
+    Args:
+        messages: the conversation.
+        piece: it may be any piece of one; else it must be one that a server can answer.
+    """
     found = [as_message(message) for message in messages]
+    if piece:
+        from rocm_core.model.template.countable import completed
+
+        return completed(found)
     refuse_unanswered(found)
     return found
 
 
-def _accepts(probe: Conversation) -> Steps[bool]:
-    """Ask whether the template takes a conversation, and shows all of it.
-
-    Raises:
-        HTTPStatusError: the answer says nothing about the template: the server is busy or loading,
-            the key is wrong, a proxy failed.
-    """
-    try:
-        prompt = yield calls.apply_template(probe)
-    except HTTPStatusError as error:
-        if error.status in _ABSENT:
-            return True
-        if not _about_the_template(error):
-            raise
-        return False
-    # Some templates drop silently what they do not expect.
-    return all(message["content"] in prompt for message in probe)
-
-
-def _about_the_template(error: HTTPStatusError) -> bool:
-    # llama-server says 400, older builds 500; its own errors have a type, those of proxies none.
-    return error.status in (400, 422) or (error.status == 500 and bool(error.type))
-
-
-def _demands(props: ServerProps, accepts: Sequence[bool]) -> Demands:
-    return Demands(
-        no_system=props.chat_template_caps.get("supports_system_role") is False,
-        leading_system=not accepts[0],
-        alternating=not accepts[1],
-    )
+def _sets_variables(messages: Conversation, fields: Mapping[str, Any]) -> bool:
+    """Whether a request is about thinking: an option, or thoughts that are sent back."""
+    if any(fields.get(name) is not None for name in _ABOUT_THINKING):
+        return True
+    if "enable_thinking" in (fields.get("chat_template_kwargs") or ()):
+        return True
+    return any(message.get("reasoning_content") for message in messages)
 
 
 def _key(messages: Conversation, fields: Mapping[str, Any]) -> bytes:

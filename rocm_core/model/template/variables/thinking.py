@@ -13,16 +13,15 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from rocm_core.client import Steps, calls
 from rocm_core.errors import ConfigError
-from rocm_core.model.template.render import rendered
+from rocm_core.model.template.probe import rendered
 from rocm_core.model.template.roles import Conversation
-from rocm_core.model.template.switches import (
+from rocm_core.model.template.variables.switches import (
     KWARGS,
     PROBE,
     Effort,
@@ -34,7 +33,7 @@ from rocm_core.model.template.switches import (
     mentions_thinking,
     opening,
 )
-from rocm_core.types import ServerProps
+from rocm_core.types import ServerProps, ThinkingFacts
 
 log = logging.getLogger("rocm_core.model")
 _BUDGET = "reasoning_budget_tokens"
@@ -42,21 +41,6 @@ _BUDGETS = (_BUDGET, "thinking_budget_tokens")
 _OF_PROMPT = (KWARGS, "reasoning_effort")
 _ASK = [{"role": "user", "content": PROBE}]
 Fields = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ThinkingFacts:
-    """What a chat template knows of thinking.
-
-    Attributes:
-        thinks: it opens, shows, cuts out or switches thoughts.
-        switch: what turns them on and off; ``None`` for nothing.
-        efforts: the efforts that change its prompt, from low to high.
-    """
-
-    thinks: bool
-    switch: Switch | None
-    efforts: tuple[str, ...]
 
 
 class Thinking:
@@ -73,11 +57,13 @@ class Thinking:
 
     def facts(self, props: ServerProps) -> Steps[ThinkingFacts]:
         """Return what the template knows of thinking; ``props`` are the server's facts."""
+        if not props.chat_template:
+            return ThinkingFacts()
         switch = yield from self._found_switch(props)
         thinks = switch is not None or (yield from self._found_thinks())
         effort = yield from self._found_effort(props, None)
         levels = tuple(effort.levels) if effort else ()
-        return ThinkingFacts(thinks or bool(levels), switch, levels)
+        return ThinkingFacts(thinks or bool(levels), switch is not None, levels)
 
     def applied(
         self, messages: Conversation, fields: Mapping[str, Any], props: ServerProps

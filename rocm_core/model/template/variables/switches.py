@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rocm_core.client import Steps
-from rocm_core.model.template.render import rendered
+from rocm_core.model.template.probe import rendered
 from rocm_core.model.template.roles import Conversation
 
 KWARGS = "chat_template_kwargs"
@@ -50,6 +50,8 @@ _KEEPING: tuple[Mapping[str, Any], ...] = (
 )
 # A mark that opens a block of thoughts at the end of a prompt, and the white space behind it.
 _OPENED = r"(?:(<(?!/)[^<>\s]*(?:think|thought|reason)[^<>\s]*>)|(\[THINK\]))(\s*)\Z"
+# Thoughts that a prompt begins without a mark (Apriel).
+_BEGUN = r"reasoning steps:\s*\Z"
 # What the text of a template has whose model was trained to think.
 _MENTIONS = r"</?think|\[THINK\]|thinking|reasoning[ _](?:steps|prompt|content)"
 _EARLIER = [
@@ -224,7 +226,7 @@ def find_replay() -> Steps[Mapping[str, Any] | None]:
 def find_thinks() -> Steps[bool]:
     """Return whether the template opens, shows, or cuts out thoughts."""
     prompt = yield from rendered(_ASK)
-    if prompt and opening(prompt):
+    if prompt and (opening(prompt) or re.search(_BEGUN, prompt)):
         return True
     shown: tuple[Conversation, ...] = (_IN_TOOL_LOOP, _EARLIER)
     for messages in shown:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rocm_core.client import Steps
-from rocm_core.model.template.render import rendered
+from rocm_core.model.template.probe import rendered
 from rocm_core.requests import dated
 from rocm_core.types import ServerProps
 
