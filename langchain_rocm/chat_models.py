@@ -46,7 +46,7 @@ from langchain_rocm.structured import (
     structured,
 )
 from rocm_core import StreamEvent
-from rocm_core.requests import CallReader, tool_request
+from rocm_core.requests import CallReader, dated, tool_request
 
 Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 _OF_CHAT = ("reasoning", "reasoning_budget", "replay_reasoning", "logprobs", "top_logprobs")
@@ -88,7 +88,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
         default=None,
         description=(
             "Whether the model thinks before it answers, or how much, if its template knows "
-            "efforts ('low', 'medium', 'high'). What it thinks arrives as reasoning blocks."
+            "efforts ('low', 'medium', 'high'). What it thinks arrives as reasoning blocks. "
+            "None: llama-server tells a template that can think to do so (enable_thinking)."
         ),
     )
     reasoning_budget: int | None = Field(
@@ -154,7 +155,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
         """
         with model_errors():
             request = self._request(messages, None, {"tools": list(tools or ())}, counted=True)
-            counted = {k: v for k, v in request.fields.items() if k in _COUNTED}
+            fields = dated(request.fields, request.config.template_date)
+            counted = {k: v for k, v in fields.items() if k in _COUNTED}
             return self.text_model.count_tokens(request.messages, fit_template=True, **counted)
 
     # -- tools and structured output --------------------------------------------------------
