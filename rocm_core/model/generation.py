@@ -27,6 +27,7 @@ from rocm_core.client import (
     GenerationRequest,
     RequestFor,
     Steps,
+    StreamCall,
     arun_steps,
     run_steps,
 )
@@ -39,7 +40,16 @@ from rocm_core.errors import (
     ServerLoading,
     ServerUnreachable,
 )
-from rocm_core.model.steps import AsyncSender, Hold, Open, Ready, Release, RequestSteps, Sender
+from rocm_core.model.steps import (
+    AsyncSender,
+    Hold,
+    Open,
+    Ready,
+    Release,
+    RequestSteps,
+    Sender,
+    ThinkFirst,
+)
 from rocm_core.model.template import ChatTemplate
 from rocm_core.model.token_ids import StopIds, stopped_by_id
 from rocm_core.requests import refuse_unanswered
@@ -229,13 +239,30 @@ class Generation:
         if isinstance(request, Chat):
             request = yield from self._for_template(request, props)
         yield Hold(connection.limiter.ticket(deadline))
-        request = yield Hold(connection.with_slot(request))
-        if isinstance(request, Chat) and connection.chat_dialect == "openai":
-            request = yield from self._template.held(request, props)
-        with connection.naming_options(request):
-            call = yield from connection.call_steps(request)
-            first, rest = yield Open(call, deadline)
+        placed: GenerationRequest = yield Hold(connection.with_slot(request))
+        with connection.naming_options(placed):
+            step = yield from self._opening(placed, connection, props, deadline)
+            first, rest = yield step
         return frozenset(config.stop_token_ids), first, rest
+
+    def _opening(
+        self,
+        request: GenerationRequest,
+        connection: Connection,
+        props: ServerProps,
+        deadline: Deadline,
+    ) -> Steps[Open | ThinkFirst]:
+        """Return the step that opens the stream of the answer."""
+        if isinstance(request, Chat) and connection.chat_dialect == "openai":
+            held = yield from self._template.held(request, props)
+            if not isinstance(held, GenerationRequest):
+
+                def then(thoughts: str) -> Steps[StreamCall]:
+                    return connection.call((yield from held.answer(thoughts)))
+
+                return ThinkFirst(connection.call(held.thoughts), deadline, then)
+            request = held
+        return Open((yield from connection.call_steps(request)), deadline)
 
     def _for_template(self, request: Chat, props: ServerProps) -> Steps[Chat]:
         """Return the request as the model's chat template takes it."""

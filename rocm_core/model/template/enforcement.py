@@ -1,8 +1,10 @@
 """Hold an answer to its schema where llama-server's own handler of a chat template does not.
 
-    POST /v1/chat/completions with ``response_format``    as long as a probe shows the schema in the
-                                                          grammar of the request
-    POST /apply-template, POST /completion                else: the same prompt, and ``json_schema``
+    a probe shows the schema in       POST /v1/chat/completions with ``response_format``
+    the grammar of a chat
+    else                              POST /apply-template, POST /completion with ``json_schema``
+    else, and the model may think     a chat without the schema as far as its thoughts go, then
+                                      the same after them
 
 Some templates have a handler in llama.cpp that makes no grammar of the schema (``common/parsers``:
 Kimi K2 and K3, GigaChat 3, Functionary v3.2; LFM2 beside tools): the answer is free text, without
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -61,14 +63,33 @@ _OF_CHAT = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class AfterThoughts:
+    """A request in two: thoughts, and the answer that follows them.
+
+    Attributes:
+        thoughts: the chat without its schema.
+        schema: of the answer.
+        request: the chat.
+    """
+
+    thoughts: Chat
+    schema: Mapping[str, Any]
+    request: Chat
+
+    def answer(self, thoughts: str) -> Steps[Completion]:
+        """Return the request of the answer, after these thoughts."""
+        return as_completion(self.request, self.schema, thoughts)
+
+
 class Enforcement:
     """Whether llama-server holds answers to a schema through the chat template of one model."""
 
     def __init__(self) -> None:
         self._holds: dict[bool, bool] = {}
 
-    def applied(self, request: Chat, props: ServerProps) -> Steps[Chat | Completion]:
-        """Return a request that llama-server holds to its schema; one without is as it was.
+    def holds(self, request: Chat, props: ServerProps) -> Steps[bool]:
+        """Return whether the chat endpoint holds the answer of a request to its schema, if any.
 
         Args:
             request: for a server with ``/v1/chat/completions``.
@@ -77,19 +98,32 @@ class Enforcement:
         """
         format_ = request.fields.get("response_format")
         if not props.chat_template or not format_ or "json_schema" not in format_:
-            return request
+            return True
         tools = bool(request.fields.get("tools")) and request.fields.get("tool_choice") != "none"
         if tools not in self._holds:
             self._holds[tools] = yield from chat_holds(tools)
             if not self._holds[tools]:
                 log.info(
                     "llama-server makes no grammar of response_format for this chat template: "
-                    "answers with a schema go through /apply-template and /completion, without "
-                    "thoughts before them"
+                    "answers with a schema go through /apply-template and /completion"
                 )
-        if self._holds[tools]:
-            return request
-        return (yield from as_completion(request, schema_of(format_)))
+        return self._holds[tools]
+
+
+def held(request: Chat, *, thinks: bool) -> Steps[Completion | AfterThoughts]:
+    """Return the request whose answer ``POST /completion`` holds to its schema.
+
+    Args:
+        request: a chat with ``response_format``.
+        thinks: the model may think before it answers.
+    """
+    schema = schema_of(request.fields["response_format"])
+    if not thinks:
+        return (yield from as_completion(request, schema))
+    fields = {n: value for n, value in request.fields.items() if n != "response_format"}
+    if "tools" in fields:
+        fields["tool_choice"] = "none"
+    return AfterThoughts(replace(request, fields=fields), schema, request)
 
 
 def chat_holds(tools: bool) -> Steps[bool]:
@@ -132,16 +166,22 @@ def _settings(content: bytes) -> Mapping[str, Any]:
     return found
 
 
-def as_completion(request: Chat, schema: Mapping[str, Any]) -> Steps[Completion]:
+def as_completion(
+    request: Chat, schema: Mapping[str, Any], thoughts: str = ""
+) -> Steps[Completion]:
     """Return the completion of the prompt that the template makes, held to a schema.
 
     Args:
         request: the chat.
         schema: of its answer; of the arguments, for one tool that must be called.
+        thoughts: what the model has thought.
     """
     shaping = {name: request.fields[name] for name in _OF_PROMPT if name in request.fields}
     prompt: str = yield calls.apply_template(request.messages, **shaping)
-    if opened := opening(prompt):
+    thought = (yield from _with_thoughts(request, shaping, thoughts)) if thoughts else None
+    if thought:
+        prompt = thought
+    elif opened := opening(prompt):
         prompt += opened.end
     else:
         prompt += yield from lead(request, shaping)
@@ -150,6 +190,14 @@ def as_completion(request: Chat, schema: Mapping[str, Any]) -> Steps[Completion]
         extra["n_probs"] = request.fields.get("top_logprobs") or 20
     config = replace(request.config, json_schema=schema, extra={**extra, **request.config.extra})
     return Completion(prompt, config)
+
+
+def _with_thoughts(request: Chat, shaping: Mapping[str, Any], thoughts: str) -> Steps[str | None]:
+    """Return the prompt with these thoughts, closed; ``None`` if the template shows none."""
+    begun = {"role": "assistant", "content": "", "reasoning_content": thoughts}
+    going_on = {"continue_final_message": "content", "add_generation_prompt": False}
+    prompt = yield from rendered([*request.messages, begun], **shaping, **going_on)
+    return prompt if prompt and thoughts in prompt else None
 
 
 def lead(request: Chat, shaping: Mapping[str, Any]) -> Steps[str]:

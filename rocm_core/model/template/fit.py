@@ -38,7 +38,7 @@ from rocm_core.requests import refuse_unanswered
 from rocm_core.types import ServerProps, ThinkingFacts
 
 if TYPE_CHECKING:
-    from rocm_core.model.template.enforcement import Enforcement
+    from rocm_core.model.template.enforcement import AfterThoughts, Enforcement
     from rocm_core.model.template.probe import Probes
     from rocm_core.model.template.variables import Variables
 
@@ -145,14 +145,18 @@ class ChatTemplate:
             return messages, dict(fields)
         return (yield from self._known_variables().applied(messages, fields, date, props))
 
-    def held(self, request: Chat, props: ServerProps) -> Steps[Chat | Completion]:
+    def held(self, request: Chat, props: ServerProps) -> Steps[Chat | Completion | AfterThoughts]:
         """Return a request whose answer llama-server holds to its schema, if it has one."""
         if not request.fields.get("response_format"):
             return request
-        from rocm_core.model.template.enforcement import Enforcement
+        from rocm_core.model.template import enforcement
 
-        self._enforcement = self._enforcement or Enforcement()
-        return (yield from self._enforcement.applied(request, props))
+        self._enforcement = self._enforcement or enforcement.Enforcement()
+        if (yield from self._enforcement.holds(request, props)):
+            return request
+        thinking = self._known_variables().thinking
+        thinks = yield from thinking.may_think(request.fields, props)
+        return (yield from enforcement.held(request, thinks=thinks))
 
     def thinking(self, deadline: Deadline | None = None) -> ThinkingFacts:
         """Return what the template knows of thinking, found by rendering probes.

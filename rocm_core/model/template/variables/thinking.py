@@ -104,6 +104,12 @@ class Thinking:
             del result[KWARGS]
         return messages, result
 
+    def may_think(self, fields: Mapping[str, Any], props: ServerProps) -> Steps[bool]:
+        """Return whether the model may think before its answer: nobody has turned it off."""
+        if (fields.get(KWARGS) or {}).get("enable_thinking") is False or _budget(fields) == 0:
+            return False
+        return (yield from self.facts(props)).thinks
+
     # -- what the template reads ------------------------------------------------------------
 
     def _with_effort(self, fields: Fields, effort: str, props: ServerProps) -> Steps[bool]:
