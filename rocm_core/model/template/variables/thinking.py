@@ -93,7 +93,8 @@ class Thinking:
             thinking = False if thinking is None else thinking
         elif effort is not None:
             known = yield from self._with_effort(result, effort, props)
-            thinking = True if not known and thinking is None else thinking
+            if not known and thinking is None:
+                thinking = True if (yield from self._found_switch(props)) else None
         if isinstance(thinking, bool):
             messages = yield from self._switched(messages, result, thinking, props)
         if (budget := _budget(result)) is not None and budget >= 0:
