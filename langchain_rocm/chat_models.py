@@ -147,11 +147,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
         tools: Sequence[Tool] | None = None,
     ) -> int:
         """Tokens of the prompt that these messages make, exactly: the server's own template and
-        tokenizer count. Counts are remembered.
-
-        The messages may be any piece of a conversation: ``trim_messages(token_counter=chat)``. A
-        call whose result is cut off is counted with an empty result, and a result whose call is cut
-        off with a call without arguments.
+        tokenizer count. Counts are remembered. Of a piece of a conversation, as ``trim_messages``
+        cuts them, a call is counted with an empty result, a result with an empty call.
         """
         with model_errors():
             request = self._request(messages, None, {"tools": list(tools or ())}, counted=True)
@@ -244,7 +241,6 @@ class ChatRocm(ProfiledModel, defer_build=False):
         messages: list[BaseMessage],
         stop: list[str] | None,
         options: dict[str, Any],
-        *,
         counted: bool = False,
     ) -> ChatRequest:
         """The request, checked as far as it can be without the server."""
