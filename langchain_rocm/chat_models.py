@@ -88,8 +88,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
         default=None,
         description=(
             "Whether the model thinks before it answers, or how much, if its template knows "
-            "efforts ('low', 'medium', 'high'). What it thinks arrives as reasoning blocks. "
-            "None: llama-server tells a template that can think to do so (enable_thinking)."
+            "efforts ('low', …). Thoughts arrive as reasoning blocks. None: llama-server has a "
+            "template think that can (enable_thinking)."
         ),
     )
     reasoning_budget: int | None = Field(
@@ -152,8 +152,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
         """
         with model_errors():
             request = self._request(messages, None, {"tools": list(tools or ())}, counted=True)
-            fields = dated(request.fields, request.config.template_date)
-            counted = {k: v for k, v in fields.items() if k in _COUNTED}
+            sent = dated(request.fields, request.config.template_date)
+            counted = {k: v for k, v in sent.items() if k in _COUNTED}
             return self.text_model.count_tokens(request.messages, fit_template=True, **counted)
 
     # -- tools and structured output --------------------------------------------------------

@@ -5,7 +5,7 @@
     find_replay()        the variables with which thoughts of earlier turns are shown
     find_thinks(text)    whether the template knows thinking at all
 
-Templates agree on no name: of 50 published ones, 17 read ``enable_thinking``, others ``thinking``,
+Templates agree on no name: of 50 published ones, 16 read ``enable_thinking``, others ``thinking``,
 ``thinking_mode``, ``thinking_budget``, an effort, or the words ``/think`` and ``/no_think``. A name
 in the template's text is only a candidate; what counts is that the prompt changes.
 """
