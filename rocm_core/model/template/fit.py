@@ -31,10 +31,10 @@ from rocm_core.client import (
 )
 from rocm_core.client import calls as requests
 from rocm_core.config import Timeouts
-from rocm_core.errors import EndpointNotFound
+from rocm_core.errors import ConfigError, EndpointNotFound
 from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
 from rocm_core.model.template.roles import Conversation, Demands, fitted, plain
-from rocm_core.requests import refuse_unanswered
+from rocm_core.requests import body_fault, refuse_unanswered
 from rocm_core.types import ServerProps, ThinkingFacts
 
 if TYPE_CHECKING:
@@ -248,4 +248,9 @@ def _sets_variables(messages: Conversation, fields: Mapping[str, Any]) -> bool:
 
 
 def _key(messages: Conversation, fields: Mapping[str, Any]) -> bytes:
-    return orjson.dumps([list(messages), fields], option=orjson.OPT_NON_STR_KEYS)
+    body = {"messages": list(messages), **fields}
+    try:
+        return orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError as error:
+        why = body_fault(body) or str(error)
+        raise ConfigError(f"the request cannot be written as JSON: {why}") from error
