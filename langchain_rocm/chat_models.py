@@ -48,7 +48,7 @@ from langchain_rocm.structured import (
     traced,
 )
 from rocm_core import StreamEvent
-from rocm_core.requests import CallReader, tool_request
+from rocm_core.requests import CallReader, dated, tool_request
 
 Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 _OF_CHAT = ("reasoning", "reasoning_budget", "replay_reasoning", "logprobs", "top_logprobs")
@@ -90,7 +90,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
         default=None,
         description=(
             "Whether the model thinks before it answers, or how much, if its template knows "
-            "efforts ('low', 'medium', 'high'). What it thinks arrives as reasoning blocks."
+            "efforts ('low', …). Thoughts arrive as reasoning blocks. None: llama-server has a "
+            "template think that can (enable_thinking)."
         ),
     )
     reasoning_budget: int | None = Field(
@@ -143,9 +144,7 @@ class ChatRocm(ProfiledModel, defer_build=False):
             return self.text_model.tokenize(text)
 
     def get_num_tokens_from_messages(
-        self,
-        messages: list[BaseMessage],
-        tools: Sequence[Tool] | None = None,
+        self, messages: list[BaseMessage], tools: Sequence[Tool] | None = None
     ) -> int:
         """Tokens of the prompt that these messages make, exactly: the server's own template and
         tokenizer count. Counts are remembered. Of a piece of a conversation, as ``trim_messages``
@@ -153,7 +152,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
         """
         with model_errors():
             request = self._request(messages, None, {"tools": list(tools or ())})
-            counted = {k: v for k, v in request.fields.items() if k in _COUNTED}
+            sent = dated(request.fields, request.config.template_date)
+            counted = {k: v for k, v in sent.items() if k in _COUNTED}
             return self.text_model.count_tokens(request.messages, fit_template=True, **counted)
 
     # -- tools and structured output --------------------------------------------------------
