@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rocm_core.errors import ConfigError
 from rocm_core.schema import CompiledSchema, Unenforced, compile_schema
 from rocm_core.schema.limits import LARGEST
-from tests.support.random_schemas import SCHEMAS, VALUES
+from tests.support.schemas.random_schemas import SCHEMAS, VALUES
 
 _NOTES = frozenset({"title", "description", "default", "examples"})
 _SENT = _NOTES | {

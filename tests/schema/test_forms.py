@@ -8,11 +8,11 @@ import pytest
 
 from rocm_core import TextModel
 from rocm_core.schema import compile_schema
-from tests.support.walking import chats, completions, fits
+from tests.support.schemas.walking import chats, completions, fits
 
 _YES = {"type": "boolean"}
 _COUNT = {"type": "integer", "minimum": 20, "maximum": 305}
-_TREE = {
+_TREE: dict[str, Any] = {
     "$defs": {
         "node": {
             "type": "object",

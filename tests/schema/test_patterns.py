@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rocm_core import TextModel
 from rocm_core.schema.patterns.rewrite import rewrite
-from tests.support.walking import chats, completions
+from tests.support.schemas.walking import chats, completions
 
 _ATOMS = st.sampled_from(
     [
