@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
@@ -12,13 +11,13 @@ from rocm_core import TextModel
 from rocm_core.errors import ConfigError
 from rocm_core.schema import compile_schema
 from rocm_core.schema.table import ROWS, Row
-from tests.support.walking import chats, completions, fits
+from tests.support.schemas.walking import chats, completions, fits
 
 _SENT = [row for row in ROWS if row.binary != "refused"]
 _NEVER_SENT = "more than 12 digits"
 
 
-def _named(rows: list[Row]) -> Any:
+def _named(rows: list[Row]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("row", rows, ids=[row.keyword for row in rows])
 
 
