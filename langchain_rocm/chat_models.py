@@ -148,10 +148,11 @@ class ChatRocm(ProfiledModel, defer_build=False):
         tools: Sequence[Tool] | None = None,
     ) -> int:
         """Tokens of the prompt that these messages make, exactly: the server's own template and
-        tokenizer count. Counts are remembered.
+        tokenizer count. Counts are remembered. Of a piece of a conversation, as ``trim_messages``
+        cuts them, a call is counted with an empty result, a result with an empty call.
         """
         with model_errors():
-            request = self._request(messages, None, {"tools": list(tools or ())})
+            request = self._request(messages, None, {"tools": list(tools or ())}, counted=True)
             counted = {k: v for k, v in request.fields.items() if k in _COUNTED}
             return self.text_model.count_tokens(request.messages, fit_template=True, **counted)
 
@@ -242,7 +243,11 @@ class ChatRocm(ProfiledModel, defer_build=False):
     # -- one request ------------------------------------------------------------------------
 
     def _request(
-        self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        options: dict[str, Any],
+        counted: bool = False,
     ) -> ChatRequest:
         """The request, checked as far as it can be without the server."""
         config, fields = self._settings(stop, options)
@@ -251,7 +256,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
             **self.chat_template_kwargs,
             **(fields.pop("chat_template_kwargs", None) or {}),
         }
-        return chat_request(messages, config, {**own, **fields, "chat_template_kwargs": variables})
+        given = {**own, **fields, "chat_template_kwargs": variables}
+        return chat_request(messages, config, given, counted=counted)
 
     def _chunk_reader(self, request: ChatRequest) -> ChatChunks:
         return ChatChunks(

@@ -89,7 +89,11 @@ class ChatRequest:
 
 
 def chat_request(
-    messages: Sequence[BaseMessage], config: GenerateConfig, options: Mapping[str, Any]
+    messages: Sequence[BaseMessage],
+    config: GenerateConfig,
+    options: Mapping[str, Any],
+    *,
+    counted: bool = False,
 ) -> ChatRequest:
     """Build the request of one chat call.
 
@@ -99,13 +103,14 @@ def chat_request(
         options: the other options of the call: ``tools``, ``tool_choice``, ``response_format``,
             ``reasoning``, ``reasoning_budget``, ``replay_reasoning``, ``chat_template_kwargs``;
             any further one is a request field. ``None`` counts as not given.
+        counted: its tokens are counted and it is not sent: it may end in tool calls.
 
     Raises:
         ConfigError: two options exclude each other, one is not understood, or the conversation
             ends in tool calls.
     """
     last = messages[-1] if messages else None
-    if isinstance(last, AIMessage) and (calls := tool_calls(last)):
+    if not counted and isinstance(last, AIMessage) and (calls := tool_calls(last)):
         raise unanswered([call["function"]["name"] for call in calls["tool_calls"]])
     rest = {name: value for name, value in options.items() if value is not None}
     tools = tool_request(

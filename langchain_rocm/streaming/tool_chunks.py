@@ -18,7 +18,7 @@ from rocm_core.errors import InvalidAnswer
 from rocm_core.requests import parse_arguments
 
 
-class ToolChunk(AIMessageChunk):
+class ToolChunk(AIMessageChunk, defer_build=True):
     """A chunk of an answer that may call tools.
 
     Added up with its answer's last chunk, it becomes an ``AIMessageChunk`` whose calls are those

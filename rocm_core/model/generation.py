@@ -219,7 +219,8 @@ class Generation:
         deadline.obey(config)
         yield from self._stop_ids.look_up(config)
         if isinstance(request, Chat) and request.fit_template:
-            messages = yield from self._template.fitting(request.messages, props)
+            tools = bool(request.fields.get("tools"))
+            messages = yield from self._template.fitting(request.messages, props, tools)
             request = replace(request, messages=messages)
         yield Hold(connection.limiter.ticket(deadline))
         request = yield Hold(connection.with_slot(request))

@@ -17,11 +17,13 @@ from rocm_core.requests import named
 def naming(call: Call[Any], error: InvalidRequest) -> Steps[None]:
     """Put the refused text's index and beginning in front of the error's message, if known."""
     if isinstance(error, ContextOverflow):
-        try:
-            ids = yield calls.tokenize_batch(call.texts)
-        except RocmError:
-            return  # the server that refused has no such endpoint, or is gone
-        index = longest(list(map(len, ids)), error.n_prompt_tokens)
+        index = 0
+        if len(call.texts) > 1:
+            try:
+                ids = yield calls.tokenize_batch(call.texts)
+            except RocmError:
+                return  # the server that refused has no such endpoint, or is gone
+            index = longest(list(map(len, ids)), error.n_prompt_tokens)
         where = named(call.texts, index, call.name, call.first)
         _prefix(error, f"{where} is refused: {error}")
     elif "empty" in str(error) and "" in call.texts:

@@ -1,47 +1,38 @@
 """Fit conversations to a model's own chat template, and count the tokens of their prompts.
 
-    fit(messages)    the conversation in an order of roles that the template accepts: system
-                     messages merged and moved, turns of one role joined, only where it must be
+    fit(messages)    the conversation in a form that the template shows whole: lists of texts as
+                     strings, system messages merged and moved, tool calls with the ids and in the
+                     turns that it takes; only where it must be
     count(messages)  the length of the prompt in tokens, as the server itself makes it
 
-Templates are programs, and only running one shows what it accepts: the server runs it on two
-probes (``POST /apply-template``), once, when a conversation has an order of roles that some
-templates refuse.
+Templates are programs, and only running one shows what it does: the server renders probes
+(``POST /apply-template``), each once, and only when a conversation has what the probe is about. A
+conversation of a system message and turns of strings that alternate costs no request.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from rocm_core.backend import Connection
-from rocm_core.client import Deadline, Messages, Steps, arun_steps, as_message, calls, run_steps
+from rocm_core.client import Deadline, Messages, Steps, arun_steps, as_message, run_steps
+from rocm_core.client import calls as requests
 from rocm_core.config import Timeouts
-from rocm_core.errors import ConfigError, EndpointNotFound, HTTPStatusError
+from rocm_core.errors import ConfigError, EndpointNotFound
 from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
-from rocm_core.model.template.roles import (
-    LATE_SYSTEM,
-    TWO_USER,
-    Conversation,
-    Demands,
-    fitted,
-    questionable,
-)
+from rocm_core.model.template.roles import Conversation, Demands, fitted, plain
 from rocm_core.requests import body_fault, refuse_unanswered
 from rocm_core.types import ServerProps
 
+if TYPE_CHECKING:
+    from rocm_core.model.template.probe import Probes
+
 MessagesFor = Callable[[ServerProps], Messages]
 _REMEMBERED = 512
-# The status codes by which servers, and proxies in front of them, say: no such endpoint.
-_ABSENT = (404, 405, 501)
-
-
-# ---------------------------------------------------------------------------
-# With the server
-# ---------------------------------------------------------------------------
 
 
 class ChatTemplate:
@@ -56,27 +47,32 @@ class ChatTemplate:
     def __init__(self, connection: Callable[[], Connection], limits: Timeouts) -> None:
         self._connection = connection
         self._limits = limits
-        self._accepts: tuple[bool, ...] | None = None
+        self._probes: Probes | None = None
         self._counts: OrderedDict[bytes, int] = OrderedDict()
 
-    def fit(self, messages: Conversation, deadline: Deadline | None = None) -> list[dict[str, Any]]:
-        """Return the conversation in an order of roles that the template accepts.
+    def fit(
+        self, messages: Conversation, deadline: Deadline | None = None, *, tools: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return the conversation in a form that the template shows whole.
 
         Args:
             messages: the conversation.
             deadline: of the call that needs it; ``None``: one of the model's limits.
+            tools: whether the request has tools, which some templates show elsewhere then.
 
         Raises:
+            ConfigError: the template has no form that shows the conversation's tool calls, or
+                their results.
             RocmError: the server cannot be started or reached.
         """
-        steps = self._fit(messages, deadline or Deadline(self._limits))
+        steps = self._fit(messages, deadline or Deadline(self._limits), tools)
         return run_steps(steps, Sender(self._connection).perform)
 
     async def afit(
-        self, messages: Conversation, deadline: Deadline | None = None
+        self, messages: Conversation, deadline: Deadline | None = None, *, tools: bool = False
     ) -> list[dict[str, Any]]:
         """``fit`` for asyncio."""
-        steps = self._fit(messages, deadline or Deadline(self._limits))
+        steps = self._fit(messages, deadline or Deadline(self._limits), tools)
         return await arun_steps(steps, AsyncSender(self._connection).perform)
 
     def count(
@@ -103,23 +99,28 @@ class ChatTemplate:
         steps = self._count(messages, deadline or Deadline(self._limits), fit_template, fields)
         return await arun_steps(steps, AsyncSender(self._connection).perform)
 
-    def fitting(self, messages: Conversation, props: ServerProps) -> Steps[list[dict[str, Any]]]:
+    def fitting(
+        self, messages: Conversation, props: ServerProps, tools: bool = False
+    ) -> Steps[list[dict[str, Any]]]:
         """Fit a conversation to the template of a server that is ready and has these facts."""
-        accepts: tuple[bool, ...] = (True, True)
-        if questionable(messages):
-            if self._accepts is None:
-                self._accepts = (
-                    (yield from _accepts(LATE_SYSTEM)),
-                    (yield from _accepts(TWO_USER)),
-                )
-            accepts = self._accepts
-        return fitted(messages, _demands(props, accepts))
+        no_system = props.chat_template_caps.get("supports_system_role") is False
+        if plain(messages):
+            return fitted(messages, Demands(no_system))
+        # Imported here, because most conversations never need it.
+        from rocm_core.model.template import parts, probe, tool_turns, turns
+
+        probes = self._probes = self._probes or probe.Probes()
+        result = yield from parts.readable(messages, probes, tools)
+        calls = yield from tool_turns.demands(result, probes, tools, props.chat_template)
+        roles = yield from turns.order(result, probes, no_system or calls.no_system)
+        result = tool_turns.shown(fitted(result, roles), calls)
+        return (yield from turns.opened(result, probes, tools))
 
     def _fit(
-        self, messages: Conversation, deadline: Deadline
+        self, messages: Conversation, deadline: Deadline, tools: bool
     ) -> RequestSteps[list[dict[str, Any]]]:
         _, props = yield Ready(deadline)
-        return (yield from self.fitting(messages, props))
+        return (yield from self.fitting(messages, props, tools))
 
     def _count(
         self,
@@ -129,23 +130,23 @@ class ChatTemplate:
         fields: Mapping[str, Any],
     ) -> RequestSteps[int]:
         ready = callable(given) or fit_template
-        messages = [] if callable(given) else _countable(given)
+        messages = [] if callable(given) else _countable(given, fit_template)
         if ready:
             _, props = yield Ready(deadline)
         if callable(given):
-            messages = _countable(given(props))
+            messages = _countable(given(props), fit_template)
         if fit_template:
-            messages = yield from self.fitting(messages, props)
+            messages = yield from self.fitting(messages, props, bool(fields.get("tools")))
         key = _key(messages, fields)
         if (known := self._counts.get(key)) is not None:
             return known
         if not ready:
             yield Ready(deadline)
         try:
-            found: int = yield calls.count_tokens(messages, **fields)
+            found: int = yield requests.count_tokens(messages, **fields)
         except EndpointNotFound:
-            prompt = yield calls.apply_template(messages, **fields)
-            found = len((yield calls.tokenize(prompt, add_special=True)))
+            prompt = yield requests.apply_template(messages, **fields)
+            found = len((yield requests.tokenize(prompt, add_special=True)))
         return self._remember(key, found)
 
     def _remember(self, key: bytes, count: int) -> int:
@@ -155,42 +156,20 @@ class ChatTemplate:
         return count
 
 
-def _countable(messages: Messages) -> list[dict[str, Any]]:
+def _countable(messages: Messages, piece: bool) -> list[dict[str, Any]]:
+    """Return the messages as they are counted.
+
+    Args:
+        messages: the conversation.
+        piece: it may be any piece of one; else it must be one that a server can answer.
+    """
     found = [as_message(message) for message in messages]
+    if piece:
+        from rocm_core.model.template.countable import completed
+
+        return completed(found)
     refuse_unanswered(found)
     return found
-
-
-def _accepts(probe: Conversation) -> Steps[bool]:
-    """Ask whether the template takes a conversation, and shows all of it.
-
-    Raises:
-        HTTPStatusError: the answer says nothing about the template: the server is busy or loading,
-            the key is wrong, a proxy failed.
-    """
-    try:
-        prompt = yield calls.apply_template(probe)
-    except HTTPStatusError as error:
-        if error.status in _ABSENT:
-            return True
-        if not _about_the_template(error):
-            raise
-        return False
-    # Some templates drop silently what they do not expect.
-    return all(message["content"] in prompt for message in probe)
-
-
-def _about_the_template(error: HTTPStatusError) -> bool:
-    # llama-server says 400, older builds 500; its own errors have a type, those of proxies none.
-    return error.status in (400, 422) or (error.status == 500 and bool(error.type))
-
-
-def _demands(props: ServerProps, accepts: Sequence[bool]) -> Demands:
-    return Demands(
-        no_system=props.chat_template_caps.get("supports_system_role") is False,
-        leading_system=not accepts[0],
-        alternating=not accepts[1],
-    )
 
 
 def _key(messages: Conversation, fields: Mapping[str, Any]) -> bytes:

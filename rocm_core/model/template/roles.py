@@ -1,4 +1,7 @@
-"""Bring a conversation into an order of roles that a chat template accepts. Pure."""
+"""Bring a conversation into an order of roles that a chat template accepts. Pure.
+
+System messages are merged and moved, turns of one role joined.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ from typing import Any
 Conversation = Sequence[Mapping[str, Any]]
 _EMPTY_LINE = "\n\n"
 _TURNS = ("user", "assistant")
+SYSTEM = ("system", "developer")  # OpenAI's newer name; llama-server takes one for the other
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Demands:
     """The order of roles that a template demands.
 
@@ -27,27 +31,34 @@ class Demands:
     alternating: bool = False
 
 
-LATE_SYSTEM = [
-    {"role": "user", "content": "probe-1"},
-    {"role": "assistant", "content": "probe-2"},
-    {"role": "system", "content": "probe-3"},
-    {"role": "user", "content": "probe-4"},
-]
-TWO_USER = [{"role": "user", "content": "probe-1"}, {"role": "user", "content": "probe-2"}]
-
-
 def merged_head(messages: Conversation) -> list[dict[str, Any]]:
     """Return the messages, the leading system messages as one: no template refuses that."""
     result = [dict(message) for message in messages]
-    while len(result) > 1 and result[0]["role"] == result[1]["role"] == "system":
+    while len(result) > 1 and result[0]["role"] in SYSTEM and result[1]["role"] in SYSTEM:
         result[0] = _joined(result[0], result.pop(1))
     return result
+
+
+def plain(messages: Conversation) -> bool:
+    """Return whether every template shows this conversation as it is.
+
+    Texts of the user and the assistant in turn, the user first, after at most one run of system
+    messages. A conversation that is not plain may be fine as well; that depends on the template.
+    """
+    roles = [message["role"] for message in merged_head(messages)]
+    turns = roles[1:] if roles and roles[0] in SYSTEM else roles
+    return (
+        bool(turns)
+        and all(role == _TURNS[i % 2] for i, role in enumerate(turns))
+        and all(isinstance(message.get("content"), str) for message in messages)
+        and not any(message.get("tool_calls") for message in messages)
+    )
 
 
 def questionable(messages: Conversation) -> bool:
     """Return whether some templates refuse this order of roles."""
     roles = [message["role"] for message in merged_head(messages)]
-    return "system" in roles[1:] or any(
+    return any(role in SYSTEM for role in roles[1:]) or any(
         a == b and a in _TURNS for a, b in itertools.pairwise(roles)
     )
 
@@ -56,10 +67,10 @@ def fitted(messages: Conversation, demands: Demands) -> list[dict[str, Any]]:
     """Return the conversation in an order that a template with these demands accepts."""
     result = merged_head(messages)
     if demands.leading_system or demands.no_system:
-        system = [m for m in result if m["role"] == "system"]
-        rest = [m for m in result if m["role"] != "system"]
+        system = [m for m in result if m["role"] in SYSTEM]
+        rest = [m for m in result if m["role"] not in SYSTEM]
         result = merged_head([*system, *rest])
-    if demands.no_system and result and result[0]["role"] == "system":
+    if demands.no_system and result and result[0]["role"] in SYSTEM:
         result[0]["role"] = "user"
         if len(result) > 1 and result[1]["role"] == "user":
             result[0] = _joined(result[0], result.pop(1))

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import (
     AIMessage,
@@ -22,7 +24,10 @@ from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from pydantic import BaseModel
 
 from langchain_rocm import ChatRocm, errors
+from langchain_rocm.streaming.chunks import ChatChunks
 from langchain_rocm.streaming.tool_chunks import ToolChunk
+from rocm_core import StreamEvent, ToolCallDelta
+from rocm_core.requests import CallReader, ToolRequest
 from tests.support.servers.fake_server import FakeServer
 from tests.support.servers.scripts import call, chat, raw_call, say, script
 
@@ -102,6 +107,27 @@ def test_whole_arguments_stay_a_call(server: FakeServer, bound: Any, text: str) 
     for answer in answers(bound):
         assert answer.tool_calls == [tool_call(name="add", args=args, id="c")]
         assert answer.invalid_tool_calls == []
+
+
+@given(st.text(alphabet='{}[]":,\\ an1.ü\n', max_size=40), st.integers(1, 7))
+def test_any_text_is_a_call_or_kept(text: str, step: int) -> None:
+    pieces = [text[at : at + step] for at in range(0, len(text), step)] or [""]
+    events = [StreamEvent(tool_calls=(ToolCallDelta(0, "c", "add", pieces[0]),))]
+    events += [StreamEvent(tool_calls=(ToolCallDelta(0, None, None, p),)) for p in pieces[1:]]
+    reader = ChatChunks("m", calls=CallReader(ToolRequest()))
+    chunks = [chunk for event in events for chunk in reader.read(event)]
+    answer: Any = chunks[0] + [*chunks[1:], reader.last()]
+    message = answer.message
+    assert type(message) is AIMessageChunk
+    try:
+        value = json.loads(text) if text.strip() else {}
+    except ValueError:
+        value = None
+    if isinstance(value, dict):
+        assert [call["args"] for call in message.tool_calls] == [value]
+    else:
+        assert [call["args"] for call in message.invalid_tool_calls] == [text]
+    assert len(message.tool_calls) + len(message.invalid_tool_calls) == 1
 
 
 def test_other_calls_of_the_answer_are_not_touched(server: FakeServer, bound: Any) -> None:

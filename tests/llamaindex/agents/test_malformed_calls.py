@@ -80,12 +80,13 @@ async def test_a_workflow_of_agents_and_the_other_calls_of_the_answer(
 
 
 @BOTH
+@pytest.mark.parametrize("text", MALFORMED[:5])
 async def test_a_react_agent_is_told_by_its_own_parser(
-    scripted_llm: RocmLLM, server: FakeServer, streaming: bool
+    scripted_llm: RocmLLM, server: FakeServer, text: str, streaming: bool
 ) -> None:
     script(
         server,
-        chat(say("Thought: Sum.\nAction: anything\nAction Input: [1]")),
+        chat(say(f"Thought: Sum.\nAction: anything\nAction Input: {text}")),
         chat(say('Thought: Sum.\nAction: anything\nAction Input: {"a": 2, "b": 3}')),
         chat(say("Thought: I can answer.\nAnswer: It is 5.")),
     )

@@ -74,6 +74,9 @@ async def test_a_strict_template_gets_its_system_message_first(engine: Engine) -
         ]
         events = model.chat_events(await model.template.afit([USER, LATE]), GenerateConfig())
         assert "".join(event.text for event in events).startswith("Hello!")
+        # As given, the template's own words come, and what they mean.
+        with pytest.raises(HTTPStatusError, match="System.*chat template of the model does not"):
+            list(model.chat([USER, LATE, USER]))
 
 
 @pytest.mark.parametrize(
