@@ -152,7 +152,7 @@ class ChatRocm(ProfiledModel, defer_build=False):
         cuts them, a call is counted with an empty result, a result with an empty call.
         """
         with model_errors():
-            request = self._request(messages, None, {"tools": list(tools or ())}, counted=True)
+            request = self._request(messages, None, {"tools": list(tools or ())})
             counted = {k: v for k, v in request.fields.items() if k in _COUNTED}
             return self.text_model.count_tokens(request.messages, fit_template=True, **counted)
 
@@ -243,11 +243,7 @@ class ChatRocm(ProfiledModel, defer_build=False):
     # -- one request ------------------------------------------------------------------------
 
     def _request(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None,
-        options: dict[str, Any],
-        counted: bool = False,
+        self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
     ) -> ChatRequest:
         """The request, checked as far as it can be without the server."""
         config, fields = self._settings(stop, options)
@@ -256,8 +252,7 @@ class ChatRocm(ProfiledModel, defer_build=False):
             **self.chat_template_kwargs,
             **(fields.pop("chat_template_kwargs", None) or {}),
         }
-        given = {**own, **fields, "chat_template_kwargs": variables}
-        return chat_request(messages, config, given, counted=counted)
+        return chat_request(messages, config, {**own, **fields, "chat_template_kwargs": variables})
 
     def _chunk_reader(self, request: ChatRequest) -> ChatChunks:
         return ChatChunks(

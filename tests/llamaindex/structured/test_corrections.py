@@ -91,5 +91,5 @@ async def test_an_option_of_the_model_and_of_a_call(server: FakeServer, way: Way
 async def test_by_default_nothing_is_asked_again(server: FakeServer, way: Way) -> None:
     with pytest.raises(ValueError, match="size.*minimum") as caught:  # LlamaIndex's, of a program
         await way(RocmLLM(model=server.url), {})
-    assert isinstance(caught.value, InvalidAnswer) == ("program" not in way.__name__)  # type: ignore[attr-defined]
+    assert isinstance(caught.value, InvalidAnswer) == ("program" not in way.__name__)
     assert len(sent(server)) == 1
