@@ -11,6 +11,7 @@ from pydantic import Field
 from langchain_rocm.errors import model_errors
 from langchain_rocm.options import ServedOptions
 from rocm_core import LoadConfig
+from rocm_core.requests import check_texts
 
 _TEXTS_PER_SLOT = 8
 
@@ -68,22 +69,30 @@ class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
         """
         vectors: list[list[float]] = []
         with model_errors():
+            check_texts(texts)
+            documents = [self.document_prefix + text for text in texts]
             model = self.text_model
             deadline = model.deadline()
             slots = (model.props or model.load(deadline=deadline)).total_slots
-            for batch in self._batches([self.document_prefix + text for text in texts], slots):
-                vectors += model.embed(batch, normalize=self.normalize, deadline=deadline)
+            for first, batch in self._batches(documents, slots):
+                vectors += model.embed(
+                    batch, normalize=self.normalize, deadline=deadline, first=first
+                )
         return vectors
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """``embed_documents`` for asyncio."""
         vectors: list[list[float]] = []
         with model_errors():
+            check_texts(texts)
+            documents = [self.document_prefix + text for text in texts]
             model = self.text_model
             deadline = model.deadline()
             slots = (model.props or await model.aload(deadline=deadline)).total_slots
-            for batch in self._batches([self.document_prefix + text for text in texts], slots):
-                vectors += await model.aembed(batch, normalize=self.normalize, deadline=deadline)
+            for first, batch in self._batches(documents, slots):
+                vectors += await model.aembed(
+                    batch, normalize=self.normalize, deadline=deadline, first=first
+                )
         return vectors
 
     def embed_query(self, text: str) -> list[float]:
@@ -99,7 +108,7 @@ class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
             )
             return vector
 
-    def _batches(self, texts: Sequence[str], slots: int) -> Iterator[Sequence[str]]:
+    def _batches(self, texts: Sequence[str], slots: int) -> Iterator[tuple[int, Sequence[str]]]:
         size = self.texts_per_request or _TEXTS_PER_SLOT * max(1, slots)
         for start in range(0, len(texts), size):
-            yield texts[start : start + size]
+            yield start, texts[start : start + size]

@@ -17,6 +17,7 @@ import orjson
 
 from rocm_core.config import SAMPLING_FIELDS, GenerateConfig
 from rocm_core.errors import ConfigError, ProtocolError
+from rocm_core.requests import check_texts
 from rocm_core.requests.sent_schemas import SCHEMA_FIELDS, with_sent_schemas
 from rocm_core.types import Message, ServerProps
 
@@ -34,12 +35,19 @@ class Call(Generic[T]):
         path: path below the base URL, with its query.
         read: makes the result of the bytes of the answer.
         body: sent as JSON; ``None`` for none.
+        texts: the texts that the body has, if it has several of one kind; an error says which one
+            the server has refused.
+        name: what errors call them.
+        first: the index of the first one in the caller's list.
     """
 
     method: str
     path: str
     read: Callable[[bytes], T]
     body: Any = None
+    texts: Sequence[str] = ()
+    name: str = "texts"
+    first: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -202,7 +210,8 @@ _BETWEEN_TEXTS = -1
 
 
 def tokenize_batch(texts: Sequence[str]) -> Call[list[list[int]]]:
-    """``POST /tokenize`` for several texts at once: the ids of each, as if it were alone."""
+    """``POST /tokenize`` for several texts at once: the ids of each; errors as ``embeddings``."""
+    check_texts(texts)
     content: list[str | int] = []
     for text in texts:
         content += [text, _BETWEEN_TEXTS]
@@ -245,18 +254,25 @@ def count_tokens(messages: Messages, **fields: Any) -> Call[int]:
     return Call("POST", path, _field("input_tokens"), _sendable(body))
 
 
-def embeddings(inputs: Sequence[str], *, normalize: bool | None = None) -> Call[list[list[float]]]:
+def embeddings(
+    inputs: Sequence[str], *, normalize: bool | None = None, first: int = 0
+) -> Call[list[list[float]]]:
     """``POST /v1/embeddings``: one vector of ``n_embd`` floats per input, in their order.
 
     Args:
         inputs: texts, each of at most one physical batch (``--ubatch-size`` tokens).
         normalize: to Euclidean length 1 (``embd_normalize`` 2), or not at all (-1); ``None`` is
             the server's default, length 1.
+        first: the index of the first one in the caller's list, for errors.
+
+    Raises:
+        ConfigError: as ``check_texts``.
     """
+    check_texts(inputs, first=first)
     body: dict[str, Any] = {"input": list(inputs)}
     if normalize is not None:
         body["embd_normalize"] = 2 if normalize else -1
-    return Call("POST", "/v1/embeddings", _read_embeddings, body)
+    return Call("POST", "/v1/embeddings", _read_embeddings, body, texts=inputs, first=first)
 
 
 def rerank(
@@ -264,12 +280,14 @@ def rerank(
 ) -> Call[list[tuple[int, float]]]:
     """``POST /v1/rerank``: ``(index in documents, relevance_score)`` pairs, best first.
 
-    ``top_n`` limits how many; ``None`` for all.
+    ``top_n`` limits how many; ``None`` for all. Errors as ``embeddings``.
     """
+    check_texts([query], "query")
+    check_texts(documents, "documents")
     body: dict[str, Any] = {"query": query, "documents": list(documents)}
     if top_n is not None:
         body["top_n"] = top_n
-    return Call("POST", "/v1/rerank", _read_ranks, body)
+    return Call("POST", "/v1/rerank", _read_ranks, body, texts=documents, name="documents")
 
 
 def _read_embeddings(content: bytes) -> list[list[float]]:

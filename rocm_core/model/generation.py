@@ -31,8 +31,8 @@ from rocm_core.errors import (
     ServerLoading,
     ServerUnreachable,
 )
-from rocm_core.model.chat_template import ChatTemplate
 from rocm_core.model.steps import AsyncSender, Hold, Open, Ready, Release, RequestSteps, Sender
+from rocm_core.model.template import ChatTemplate
 from rocm_core.model.token_ids import StopIds, stopped_by_id
 from rocm_core.requests import refuse_unanswered
 from rocm_core.types import StreamEvent
@@ -219,7 +219,8 @@ class Generation:
         deadline.obey(config)
         yield from self._stop_ids.look_up(config)
         if isinstance(request, Chat) and request.fit_template:
-            messages = yield from self._template.fitting(request.messages, props)
+            tools = bool(request.fields.get("tools"))
+            messages = yield from self._template.fitting(request.messages, props, tools)
             request = replace(request, messages=messages)
         yield Hold(connection.limiter.ticket(deadline))
         request = yield Hold(connection.with_slot(request))

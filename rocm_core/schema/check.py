@@ -6,7 +6,9 @@ The check is that of the package ``jsonschema``, imported when a check is made: 
 
 from __future__ import annotations
 
+import math
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -34,6 +36,12 @@ def check_answer(
             installed.
     """
     compiled = compile_schema(schema, where=where)
+    if (path := _infinite(value, "$")) is not None:
+        raise InvalidAnswer(
+            f"the answer does not fit the schema: {path}: the number is larger than any of "
+            "Python's (type). The engine does not enforce it: no grammar bounds exponents.",
+            text=str(value) if text is None else text,
+        )
     try:
         error = next(iter(_errors(value, schema)), None)
     except ImportError as missing:
@@ -47,6 +55,22 @@ def check_answer(
     if error is None:
         return value
     raise InvalidAnswer(_misfit(error, compiled), text=str(value) if text is None else text)
+
+
+def _infinite(value: Any, path: str) -> str | None:
+    """Return the path of a number that Python reads as infinite, such as ``1e999``.
+
+    ``jsonschema`` cannot check one.
+    """
+    if isinstance(value, float):
+        return None if math.isfinite(value) else path
+    if isinstance(value, Mapping):
+        parts = [(inner, f"{path}.{name}") for name, inner in value.items()]
+    elif isinstance(value, list):
+        parts = [(inner, f"{path}[{index}]") for index, inner in enumerate(value)]
+    else:
+        return None
+    return next((found for part in parts if (found := _infinite(*part)) is not None), None)
 
 
 def retry_message(error: Exception | str) -> str:
@@ -93,7 +117,7 @@ def _is_old(schema: Any) -> bool:
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
-    """Check ``pattern``; one that Python cannot read is taken for matched."""
+    """Check ``pattern``; warn of one that Python cannot read, and take it for matched."""
     import jsonschema
 
     if not validator.is_type(instance, "string"):
@@ -103,7 +127,12 @@ def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterat
             pattern = pattern.replace(other, python)
     try:
         matched = re.search(pattern, instance) is not None
-    except re.error:
+    except re.error as error:
+        warnings.warn(
+            f"the pattern {pattern!r} is not checked, and no engine enforces it: Python cannot "
+            f"read it ({error}). Write it without that.",
+            stacklevel=2,
+        )
         return
     if not matched:
         yield jsonschema.ValidationError(f"{instance!r} does not match {pattern!r}")
@@ -126,6 +155,8 @@ def _misfit(error: Any, compiled: CompiledSchema) -> str:
 def _note(error: Any, compiled: CompiledSchema) -> str | None:
     """Return why the engine does not enforce what failed; ``None`` if it does."""
     place = [str(part) for part in error.absolute_schema_path]
+    if error.validator == "additionalProperties":
+        place.append("patternProperties")  # says which properties are additional
     for note in compiled.unenforced:
         tokens = [_unescaped(token) for token in note.path.split("/")]
         if note.keyword in place and _property(tokens) == _property(place):
