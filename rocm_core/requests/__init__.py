@@ -6,7 +6,7 @@ Adapters import these names; the modules are private to ``rocm_core``.
 from rocm_core.requests.abilities import refuse_unable
 from rocm_core.requests.arguments import object_text, parse_arguments
 from rocm_core.requests.fields import CHAT_FIELDS, GENERATION_FIELDS, INFILL_FIELDS
-from rocm_core.requests.reasoning import reasoning_fields, unthinking
+from rocm_core.requests.reasoning import dated, reasoning_fields, unthinking
 from rocm_core.requests.response_format import (
     normalized_format,
     parse_answer,
@@ -46,6 +46,7 @@ __all__ = [
     "body_fault",
     "check_texts",
     "closed",
+    "dated",
     "inlined",
     "insisting",
     "insisting_fields",
