@@ -291,8 +291,9 @@ class ChatRocm(ProfiledModel, defer_build=False):
     ) -> AsyncIterator[ChatGenerationChunk]:
         began = time.perf_counter()
         with model_errors():
+            model = await self._amodel()
             request = self._request(messages, stop, kwargs)
-            stream = achat_events(self.text_model, request, self.max_retries)
+            stream = achat_events(model, request, self.max_retries)
             async with aclosing(stream) as events:
                 event = await anext(events, StreamEvent())
                 reader = self._chunk_reader(request)
@@ -370,8 +371,9 @@ class ChatRocm(ProfiledModel, defer_build=False):
     ) -> AsyncIterator[Event]:
         began = time.perf_counter()
         with model_errors():
+            model = await self._amodel()
             request = self._request(messages, stop, kwargs)
-            stream = achat_events(self.text_model, request, self.max_retries)
+            stream = achat_events(model, request, self.max_retries)
             async with aclosing(stream) as events:
                 event = await anext(events, StreamEvent())
                 reader = self._event_reader(request, run_manager)

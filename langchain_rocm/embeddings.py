@@ -79,7 +79,7 @@ class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
         """``embed_documents`` for asyncio."""
         vectors: list[list[float]] = []
         with model_errors():
-            model = self.text_model
+            model = await self._amodel()
             deadline = model.deadline()
             slots = (model.props or await model.aload(deadline=deadline)).total_slots
             for batch in self._batches([self.document_prefix + text for text in texts], slots):
@@ -94,9 +94,8 @@ class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
     async def aembed_query(self, text: str) -> list[float]:
         """``embed_query`` for asyncio."""
         with model_errors():
-            [vector] = await self.text_model.aembed(
-                [self.query_prefix + text], normalize=self.normalize
-            )
+            model = await self._amodel()
+            [vector] = await model.aembed([self.query_prefix + text], normalize=self.normalize)
             return vector
 
     def _batches(self, texts: Sequence[str], slots: int) -> Iterator[Sequence[str]]:

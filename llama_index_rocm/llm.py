@@ -52,7 +52,7 @@ from llama_index_rocm.streams import (
 from llama_index_rocm.structured import StructuredOutputLLM
 from llama_index_rocm.tool_calls import conversation, offer, only_first_call, selections
 from rocm_core import Chat, Completion, GenerateConfig, LoadConfig, read_gguf, resolve_ref
-from rocm_core.adapter import GenerationOptions, one_answer
+from rocm_core.adapter import GenerationOptions, may_block, one_answer
 from rocm_core.config import TemplateChoice, chosen_template
 from rocm_core.errors import ConfigError
 from rocm_core.requests import (
@@ -151,9 +151,10 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
         ``is_function_calling_model`` (whether its chat template knows tools). Before, what the
         GGUF header (read once), ``context_len`` and ``chat_template`` tell; for a server
         elsewhere or a download ``context_len``, or else LlamaIndex's default of 3900, and tools.
-        ``text_model.load()`` makes it exact. ``num_output`` is ``max_tokens``, or else 256.
+        ``text_model.load()`` makes it exact. Inside an event loop the header is not read: until the
+        first use it is as for a download. ``num_output`` is ``max_tokens``, or else 256.
         """
-        if self._header is None:
+        if self._header is None and may_block():
             ref = resolve_ref(self.base_url or self.model)
             info = read_gguf(ref.value) if ref.kind == "file" else None
             template = info.chat_template or "" if info else None
@@ -226,15 +227,17 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """``chat`` for asyncio; cancelling it frees the server's slot."""
+        model = await self._amodel()
         request = self._chat_request(messages, kwargs)
-        return await agather((await self._amodel()).aevents(request.generation), request.answer())
+        return await agather(model.aevents(request.generation), request.answer())
 
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """``stream_chat`` for asyncio."""
+        model = await self._amodel()
         request = self._chat_request(messages, kwargs)
-        source = aresponses((await self._amodel()).aevents(request.generation), request.answer())
+        source = aresponses(model.aevents(request.generation), request.answer())
         return await aobserved(llm_chat_callback, self, messages, kwargs, source)
 
     # -- completion -------------------------------------------------------------------------
@@ -264,15 +267,17 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponse:
         """``complete`` for asyncio; cancelling it frees the server's slot."""
+        model = await self._amodel()
         request = self._prompt_request(prompt, formatted, kwargs)
-        return await agather((await self._amodel()).aevents(request.generation), CompletionAnswer())
+        return await agather(model.aevents(request.generation), CompletionAnswer())
 
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
         """``stream_complete`` for asyncio."""
+        model = await self._amodel()
         request = self._prompt_request(prompt, formatted, kwargs)
-        source = aresponses((await self._amodel()).aevents(request.generation), CompletionAnswer())
+        source = aresponses(model.aevents(request.generation), CompletionAnswer())
         return await aobserved(llm_completion_callback, self, prompt, kwargs, source)
 
     # -- tools ------------------------------------------------------------------------------

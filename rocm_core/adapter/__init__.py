@@ -7,7 +7,15 @@ unknown one should have been. No framework.
 """
 
 from rocm_core.adapter.call_options import one_answer
+from rocm_core.adapter.event_loop import may_block
 from rocm_core.adapter.options import GenerationOptions, RocmOptions
 from rocm_core.adapter.rivals import LANGCHAIN, LLAMA_INDEX
 
-__all__ = ["LANGCHAIN", "LLAMA_INDEX", "GenerationOptions", "RocmOptions", "one_answer"]
+__all__ = [
+    "LANGCHAIN",
+    "LLAMA_INDEX",
+    "GenerationOptions",
+    "RocmOptions",
+    "may_block",
+    "one_answer",
+]
