@@ -52,7 +52,7 @@ from llama_index_rocm.streams import (
 from llama_index_rocm.structured import StructuredOutputLLM
 from llama_index_rocm.tool_calls import conversation, offer, only_first_call, selections
 from rocm_core import Chat, Completion, GenerateConfig, LoadConfig, read_gguf, resolve_ref
-from rocm_core.adapter import GenerationOptions, may_block, one_answer
+from rocm_core.adapter import GenerationOptions, one_answer
 from rocm_core.config import TemplateChoice, chosen_template
 from rocm_core.errors import ConfigError
 from rocm_core.requests import (
@@ -151,10 +151,12 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
         ``is_function_calling_model`` (whether its chat template knows tools). Before, what the
         GGUF header (read once), ``context_len`` and ``chat_template`` tell; for a server
         elsewhere or a download ``context_len``, or else LlamaIndex's default of 3900, and tools.
-        ``text_model.load()`` makes it exact. Inside an event loop the header is not read: until the
-        first use it is as for a download. ``num_output`` is ``max_tokens``, or else 256.
+        ``text_model.load()`` makes it exact. ``num_output`` is ``max_tokens``, or else 256.
+
+        Reading the header blocks; after the first use there is nothing to read.
         """
-        if self._header is None and may_block():
+        known = self._text_model is not None and self._text_model.props is not None
+        if self._header is None and not known:
             ref = resolve_ref(self.base_url or self.model)
             info = read_gguf(ref.value) if ref.kind == "file" else None
             template = info.chat_template or "" if info else None

@@ -7,7 +7,6 @@ unknown one should have been. No framework.
 """
 
 from rocm_core.adapter.call_options import one_answer
-from rocm_core.adapter.event_loop import may_block
 from rocm_core.adapter.options import GenerationOptions, RocmOptions
 from rocm_core.adapter.rivals import LANGCHAIN, LLAMA_INDEX
 
@@ -16,6 +15,5 @@ __all__ = [
     "LLAMA_INDEX",
     "GenerationOptions",
     "RocmOptions",
-    "may_block",
     "one_answer",
 ]

@@ -172,7 +172,8 @@ class RocmOptions(LoadFields):
             given = self._set_without_files
             if given is None:
                 return
-            values = {n: getattr(self, n) for n in given & _OF_SETTINGS}
+            required = {n for n, field in type(self).model_fields.items() if field.is_required()}
+            values = {n: getattr(self, n) for n in given & (_OF_SETTINGS | required)}
             values = {n: v for n, v in values.items() if v or n not in _PLACES}
             with blocking():
                 twin = type(self)(**{**values, "validate_model_on_init": False})

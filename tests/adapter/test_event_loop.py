@@ -68,8 +68,8 @@ async def _everything_of_langchain(**where: Any) -> None:
 
 async def _everything_of_llama_index(**where: Any) -> None:
     llm = llama_index_rocm.RocmLLM(max_tokens=4, **where)
-    assert llm.metadata.is_chat_model
     await _read(await llm.astream_chat(_CHAT))
+    assert llm.metadata.is_chat_model
     await llm.achat(_CHAT)
     await llm.acomplete("Hello")
     await _read(await llm.astream_complete("Hello"))
