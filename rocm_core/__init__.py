@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     )
     from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts
     from rocm_core.diagnosis import explain_failure
-    from rocm_core.discover import FoundModel, discover_models
+    from rocm_core.discover.models import FoundModel, discover_models
     from rocm_core.discover.refs import ModelRef, resolve_ref
     from rocm_core.doctor import run_doctor
     from rocm_core.errors import RocmError
     from rocm_core.gguf import GGUFInfo, read_gguf, read_model
     from rocm_core.gpu import Gpu, Selection, list_gpus, select_gpus
-    from rocm_core.memory import Device, MemoryEstimate, estimate_memory, fit_model
+    from rocm_core.memory.estimate import Device, MemoryEstimate, estimate_memory
+    from rocm_core.memory.fit import fit_model
     from rocm_core.model.ndjson import afrom_ndjson, ato_ndjson, from_ndjson, to_ndjson
     from rocm_core.model.service import LlamaService
     from rocm_core.model.text_model import TextModel, load_model
@@ -116,13 +117,14 @@ _HOMES = {
     "client": ("AsyncClient", "Chat", "Client", "Completion", "Deadline", "Infill", "cancel_scope"),
     "config": ("GenerateConfig", "LoadConfig", "RemoteConfig", "Timeouts"),
     "diagnosis": ("explain_failure",),
-    "discover": ("FoundModel", "discover_models"),
+    "discover.models": ("FoundModel", "discover_models"),
     "discover.refs": ("ModelRef", "resolve_ref"),
     "doctor": ("run_doctor",),
     "errors": ("RocmError",),
     "gguf": ("GGUFInfo", "read_gguf", "read_model"),
     "gpu": ("Gpu", "Selection", "list_gpus", "select_gpus"),
-    "memory": ("Device", "MemoryEstimate", "estimate_memory", "fit_model"),
+    "memory.estimate": ("Device", "MemoryEstimate", "estimate_memory"),
+    "memory.fit": ("fit_model",),
     "model.ndjson": ("afrom_ndjson", "ato_ndjson", "from_ndjson", "to_ndjson"),
     "model.service": ("LlamaService",),
     "model.text_model": ("TextModel", "load_model"),
@@ -142,9 +144,11 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    from importlib import import_module, metadata
+    from importlib import import_module
 
     if name == "__version__":
+        from importlib import metadata
+
         try:
             return metadata.version("llama-rocm")
         except metadata.PackageNotFoundError:  # a source tree that is not installed

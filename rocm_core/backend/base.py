@@ -28,7 +28,7 @@ OnProgress = Callable[[float], None]
 Dialect = Literal["openai", "native"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Availability:
     """Whether a backend can run a model on this machine.
 

@@ -43,7 +43,7 @@ def forget_dialects(url: str | None = None) -> None:
         _known.pop(url, None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ProbeResult:
     """What a probe found out about a server.
 
@@ -63,7 +63,7 @@ class ProbeResult:
     routed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ServerProbe:
     """Parameters of a probe.
 

@@ -31,7 +31,7 @@ from rocm_core.client import Deadline
 from rocm_core.errors import ServerBusy, ServerStopped
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Limits:
     """How many requests one model may send to its server, and how long they wait.
 

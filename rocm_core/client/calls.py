@@ -24,7 +24,7 @@ Messages = Sequence[Message | Mapping[str, Any]]
 ModelList = Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Call(Generic[T]):
     """One request whose answer is read as a whole.
 
@@ -41,7 +41,7 @@ class Call(Generic[T]):
     body: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class StreamCall:
     """One ``POST`` whose answer is a generation stream.
 

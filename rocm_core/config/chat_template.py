@@ -26,7 +26,7 @@ _WAYS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class TemplateChoice:
     """A chat template in place of the model's.
 

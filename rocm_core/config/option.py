@@ -20,7 +20,7 @@ _MAX_SHOWN = 200
 C = TypeVar("C", bound=type[Any])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(eq=False, kw_only=True)
 class Option:
     """One option.
 

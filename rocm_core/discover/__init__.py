@@ -6,9 +6,3 @@
 
 Nothing here downloads, and of a model file only the header is read.
 """
-
-from __future__ import annotations
-
-from rocm_core.discover.models import FoundModel, discover_models, find_by_name
-
-__all__ = ["FoundModel", "discover_models", "find_by_name"]

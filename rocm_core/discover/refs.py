@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 from rocm_core.config.values import is_address, with_scheme
 from rocm_core.demo import demo_model_path
-from rocm_core.discover import find_by_name
 from rocm_core.errors import ConfigError, ModelNotFound
 from rocm_core.gguf.facts import PART
 
@@ -76,6 +75,9 @@ def resolve_ref(ref: str | os.PathLike[str], env: Mapping[str, str] = os.environ
 def _named(name: str, env: Mapping[str, str]) -> ModelRef | None:
     if found := _in_model_dir(name, env):
         return _file(found)
+    # Not at the top: most models are named by a path, and need no search.
+    from rocm_core.discover.models import find_by_name
+
     if cached := find_by_name(name.removesuffix(".gguf"), env):
         return ModelRef("file", str(cached.absolute()), name)
     return None

@@ -6,7 +6,6 @@ Runs the program only for its ``--help``; what else it can do is asked in ``prob
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import importlib.util
 import os
 import re
@@ -120,9 +119,11 @@ def find_engine(
 
 
 def _version() -> str:
+    from importlib import metadata
+
     try:
-        return importlib.metadata.version("xllamacpp")
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version("xllamacpp")
+    except metadata.PackageNotFoundError:
         return "of an unknown version"
 
 

@@ -8,10 +8,3 @@
 
 Input are the facts of a GGUF header; no file is opened, no process started, no GPU touched.
 """
-
-from __future__ import annotations
-
-from rocm_core.memory.estimate import Device, DeviceMemory, MemoryEstimate, estimate_memory
-from rocm_core.memory.fit import Goal, fit_model
-
-__all__ = ["Device", "DeviceMemory", "Goal", "MemoryEstimate", "estimate_memory", "fit_model"]

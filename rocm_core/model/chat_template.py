@@ -36,7 +36,7 @@ _TURNS = ("user", "assistant")
 _ABSENT = (404, 405, 501)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Demands:
     """The order of roles that a template demands.
 

@@ -25,7 +25,7 @@ from rocm_core.client import Call, Deadline, StreamCall
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Ready:
     """Make the server ready; answered by the connection and the server's facts.
 
@@ -35,14 +35,14 @@ class Ready:
     deadline: Deadline
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Hold:
     """Enter a context that ends with the answer; answered by what entering it returns."""
 
     context: AbstractContextManager[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Open:
     """Open a stream; answered by its first event, ``None`` if it has none, and the stream."""
 
@@ -50,7 +50,7 @@ class Open:
     deadline: Deadline
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Release:
     """End everything that is held: the request is sent again."""
 

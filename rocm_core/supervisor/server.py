@@ -20,7 +20,13 @@ from rocm_core.config import LoadConfig, Timeouts
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.gpu_judgment import resolve_backend
 from rocm_core.engine.locate import Engine, find_engine
-from rocm_core.errors import ConfigError, PortInUse, RocmError, ServerStopped
+from rocm_core.errors import (
+    ConfigError,
+    PortInUse,
+    RocmError,
+    ServerStartError,
+    ServerStopped,
+)
 from rocm_core.gguf import check_gguf
 from rocm_core.gpu.vram_release import VramBaseline, VramUsed, vram_used
 from rocm_core.supervisor import exit_hooks
@@ -106,9 +112,9 @@ class SupervisedServer(ServerView):
         """
         if self._touch_if_ready():
             return
-        startup = self._join()
-        if startup is not None:
-            with self._waiting(startup):
+        with self._waiting() as waiter:
+            startup = self._join(waiter)
+            if startup is not None:
                 startup.wait(on_progress, deadline or Deadline(OWN_TIMEOUTS))
 
     async def astart(
@@ -117,9 +123,9 @@ class SupervisedServer(ServerView):
         """``start`` without blocking the event loop; ``on_progress`` is called on the loop."""
         if self._touch_if_ready():
             return
-        startup = self._join()
-        if startup is not None:
-            with self._waiting(startup):
+        with self._waiting() as waiter:
+            startup = self._join(waiter)
+            if startup is not None:
                 await startup.await_outcome(on_progress, deadline or Deadline(OWN_TIMEOUTS))
 
     def _touch_if_ready(self) -> bool:
@@ -129,31 +135,52 @@ class SupervisedServer(ServerView):
             self._handle.touch()
             return True
 
-    def _join(self) -> Startup | None:
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[object]:
+        """Give the caller its mark as a waiter, and cancel a start that nobody waits for any more.
+
+        Entered before the caller joins a start: Ctrl-C can come between any two lines.
+        """
+        waiter = object()
+        try:
+            yield waiter
+        finally:
+            with self._change:
+                startup = self._startup
+                if startup is not None and waiter in startup.waiters:
+                    startup.waiters.remove(waiter)
+                    if not startup.waiters and not startup.finished:
+                        self._cancel(startup)
+
+    def _join(self, waiter: object) -> Startup | None:
         """Count the caller as a waiter of a start, a new one if need be; ``None`` if READY."""
         with self._change:
             if self._touch_if_ready():
                 return None
             startup = self._startup
-            if startup is None or startup.cancelled:
-                if refusal := self._crashes.refusal(self.failure, self.config.restart):
-                    raise refusal
-                startup = self._startup = Startup(self.ref.name)
-                threading.Thread(
-                    target=self._run, args=(startup,), name="rocm-start", daemon=True
-                ).start()
-            startup.waiters += 1
+            if startup is not None and not startup.cancelled:
+                startup.waiters.add(waiter)
+                return startup
+            if refusal := self._crashes.refusal(self.failure, self.config.restart):
+                raise refusal
+            startup = self._startup = Startup(self.ref.name)
+            startup.waiters.add(waiter)
+            self._begin_thread(startup)
             return startup
 
-    @contextlib.contextmanager
-    def _waiting(self, startup: Startup) -> Iterator[None]:
+    def _begin_thread(self, startup: Startup) -> None:
+        thread = threading.Thread(target=self._run, args=(startup,), name="rocm-start", daemon=True)
         try:
-            yield
-        finally:
-            with self._change:
-                startup.waiters -= 1
-                if not startup.waiters and not startup.finished:
-                    self._cancel(startup)
+            thread.start()
+        except BaseException as error:
+            if thread.ident is None:  # it does not run, so nobody else ends this start
+                startup.cancelled, self._startup = True, None
+            if not isinstance(error, RuntimeError):
+                raise
+            raise ServerStartError(
+                f"{self.ref.name} was not started: {error}. The system limits the number of "
+                "processes and threads (ulimit -u; a container's pids limit): raise it."
+            ) from error
 
     def _cancel(self, startup: Startup) -> None:
         startup.cancelled = True

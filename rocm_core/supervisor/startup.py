@@ -15,7 +15,7 @@ class Startup:
     """One start of a server; all its waiters get the same outcome.
 
     Attributes:
-        waiters: number of callers that wait; the supervisor counts them, under its lock.
+        waiters: a mark of each caller that waits; changed by the supervisor, under its lock.
         cancelled: nobody wants the server any more, so the starting thread cleans up.
         finished: the outcome is known.
     """
@@ -23,7 +23,7 @@ class Startup:
     def __init__(self, name: str = "the model") -> None:
         """``name``: what is loaded, for messages."""
         self._name = name
-        self.waiters = 0
+        self.waiters: set[object] = set()
         self.cancelled = False
         self.finished = False
         self._share = 0.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import TYPE_CHECKING
 
 from rocm_core.client import AsyncClient, Client
 from rocm_core.discover.refs import ModelRef
@@ -20,7 +21,9 @@ from rocm_core.supervisor.events import (
     Subscription,
 )
 from rocm_core.supervisor.handle import ServerHandle, copy_error
-from rocm_core.supervisor.metrics import Metrics, snapshot
+
+if TYPE_CHECKING:
+    from rocm_core.supervisor.metrics import Metrics
 
 
 class ServerView:
@@ -115,6 +118,9 @@ class ServerView:
             ClientError: the server does not answer.
             ServerDied, ServerStopped: as ``client``.
         """
+        # Not at the top: a start does not read metrics.
+        from rocm_core.supervisor.metrics import snapshot
+
         self._metrics = snapshot(self.client, self.pid, previous=self._metrics)
         return self._metrics
 

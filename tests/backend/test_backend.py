@@ -8,15 +8,24 @@ import os
 import threading
 import warnings
 from collections.abc import Callable
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from rocm_core import LoadConfig, Server, get_backend, list_backends, load_model, resolve_ref
+from rocm_core import (
+    LoadConfig,
+    Server,
+    backend,
+    get_backend,
+    list_backends,
+    load_model,
+    resolve_ref,
+)
 from rocm_core.backend import choose_backend
-from rocm_core.backend.local import LocalConnection
+from rocm_core.backend.local import CpuBackend, LocalConnection
 from rocm_core.config import Engine
 from rocm_core.engine.gpu_placement import place_on_gpus
 from rocm_core.engine.locate import PATH_VARIABLE
@@ -42,6 +51,19 @@ def test_the_registry_knows_the_three_of_ours() -> None:
     assert get_backend("cpu").name == "cpu"
     with pytest.raises(ConfigError, match="there are: cpu, remote, rocm"):
         get_backend("tpu")
+
+
+def test_ours_are_the_entry_points_that_the_package_declares() -> None:
+    declared = {point.name: point.value for point in entry_points(group=backend.GROUP)}
+    assert declared == {name: ":".join(place) for name, place in backend._OURS.items()}
+
+
+def test_a_backend_of_another_package_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("npu", "rocm_core.backend.local:CpuBackend", backend.GROUP)
+    monkeypatch.setattr(backend, "_registered", lambda: EntryPoints([point]))
+    assert list_backends() == ["cpu", "npu", "remote", "rocm"]
+    assert isinstance(get_backend("npu"), CpuBackend)
+    get_backend.cache_clear()
 
 
 def test_rocm_says_why_it_cannot_run(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rocm_core import discover_models, resolve_ref
-from rocm_core.discover import FoundModel
+from rocm_core.discover.models import FoundModel
 from rocm_core.errors import ModelNotFound
 from tests.support.models.gguf_writer import LITTLE, STRING
 from tests.support.models.reciter import RECITER

@@ -14,7 +14,8 @@ import pytest
 from rocm_core.config import LoadConfig, override
 from rocm_core.errors import ConfigError
 from rocm_core.gguf import GGUFInfo, read_model
-from rocm_core.memory import Device, MemoryEstimate, estimate_memory, fit_model
+from rocm_core.memory.estimate import Device, MemoryEstimate, estimate_memory
+from rocm_core.memory.fit import fit_model
 from tests.support.buffers import Buffers, measure
 from tests.support.models.shapes import Shape, write_model
 

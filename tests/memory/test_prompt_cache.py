@@ -10,7 +10,7 @@ from rocm_core import LoadConfig
 from rocm_core.demo import demo_model_path
 from rocm_core.errors import ConfigError
 from rocm_core.gguf import GGUFInfo, read_gguf
-from rocm_core.memory import Device, estimate_memory
+from rocm_core.memory.estimate import Device, estimate_memory
 from rocm_core.memory.prompt_cache import prompt_cache_bytes
 
 MIB, GIB = 1 << 20, 1 << 30

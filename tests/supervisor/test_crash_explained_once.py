@@ -98,7 +98,7 @@ def test_a_failed_start_is_explained_once_to_all_who_wait(
     threads = [threading.Thread(target=start) for _ in range(4)]
     for thread in threads:
         thread.start()
-    wait_for(lambda: server._startup is not None and server._startup.waiters == 4)
+    wait_for(lambda: server._startup is not None and len(server._startup.waiters) == 4)
     waited_for.set()
     for thread in threads:
         thread.join(PATIENCE)

@@ -8,7 +8,6 @@ import os
 import queue
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pytest
 
 from rocm_core import LoadConfig, Server, State, resolve_ref
 from rocm_core.config import Engine
-from rocm_core.errors import ServerDied, ServerStopped
+from rocm_core.errors import ServerDied, ServerStartError, ServerStopped
 from rocm_core.server import LoadProgress, LogLine, ServerEvent, StateChanged
 from rocm_core.supervisor.events import EventBus
 from tests.support.heard import Heard
@@ -196,7 +195,6 @@ def test_ctrl_c_during_a_load_stops_the_server(tmp_path: Path) -> None:
 
     def interrupt() -> None:
         wait_for(lambda: server.pid is not None)
-        time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -206,6 +204,43 @@ def test_ctrl_c_during_a_load_stops_the_server(tmp_path: Path) -> None:
     thread.join()
     wait_for(lambda: server.state is State.STOPPED)
     assert server.pid is None
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_ctrl_c_while_the_starting_thread_is_made_leaves_no_start_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    server = Server(resolve_ref(RECITER), hanging(tmp_path))
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if thread.name == "rocm-start" and moment == "before":
+            raise KeyboardInterrupt
+        start(thread)
+        if thread.name == "rocm-start":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        server.start()
+    monkeypatch.undo()
+    server.stop()
+    assert server.state is State.STOPPED
+    assert server.pid is None
+
+
+def test_a_thread_that_cannot_be_started_leaves_no_start_behind(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with pytest.raises(ServerStartError, match="ulimit -u"):
+        server.start()
+    monkeypatch.undo()
+    server.start()
+    assert server.state is State.READY
 
 
 def test_progress_is_told_in_the_callers_own_thread(server: Server) -> None:

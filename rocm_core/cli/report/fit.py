@@ -15,7 +15,8 @@ from rocm_core.errors import ConfigError
 from rocm_core.gguf import GGUFInfo, read_model
 from rocm_core.gpu import list_gpus, select_gpus
 from rocm_core.gpu.host_memory import host_memory
-from rocm_core.memory import Device, Goal, MemoryEstimate, estimate_memory, fit_model
+from rocm_core.memory.estimate import Device, MemoryEstimate, estimate_memory
+from rocm_core.memory.fit import Goal, fit_model
 
 # llama-server's own --fit keeps as much free on each GPU, and never goes below such a context
 # (--fit-target and --fit-ctx, common/arg.cpp).

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rocm_core.cli.sizes import show_size
-from rocm_core.discover import FoundModel, discover_models
+from rocm_core.discover.models import FoundModel, discover_models
 
 _FACTS = (
     "architecture",
