@@ -11,6 +11,7 @@ from pydantic import Field
 from langchain_rocm.errors import model_errors
 from langchain_rocm.options import ServedOptions
 from rocm_core import LoadConfig
+from rocm_core.requests import refuse_long_runs
 
 _TEXTS_PER_SLOT = 8
 
@@ -68,6 +69,7 @@ class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
         """
         vectors: list[list[float]] = []
         with model_errors():
+            refuse_long_runs(texts, "text")  # here, so that the index is that of all texts
             model = self.text_model
             deadline = model.deadline()
             slots = (model.props or model.load(deadline=deadline)).total_slots
@@ -79,6 +81,7 @@ class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
         """``embed_documents`` for asyncio."""
         vectors: list[list[float]] = []
         with model_errors():
+            refuse_long_runs(texts, "text")  # here, so that the index is that of all texts
             model = await self._amodel()
             deadline = model.deadline()
             slots = (model.props or await model.aload(deadline=deadline)).total_slots

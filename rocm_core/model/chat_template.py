@@ -24,7 +24,7 @@ from rocm_core.client import Deadline, Messages, Steps, arun_steps, as_message, 
 from rocm_core.config import Timeouts
 from rocm_core.errors import EndpointNotFound, HTTPStatusError
 from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
-from rocm_core.requests import refuse_unanswered
+from rocm_core.requests import refuse_long_runs_in_messages, refuse_unanswered
 from rocm_core.types import ServerProps
 
 Conversation = Sequence[Mapping[str, Any]]
@@ -242,6 +242,7 @@ class ChatTemplate:
 def _countable(messages: Messages) -> list[dict[str, Any]]:
     found = [as_message(message) for message in messages]
     refuse_unanswered(found)
+    refuse_long_runs_in_messages(found)
     return found
 
 

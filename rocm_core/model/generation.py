@@ -21,7 +21,16 @@ from types import TracebackType
 from typing import Any
 
 from rocm_core.backend import Connection
-from rocm_core.client import Chat, Deadline, GenerationRequest, RequestFor, arun_steps, run_steps
+from rocm_core.client import (
+    Chat,
+    Completion,
+    Deadline,
+    GenerationRequest,
+    Infill,
+    RequestFor,
+    arun_steps,
+    run_steps,
+)
 from rocm_core.config import Timeouts
 from rocm_core.errors import (
     AuthenticationError,
@@ -34,12 +43,17 @@ from rocm_core.errors import (
 from rocm_core.model.chat_template import ChatTemplate
 from rocm_core.model.steps import AsyncSender, Hold, Open, Ready, Release, RequestSteps, Sender
 from rocm_core.model.token_ids import StopIds, stopped_by_id
-from rocm_core.requests import refuse_unanswered
+from rocm_core.requests import (
+    refuse_long_runs,
+    refuse_long_runs_in_messages,
+    refuse_unanswered,
+)
 from rocm_core.types import StreamEvent
 
 # Errors of a request that no slot has taken yet: it may be sent again.
 _TEMPORARY = (ServerBusy, ServerLoading, ServerUnreachable)
 _MAX_PAUSE = 8.0
+_ALLOWED = " allow_long_runs=True sends it all the same."
 
 
 class Retries:
@@ -232,3 +246,9 @@ class Generation:
 def _refuse_impossible(request: GenerationRequest | RequestFor) -> None:
     if isinstance(request, Chat):
         refuse_unanswered(request.messages)
+        if not request.config.allow_long_runs:
+            refuse_long_runs_in_messages(request.messages, _ALLOWED)
+    elif isinstance(request, Completion | Infill) and not request.config.allow_long_runs:
+        whole = isinstance(request, Completion)
+        texts = [request.prompt] if whole else [request.prefix, request.suffix]
+        refuse_long_runs((t for t in texts if isinstance(t, str)), "prompt", _ALLOWED)

@@ -34,6 +34,7 @@ from rocm_core.model.chat_template import ChatTemplate, MessagesFor
 from rocm_core.model.generation import Generation
 from rocm_core.model.served_model import ServedModel
 from rocm_core.model.token_ids import TokenReader
+from rocm_core.requests import refuse_long_runs, refuse_unrankable
 from rocm_core.settings import current_settings, plan
 from rocm_core.types import StreamEvent, Token
 
@@ -289,6 +290,7 @@ class TextModel(ServedModel):
         Raises:
             RocmError: the server cannot be started or reached, or a limit passes.
         """
+        refuse_long_runs([text], "text")
         return self._ask(calls.tokenize(text, add_special=add_special), deadline)
 
     def tokenize_batch(
@@ -298,6 +300,7 @@ class TextModel(ServedModel):
 
         No special tokens are added; ``deadline`` and errors as ``tokenize``.
         """
+        refuse_long_runs(texts, "text")
         return self._ask(calls.tokenize_batch(texts), deadline)
 
     def detokenize(self, ids: Sequence[int], *, deadline: Deadline | None = None) -> str:
@@ -332,11 +335,13 @@ class TextModel(ServedModel):
             Vectors of ``n_embd`` floats: the width of the model's embedding.
 
         Raises:
+            ConfigError: a text has more than 10,000 characters in a row without a break.
             ContextOverflow: a text is longer than the server reads at once.
             NotSupported: the server was not started for embeddings.
             ServerBusy: the queue is full, or the turn did not come in time.
             RocmError: the server cannot be started or reached, or a limit passes.
         """
+        refuse_long_runs(texts, "text")
         return self._ask(calls.embeddings(texts, normalize=normalize), deadline, queued=True)
 
     async def aembed(
@@ -347,6 +352,7 @@ class TextModel(ServedModel):
         deadline: Deadline | None = None,
     ) -> list[list[float]]:
         """``embed`` for asyncio."""
+        refuse_long_runs(texts, "text")
         call = calls.embeddings(texts, normalize=normalize)
         return await self._aask(call, deadline, queued=True)
 
@@ -373,6 +379,7 @@ class TextModel(ServedModel):
             Pairs of a document's index in ``documents`` and its score, best first. Most models
             score with a logit, which has no bounds; some (``qwen3``) with a probability.
         """
+        refuse_unrankable(query, documents)
         return self._ask(calls.rerank(query, documents, top_n), deadline, queued=True)
 
     async def arerank(
@@ -384,6 +391,7 @@ class TextModel(ServedModel):
         deadline: Deadline | None = None,
     ) -> list[tuple[int, float]]:
         """``rerank`` for asyncio."""
+        refuse_unrankable(query, documents)
         return await self._aask(calls.rerank(query, documents, top_n), deadline, queued=True)
 
 

@@ -4,6 +4,11 @@ Adapters import these names; the modules are private to ``rocm_core``.
 """
 
 from rocm_core.requests.fields import CHAT_FIELDS, GENERATION_FIELDS, INFILL_FIELDS
+from rocm_core.requests.long_runs import (
+    refuse_long_runs,
+    refuse_long_runs_in_messages,
+    refuse_unrankable,
+)
 from rocm_core.requests.reasoning import reasoning_fields, unthinking
 from rocm_core.requests.response_format import (
     normalized_format,
@@ -35,7 +40,10 @@ __all__ = [
     "object_text",
     "parse_answer",
     "reasoning_fields",
+    "refuse_long_runs",
+    "refuse_long_runs_in_messages",
     "refuse_unanswered",
+    "refuse_unrankable",
     "schema_format",
     "schema_of",
     "tool_name",
