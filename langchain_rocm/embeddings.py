@@ -11,6 +11,7 @@ from pydantic import Field
 from langchain_rocm.errors import model_errors
 from langchain_rocm.options import ServedOptions
 from rocm_core import LoadConfig
+from rocm_core.adapter import awarn_of_lost_letters, warn_of_lost_letters
 from rocm_core.requests import refuse_long_runs
 
 _TEXTS_PER_SLOT = 8
@@ -71,6 +72,7 @@ class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
         with model_errors():
             refuse_long_runs(texts, "text")  # here, so that the index is that of all texts
             model = self.text_model
+            warn_of_lost_letters(model, texts)
             deadline = model.deadline()
             slots = (model.props or model.load(deadline=deadline)).total_slots
             for batch in self._batches([self.document_prefix + text for text in texts], slots):
@@ -83,6 +85,7 @@ class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
         with model_errors():
             refuse_long_runs(texts, "text")  # here, so that the index is that of all texts
             model = await self._amodel()
+            await awarn_of_lost_letters(model, texts)
             deadline = model.deadline()
             slots = (model.props or await model.aload(deadline=deadline)).total_slots
             for batch in self._batches([self.document_prefix + text for text in texts], slots):
@@ -92,12 +95,15 @@ class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
     def embed_query(self, text: str) -> list[float]:
         """Embed a query; return its vector."""
         with model_errors():
-            return self.text_model.embed([self.query_prefix + text], normalize=self.normalize)[0]
+            model = self.text_model
+            warn_of_lost_letters(model, [text])
+            return model.embed([self.query_prefix + text], normalize=self.normalize)[0]
 
     async def aembed_query(self, text: str) -> list[float]:
         """``embed_query`` for asyncio."""
         with model_errors():
             model = await self._amodel()
+            await awarn_of_lost_letters(model, [text])
             [vector] = await model.aembed([self.query_prefix + text], normalize=self.normalize)
             return vector
 

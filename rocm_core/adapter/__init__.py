@@ -7,6 +7,7 @@ unknown one should have been. No framework.
 """
 
 from rocm_core.adapter.call_options import one_answer
+from rocm_core.adapter.lost_letters import awarn_of_lost_letters, warn_of_lost_letters
 from rocm_core.adapter.options import GenerationOptions, RocmOptions
 from rocm_core.adapter.rivals import LANGCHAIN, LLAMA_INDEX
 
@@ -15,5 +16,7 @@ __all__ = [
     "LLAMA_INDEX",
     "GenerationOptions",
     "RocmOptions",
+    "awarn_of_lost_letters",
     "one_answer",
+    "warn_of_lost_letters",
 ]

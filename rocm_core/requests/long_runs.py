@@ -1,8 +1,8 @@
-"""Refuse texts with an unbroken run of more than 10,000 characters before an engine gets them. Pure.
+"""Refuse texts with an unbroken run of more than 10,000 characters before they are sent. Pure.
 
-Engines differ in what they survive, and one document must not end an engine again and again. A run
-is what no tokenizer here splits beforehand: it ends at white space, or at a full-width punctuation
-mark (so Chinese and Japanese prose has none). Images and audio are no text.
+Engines differ in what they survive, and one document must not end an engine again and again. A
+run ends at white space, or at a full-width punctuation mark, where tokenizers split in any case: so
+Chinese and Japanese prose has none. Images and audio are no text.
 """
 
 from __future__ import annotations
