@@ -12,7 +12,7 @@ from langchain_rocm.errors import model_errors
 from langchain_rocm.options import ServedOptions
 from rocm_core import LoadConfig
 from rocm_core.adapter import awarn_of_lost_letters, warn_of_lost_letters
-from rocm_core.requests import refuse_long_runs
+from rocm_core.requests import check_texts, refuse_long_runs
 
 _TEXTS_PER_SLOT = 8
 
@@ -70,26 +70,34 @@ class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
         """
         vectors: list[list[float]] = []
         with model_errors():
-            refuse_long_runs(texts, "text")  # here, so that the index is that of all texts
+            check_texts(texts)
+            refuse_long_runs(texts)
+            documents = [self.document_prefix + text for text in texts]
             model = self.text_model
             warn_of_lost_letters(model, texts)
             deadline = model.deadline()
             slots = (model.props or model.load(deadline=deadline)).total_slots
-            for batch in self._batches([self.document_prefix + text for text in texts], slots):
-                vectors += model.embed(batch, normalize=self.normalize, deadline=deadline)
+            for first, batch in self._batches(documents, slots):
+                vectors += model.embed(
+                    batch, normalize=self.normalize, deadline=deadline, first=first
+                )
         return vectors
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """``embed_documents`` for asyncio."""
         vectors: list[list[float]] = []
         with model_errors():
-            refuse_long_runs(texts, "text")  # here, so that the index is that of all texts
+            check_texts(texts)
+            refuse_long_runs(texts)
+            documents = [self.document_prefix + text for text in texts]
             model = await self._amodel()
             await awarn_of_lost_letters(model, texts)
             deadline = model.deadline()
             slots = (model.props or await model.aload(deadline=deadline)).total_slots
-            for batch in self._batches([self.document_prefix + text for text in texts], slots):
-                vectors += await model.aembed(batch, normalize=self.normalize, deadline=deadline)
+            for first, batch in self._batches(documents, slots):
+                vectors += await model.aembed(
+                    batch, normalize=self.normalize, deadline=deadline, first=first
+                )
         return vectors
 
     def embed_query(self, text: str) -> list[float]:
@@ -107,7 +115,7 @@ class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
             [vector] = await model.aembed([self.query_prefix + text], normalize=self.normalize)
             return vector
 
-    def _batches(self, texts: Sequence[str], slots: int) -> Iterator[Sequence[str]]:
+    def _batches(self, texts: Sequence[str], slots: int) -> Iterator[tuple[int, Sequence[str]]]:
         size = self.texts_per_request or _TEXTS_PER_SLOT * max(1, slots)
         for start in range(0, len(texts), size):
-            yield texts[start : start + size]
+            yield start, texts[start : start + size]

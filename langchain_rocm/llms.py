@@ -22,7 +22,7 @@ from langchain_rocm.errors import model_errors
 from langchain_rocm.options import VERSION, LangChainOptions
 from langchain_rocm.streaming.chunks import TextChunks
 from rocm_core import Completion, Infill
-from rocm_core.requests import INFILL_FIELDS
+from rocm_core.requests import INFILL_FIELDS, check_texts
 
 # llama-server's own default; other servers do not tell their number.
 _USUAL_SLOTS = 4
@@ -138,6 +138,7 @@ class RocmLLM(LangChainOptions, BaseLLM, defer_build=False):
                 raise
 
         with model_errors():
+            check_texts(prompts, "prompts")
             slots = (self.text_model.props or self.text_model.load()).total_slots
         with ContextThreadPoolExecutor(max_workers=slots or _USUAL_SLOTS) as pool:
             try:
@@ -158,6 +159,7 @@ class RocmLLM(LangChainOptions, BaseLLM, defer_build=False):
             stream = self._astream(prompts[0], stop, run_manager, **kwargs)
             return LLMResult(generations=[[_added_up([chunk async for chunk in stream])]])
         with model_errors():
+            check_texts(prompts, "prompts")
             model = await self._amodel()
             facts = model.props or await model.aload()
         slots = asyncio.Semaphore(facts.total_slots or _USUAL_SLOTS)

@@ -1,7 +1,7 @@
 """The events of a chat request, in one step or in two.
 
 What llama-server does not grant in one step is requested in two
-(``langchain_rocm.streaming.followup_request``).
+(``rocm_core.adapter``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_rocm.conversion.requests import ChatRequest
-from langchain_rocm.streaming.followup_request import (
+from langchain_rocm.structured import fits
+from rocm_core import TextModel
+from rocm_core.adapter import (
     AsyncEvents,
     Events,
     acall_or_insist,
@@ -18,8 +20,6 @@ from langchain_rocm.streaming.followup_request import (
     call_or_insist,
     tools_then_format,
 )
-from langchain_rocm.structured import fits
-from rocm_core import TextModel
 
 
 def chat_events(model: TextModel, request: ChatRequest, max_retries: int) -> Events:

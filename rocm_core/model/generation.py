@@ -40,11 +40,11 @@ from rocm_core.errors import (
     ServerLoading,
     ServerUnreachable,
 )
-from rocm_core.model.chat_template import ChatTemplate
 from rocm_core.model.steps import AsyncSender, Hold, Open, Ready, Release, RequestSteps, Sender
+from rocm_core.model.template import ChatTemplate
 from rocm_core.model.token_ids import StopIds, stopped_by_id
 from rocm_core.requests import (
-    refuse_long_runs,
+    refuse_long_run,
     refuse_long_runs_in_messages,
     refuse_unanswered,
 )
@@ -233,7 +233,8 @@ class Generation:
         deadline.obey(config)
         yield from self._stop_ids.look_up(config)
         if isinstance(request, Chat) and request.fit_template:
-            messages = yield from self._template.fitting(request.messages, props)
+            tools = bool(request.fields.get("tools"))
+            messages = yield from self._template.fitting(request.messages, props, tools)
             request = replace(request, messages=messages)
         yield Hold(connection.limiter.ticket(deadline))
         request = yield Hold(connection.with_slot(request))
@@ -251,4 +252,6 @@ def _refuse_impossible(request: GenerationRequest | RequestFor) -> None:
     elif isinstance(request, Completion | Infill) and not request.config.allow_long_runs:
         whole = isinstance(request, Completion)
         texts = [request.prompt] if whole else [request.prefix, request.suffix]
-        refuse_long_runs((t for t in texts if isinstance(t, str)), "prompt", _ALLOWED)
+        for text in texts:
+            if isinstance(text, str):
+                refuse_long_run(text, "the prompt", _ALLOWED)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rocm_core.backend import Connection, OnProgress
 from rocm_core.client import Call, Deadline, arun_steps, calls, run_steps
 from rocm_core.config import GenerateConfig, Timeouts
-from rocm_core.errors import InvalidGGUF, ModelNotFound, ServerStopped
+from rocm_core.errors import InvalidGGUF, InvalidRequest, ModelNotFound, ServerStopped
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.model.generation import LastError
+from rocm_core.model.refused_text import naming
 from rocm_core.model.steps import AsyncSender, Hold, Ready, RequestSteps, Sender
 from rocm_core.types import Check, ModelInfo, ServerProps
 
@@ -169,7 +170,12 @@ class ServedModel:
         connection, _ = yield Ready(deadline)
         if queued:
             yield Hold(connection.limiter.ticket(deadline))
-        answer: Any = yield call
+        try:
+            answer: Any = yield call
+        except InvalidRequest as error:
+            if call.texts:
+                yield from naming(call, error)
+            raise
         return answer  # type: ignore[no-any-return]
 
     @property

@@ -30,11 +30,10 @@ from rocm_core.client import (
 )
 from rocm_core.config import GenerateConfig, LoadConfig, Timeouts, override
 from rocm_core.discover.refs import resolve_ref
-from rocm_core.model.chat_template import ChatTemplate, MessagesFor
 from rocm_core.model.generation import Generation
 from rocm_core.model.served_model import ServedModel
+from rocm_core.model.template import ChatTemplate, MessagesFor
 from rocm_core.model.token_ids import TokenReader
-from rocm_core.requests import refuse_long_runs, refuse_unrankable
 from rocm_core.settings import current_settings, plan
 from rocm_core.types import StreamEvent, Token
 
@@ -290,7 +289,6 @@ class TextModel(ServedModel):
         Raises:
             RocmError: the server cannot be started or reached, or a limit passes.
         """
-        refuse_long_runs([text], "text")
         return self._ask(calls.tokenize(text, add_special=add_special), deadline)
 
     def tokenize_batch(
@@ -300,7 +298,6 @@ class TextModel(ServedModel):
 
         No special tokens are added; ``deadline`` and errors as ``tokenize``.
         """
-        refuse_long_runs(texts, "text")
         return self._ask(calls.tokenize_batch(texts), deadline)
 
     def detokenize(self, ids: Sequence[int], *, deadline: Deadline | None = None) -> str:
@@ -319,6 +316,7 @@ class TextModel(ServedModel):
         *,
         normalize: bool | None = None,
         deadline: Deadline | None = None,
+        first: int = 0,
     ) -> list[list[float]]:
         """Return one vector per text, in the order of the texts (``POST /v1/embeddings``).
 
@@ -330,19 +328,21 @@ class TextModel(ServedModel):
             normalize: scale each vector to Euclidean length 1, or not at all; ``None`` leaves it
                 to the server, which does.
             deadline: of the call that this is a part of; ``None``: the model's limits.
+            first: the index of the first text in a longer list, for errors.
 
         Returns:
             Vectors of ``n_embd`` floats: the width of the model's embedding.
 
         Raises:
-            ConfigError: a text has more than 10,000 characters in a row without a break.
+            ConfigError: a text is none, or holds half a surrogate pair. Its index is in the error,
+                as in that of each text that the server refuses.
             ContextOverflow: a text is longer than the server reads at once.
             NotSupported: the server was not started for embeddings.
             ServerBusy: the queue is full, or the turn did not come in time.
             RocmError: the server cannot be started or reached, or a limit passes.
         """
-        refuse_long_runs(texts, "text")
-        return self._ask(calls.embeddings(texts, normalize=normalize), deadline, queued=True)
+        call = calls.embeddings(texts, normalize=normalize, first=first)
+        return self._ask(call, deadline, queued=True)
 
     async def aembed(
         self,
@@ -350,10 +350,10 @@ class TextModel(ServedModel):
         *,
         normalize: bool | None = None,
         deadline: Deadline | None = None,
+        first: int = 0,
     ) -> list[list[float]]:
         """``embed`` for asyncio."""
-        refuse_long_runs(texts, "text")
-        call = calls.embeddings(texts, normalize=normalize)
+        call = calls.embeddings(texts, normalize=normalize, first=first)
         return await self._aask(call, deadline, queued=True)
 
     def rerank(
@@ -379,7 +379,6 @@ class TextModel(ServedModel):
             Pairs of a document's index in ``documents`` and its score, best first. Most models
             score with a logit, which has no bounds; some (``qwen3``) with a probability.
         """
-        refuse_unrankable(query, documents)
         return self._ask(calls.rerank(query, documents, top_n), deadline, queued=True)
 
     async def arerank(
@@ -391,7 +390,6 @@ class TextModel(ServedModel):
         deadline: Deadline | None = None,
     ) -> list[tuple[int, float]]:
         """``rerank`` for asyncio."""
-        refuse_unrankable(query, documents)
         return await self._aask(calls.rerank(query, documents, top_n), deadline, queued=True)
 
 

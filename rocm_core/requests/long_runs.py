@@ -47,37 +47,42 @@ def _start_of_run(text: str, position: int) -> int:
     return 0
 
 
-def refuse_long_runs(texts: Iterable[str], what: str, remedy: str = "") -> None:
+def refuse_long_run(text: str, name: str, remedy: str = "") -> None:
     """Raise if a text has a run of more than ``LONGEST_RUN`` characters.
 
     Args:
-        texts: in their order; the message tells the index of the one.
-        what: what each of them is: ``"text"``, ``"document"``, ``"message"``.
+        text: the text.
+        name: what the message calls it.
         remedy: a sentence that the message ends with.
 
     Raises:
         ConfigError: the message names the text, where the run begins, and how long it is.
     """
-    for index, text in enumerate(texts):
-        if len(text) > LONGEST_RUN and (found := long_run(text)):
-            start, length = found
-            raise ConfigError(
-                f"{what} {index} has {length:,} characters without a break, from character {start} "
-                f"on ({text[start : start + _SHOWN]!r}…); some engines survive no more than "
-                f"{LONGEST_RUN:,}. Remove them (encoded data is no text), or put white space "
-                f"into them.{remedy}"
-            )
+    if len(text) > LONGEST_RUN and (found := long_run(text)):
+        start, length = found
+        raise ConfigError(
+            f"{name} has {length:,} characters without a break, from character {start} on "
+            f"({text[start : start + _SHOWN]!r}…); some engines survive no more than "
+            f"{LONGEST_RUN:,}. Remove them (encoded data is no text), or put white space into "
+            f"them.{remedy}"
+        )
 
 
-def refuse_unrankable(query: str, documents: Iterable[str]) -> None:
-    """``refuse_long_runs`` of what a reranking request carries."""
-    refuse_long_runs([query], "query")
-    refuse_long_runs(documents, "document")
+def refuse_long_runs(texts: Iterable[str], what: str = "texts", first: int = 0) -> None:
+    """``refuse_long_run`` of several texts, which the message names by ``what`` and index.
+
+    ``first`` is the index of the first one in the caller's list.
+    """
+    for index, text in enumerate(texts, first):
+        if len(text) > LONGEST_RUN:
+            refuse_long_run(text, f"{what}[{index}]")
 
 
 def refuse_long_runs_in_messages(messages: Iterable[Mapping[str, Any]], remedy: str = "") -> None:
-    """``refuse_long_runs`` of a conversation: contents, thoughts, arguments of calls."""
-    refuse_long_runs(("\n".join(_texts(message)) for message in messages), "message", remedy)
+    """``refuse_long_run`` of a conversation: contents, thoughts, arguments of calls."""
+    for index, message in enumerate(messages):
+        for text in _texts(message):
+            refuse_long_run(text, f"messages[{index}]", remedy)
 
 
 def _texts(message: Mapping[str, Any]) -> Iterator[str]:

@@ -33,8 +33,10 @@ def test_prose_without_spaces_has_breaks() -> None:
 
 
 def test_the_message_names_the_text() -> None:
-    with pytest.raises(ConfigError, match=r"document 1 has 10,001 .* character 3 on \('xxxx.*Remo"):
-        refuse_long_runs(["fine", "a  " + RUN], "document")
+    with pytest.raises(
+        ConfigError, match=r"documents\[1\] has 10,001 .* 3 on \('xx.*Remove"
+    ):
+        refuse_long_runs(["fine", "a  " + RUN], "documents")
 
 
 def test_looking_for_runs_costs_less_than_the_request() -> None:
@@ -58,7 +60,7 @@ def test_looking_for_runs_costs_less_than_the_request() -> None:
     ],
 )
 def test_every_text_of_a_message_counts(message: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="message 1 has 10,001"):
+    with pytest.raises(ConfigError, match=r"messages\[1\] has 10,001"):
         refuse_long_runs_in_messages([{"role": "user", "content": "Hi"}, message])
 
 
