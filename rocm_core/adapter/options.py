@@ -255,7 +255,8 @@ class RocmOptions(LoadFields):
 
     async def _amodel(self) -> TextModel:
         """Return ``text_model``; looking for files, a backend and an engine is done in a thread."""
-        return self._text_model or await asyncio.to_thread(lambda: self.text_model)
+        model = self._text_model
+        return await asyncio.to_thread(lambda: self.text_model) if model is None else model
 
     def _tell_what_was_lost(self, model: TextModel) -> None:
         lost = [name for name in self._lost if getattr(self, name) is None]

@@ -249,9 +249,9 @@ def _refuse_impossible(request: GenerationRequest | RequestFor) -> None:
         refuse_unanswered(request.messages)
         if not request.config.allow_long_runs:
             refuse_long_runs_in_messages(request.messages, _ALLOWED)
-    elif isinstance(request, Completion | Infill) and not request.config.allow_long_runs:
-        whole = isinstance(request, Completion)
-        texts = [request.prompt] if whole else [request.prefix, request.suffix]
+    elif isinstance(request, GenerationRequest) and not request.config.allow_long_runs:
+        given = [request.prompt] if isinstance(request, Completion) else []
+        texts = [request.prefix, request.suffix] if isinstance(request, Infill) else given
         for text in texts:
             if isinstance(text, str):
                 refuse_long_run(text, "the prompt", _ALLOWED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -33,9 +34,7 @@ def test_prose_without_spaces_has_breaks() -> None:
 
 
 def test_the_message_names_the_text() -> None:
-    with pytest.raises(
-        ConfigError, match=r"documents\[1\] has 10,001 .* 3 on \('xx.*Remove"
-    ):
+    with pytest.raises(ConfigError, match=r"documents\[1\] has 10,001 .* 3 on \('xx.*Remove"):
         refuse_long_runs(["fine", "a  " + RUN], "documents")
 
 
@@ -77,7 +76,7 @@ def model() -> TextModel:
     return load_model(NOWHERE)
 
 
-_VERBS = {
+_VERBS: dict[str, Callable[[TextModel], Any]] = {
     "tokenize": lambda model: model.tokenize(RUN),
     "tokenize_batch": lambda model: model.tokenize_batch(["a", RUN]),
     "count_tokens": lambda model: model.count_tokens([{"role": "user", "content": RUN}]),
