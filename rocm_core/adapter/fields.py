@@ -238,3 +238,6 @@ class GenerationFields(BaseModel):
     coalesce: bool = declared("coalesce")
     """One event for all pieces that arrived while the consumer was busy; not sent. Off with
     stop_token_ids, which need every token."""
+    allow_long_runs: bool = declared("allow_long_runs")
+    """Send a prompt with more than 10,000 characters in a row without a break, which some engines
+    do not survive; not sent."""

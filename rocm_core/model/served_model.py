@@ -62,7 +62,7 @@ class ServedModel:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        await self.aclose()
 
     def explain_refusals(self, note: str) -> None:
         """Add ``note``, a sentence, to the message of every ``AuthenticationError`` from now on."""
@@ -98,7 +98,8 @@ class ServedModel:
         """``load`` without blocking the event loop."""
         deadline = deadline or self.deadline()
         with self._last_error:
-            return self._info(await self.connection.aready(on_progress, deadline))
+            props = await self.connection.aready(on_progress, deadline)
+            return await asyncio.to_thread(self._info, props)  # reads the file's header
 
     def deadline(
         self, config: GenerateConfig | None = None, limits: Timeouts | None = None

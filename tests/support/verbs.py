@@ -249,7 +249,8 @@ VERBS: dict[type, dict[str, Verb]] = {
 
 _OF_CLIENTS = {"abort_streams", "address", "forget_connections", "in_flight"}
 _OF_OPTIONS = {
-    *("close", "is_remote", "load_config", "load_options", "loaded_name", "text_model", "timeouts")
+    *("aclose", "close", "is_remote", "load_config", "load_options", "loaded_name", "text_model"),
+    "timeouts",
 }
 # Ways to put runnables together, and what they are.
 _OF_RUNNABLES = {
