@@ -48,7 +48,7 @@ from langchain_rocm.structured import (
     traced,
 )
 from rocm_core import StreamEvent
-from rocm_core.requests import CallReader, tool_request
+from rocm_core.requests import CallReader, dated, tool_request
 
 Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 _OF_CHAT = ("reasoning", "reasoning_budget", "replay_reasoning", "logprobs", "top_logprobs")
@@ -90,7 +90,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
         default=None,
         description=(
             "Whether the model thinks before it answers, or how much, if its template knows "
-            "efforts ('low', 'medium', 'high'). What it thinks arrives as reasoning blocks."
+            "efforts ('low', …). Thoughts arrive as reasoning blocks. None: llama-server has a "
+            "template think that can (enable_thinking)."
         ),
     )
     reasoning_budget: int | None = Field(
@@ -143,17 +144,16 @@ class ChatRocm(ProfiledModel, defer_build=False):
             return self.text_model.tokenize(text)
 
     def get_num_tokens_from_messages(
-        self,
-        messages: list[BaseMessage],
-        tools: Sequence[Tool] | None = None,
+        self, messages: list[BaseMessage], tools: Sequence[Tool] | None = None
     ) -> int:
         """Tokens of the prompt that these messages make, exactly: the server's own template and
         tokenizer count. Counts are remembered. Of a piece of a conversation, as ``trim_messages``
         cuts them, a call is counted with an empty result, a result with an empty call.
         """
         with model_errors():
-            request = self._request(messages, None, {"tools": list(tools or ())}, counted=True)
-            counted = {k: v for k, v in request.fields.items() if k in _COUNTED}
+            request = self._request(messages, None, {"tools": list(tools or ())})
+            sent = dated(request.fields, request.config.template_date)
+            counted = {k: v for k, v in sent.items() if k in _COUNTED}
             return self.text_model.count_tokens(request.messages, fit_template=True, **counted)
 
     # -- tools and structured output --------------------------------------------------------
@@ -243,11 +243,7 @@ class ChatRocm(ProfiledModel, defer_build=False):
     # -- one request ------------------------------------------------------------------------
 
     def _request(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None,
-        options: dict[str, Any],
-        counted: bool = False,
+        self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
     ) -> ChatRequest:
         """The request, checked as far as it can be without the server."""
         config, fields = self._settings(stop, options)
@@ -256,8 +252,7 @@ class ChatRocm(ProfiledModel, defer_build=False):
             **self.chat_template_kwargs,
             **(fields.pop("chat_template_kwargs", None) or {}),
         }
-        given = {**own, **fields, "chat_template_kwargs": variables}
-        return chat_request(messages, config, given, counted=counted)
+        return chat_request(messages, config, {**own, **fields, "chat_template_kwargs": variables})
 
     def _chunk_reader(self, request: ChatRequest) -> ChatChunks:
         return ChatChunks(

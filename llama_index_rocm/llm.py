@@ -113,8 +113,8 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
     reasoning: bool | str | None = Field(
         default=None,
         description=(
-            "Thinking on, off, or an effort that the chat template knows; unset: as the template "
-            "likes."
+            "Thinking on, off, or an effort that the chat template knows, sent as the variable "
+            "that it reads; unset: llama-server tells a template that can think to do so."
         ),
     )
 

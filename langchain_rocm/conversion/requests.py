@@ -67,6 +67,12 @@ class ChatRequest:
         refuse_unable(messages, self.tools.fields, props)
         return messages
 
+    def refuse_unanswered(self) -> None:
+        """Raise ``ConfigError`` if the conversation ends in tool calls; it can only be counted."""
+        last = self.source[-1] if self.source else None
+        if isinstance(last, AIMessage) and (calls := tool_calls(last)):
+            raise unanswered([call["function"]["name"] for call in calls["tool_calls"]])
+
     def chat(self, fields: Mapping[str, Any]) -> Callable[[ServerProps], Chat]:
         """Return the function that makes the request, with these fields, of the server's facts."""
         return lambda props: Chat(self.messages(props), self.config, fields, fit_template=True)
@@ -89,11 +95,7 @@ class ChatRequest:
 
 
 def chat_request(
-    messages: Sequence[BaseMessage],
-    config: GenerateConfig,
-    options: Mapping[str, Any],
-    *,
-    counted: bool = False,
+    messages: Sequence[BaseMessage], config: GenerateConfig, options: Mapping[str, Any]
 ) -> ChatRequest:
     """Build the request of one chat call.
 
@@ -103,15 +105,10 @@ def chat_request(
         options: the other options of the call: ``tools``, ``tool_choice``, ``response_format``,
             ``reasoning``, ``reasoning_budget``, ``replay_reasoning``, ``chat_template_kwargs``;
             any further one is a request field. ``None`` counts as not given.
-        counted: its tokens are counted and it is not sent: it may end in tool calls.
 
     Raises:
-        ConfigError: two options exclude each other, one is not understood, or the conversation
-            ends in tool calls.
+        ConfigError: two options exclude each other, or one is not understood.
     """
-    last = messages[-1] if messages else None
-    if not counted and isinstance(last, AIMessage) and (calls := tool_calls(last)):
-        raise unanswered([call["function"]["name"] for call in calls["tool_calls"]])
     rest = {name: value for name, value in options.items() if value is not None}
     tools = tool_request(
         [openai_tool(tool) for tool in rest.pop("tools", ())],

@@ -29,7 +29,11 @@ def chat_events(model: TextModel, request: ChatRequest, max_retries: int) -> Eve
         model: who answers.
         request: what is requested.
         max_retries: of each step; see ``TextModel.events``, whose errors are raised.
+
+    Raises:
+        ConfigError: the conversation ends in tool calls.
     """
+    request.refuse_unanswered()
     deadline = model.deadline(request.config)  # of both steps together
 
     def ask(fields: Mapping[str, Any]) -> Events:
@@ -46,6 +50,7 @@ def chat_events(model: TextModel, request: ChatRequest, max_retries: int) -> Eve
 
 def achat_events(model: TextModel, request: ChatRequest, max_retries: int) -> AsyncEvents:
     """``chat_events`` for asyncio."""
+    request.refuse_unanswered()
     deadline = model.deadline(request.config)
 
     def ask(fields: Mapping[str, Any]) -> AsyncEvents:

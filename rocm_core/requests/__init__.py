@@ -11,7 +11,7 @@ from rocm_core.requests.long_runs import (
     refuse_long_runs,
     refuse_long_runs_in_messages,
 )
-from rocm_core.requests.reasoning import reasoning_fields, unthinking
+from rocm_core.requests.reasoning import dated, reasoning_fields, unthinking
 from rocm_core.requests.response_format import (
     normalized_format,
     parse_answer,
@@ -51,6 +51,7 @@ __all__ = [
     "body_fault",
     "check_texts",
     "closed",
+    "dated",
     "inlined",
     "insisting",
     "insisting_fields",

@@ -88,7 +88,9 @@ def _errors(value: Any, schema: Any) -> Iterator[Any]:
     """Yield the faults of a value, the most telling one first."""
     import jsonschema  # not at the top: a quarter of an adapter's import time
 
-    validator = _validator(schema, jsonschema)
+    from rocm_core.schema.values import without_nulls
+
+    validator = _validator(without_nulls(schema), jsonschema)
     best = jsonschema.exceptions.best_match(validator.iter_errors(value))
     if best is not None:
         yield best
@@ -145,11 +147,22 @@ def _misfit(error: Any, compiled: CompiledSchema) -> str:
 
 
 def _note(error: Any, compiled: CompiledSchema) -> str | None:
-    """Return why the engine does not enforce what failed, from the note that fits best."""
+    """Return why the engine does not enforce what failed; ``None`` if it does."""
     place = [str(part) for part in error.absolute_schema_path]
     if error.validator == "additionalProperties":
         place.append("patternProperties")  # says which properties are additional
-    found = [note for note in compiled.unenforced if note.keyword in place]
-    if not found:
-        return None
-    return max(found, key=lambda note: len({*note.path.split("/")} & {*place})).reason
+    for note in compiled.unenforced:
+        tokens = [_unescaped(token) for token in note.path.split("/")]
+        if note.keyword in place and _property(tokens) == _property(place):
+            return note.reason
+    return None
+
+
+def _property(tokens: list[str]) -> str | None:
+    """Return the name of the innermost property on a path through a schema."""
+    named = [at for at, token in enumerate(tokens[:-1]) if token == "properties"]
+    return tokens[named[-1] + 1] if named else None
+
+
+def _unescaped(token: str) -> str:
+    return token.replace("~1", "/").replace("~0", "~")

@@ -5,7 +5,9 @@
       ├──▶ tool_turns    calls and results: call_ids, written_calls, one call a turn
       ├──▶ roles         which role may follow which
       ├──▶ countable     pieces of a conversation become whole
-      └──▶ probe         what a template does with markers
+      ├──▶ probe         what a template does with markers
+      ├──▶ variables/    what it reads about thinking, and the date
+      └──▶ enforcement   whether answers are held to a schema, and the way if not
 
 Templates are programs, and only running one shows what it does with a conversation: the server
 renders probes (``POST /apply-template``), each once for a model, and only when a conversation has

@@ -23,32 +23,30 @@ def _accepted(id_: Any) -> bool:
 def shortened(messages: Conversation) -> list[dict[str, Any]]:
     """Return the messages, every id as nine letters and digits.
 
-    A call without an id gets one from its place, and so does the result that answers it: the
-    first result without an id answers the first call without one, and so on.
+    A call without an id gets one from its place; a result without an id is that of the first call
+    before it that has none yet.
     """
-    calls = _Places()
-    results = _Places()
-    changed = []
+    changed: list[dict[str, Any]] = []
+    count = 0
+    waiting: list[str] = []  # ids of calls without a result
     for message in messages:
         fields: dict[str, Any] = {}
-        if made := message.get("tool_calls"):
-            fields["tool_calls"] = [{**call, "id": calls.id_of(call.get("id"))} for call in made]
-        if message["role"] == "tool":
-            fields["tool_call_id"] = results.id_of(message.get("tool_call_id"))
+        if calls := message.get("tool_calls"):
+            ids = [call.get("id") or f"without an id: {count + i}" for i, call in enumerate(calls)]
+            waiting = list(map(_short, ids))
+            fields["tool_calls"] = [
+                {**call, "id": id_} for call, id_ in zip(calls, waiting, strict=True)
+            ]
+            count += len(calls)
+        elif message["role"] == "tool":
+            given = message.get("tool_call_id") or (waiting[0] if waiting else "without an id")
+            fields["tool_call_id"] = id_ = _short(given)
+            waiting = [other for other in waiting if other != id_]
         changed.append({**message, **fields})
     return changed
 
 
-class _Places:
-    """Numbers what has no id."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def id_of(self, id_: Any) -> str:
-        if _accepted(id_):
-            return str(id_)
-        if not id_:
-            self._count += 1
-            id_ = f"without an id: {self._count}"
-        return hashlib.sha256(str(id_).encode()).hexdigest()[:_LENGTH]
+def _short(id_: Any) -> str:
+    if _accepted(id_):
+        return str(id_)
+    return hashlib.sha256(str(id_).encode()).hexdigest()[:_LENGTH]

@@ -19,20 +19,32 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from rocm_core.backend import Connection
-from rocm_core.client import Deadline, Messages, Steps, arun_steps, as_message, run_steps
+from rocm_core.client import (
+    Chat,
+    Completion,
+    Deadline,
+    Messages,
+    Steps,
+    arun_steps,
+    as_message,
+    run_steps,
+)
 from rocm_core.client import calls as requests
 from rocm_core.config import Timeouts
 from rocm_core.errors import ConfigError, EndpointNotFound
 from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
 from rocm_core.model.template.roles import Conversation, Demands, fitted, plain
 from rocm_core.requests import body_fault, refuse_long_runs_in_messages, refuse_unanswered
-from rocm_core.types import ServerProps
+from rocm_core.types import ServerProps, ThinkingFacts
 
 if TYPE_CHECKING:
+    from rocm_core.model.template.enforcement import AfterThoughts, Enforcement
     from rocm_core.model.template.probe import Probes
+    from rocm_core.model.template.variables import Variables
 
 MessagesFor = Callable[[ServerProps], Messages]
 _REMEMBERED = 512
+_ABOUT_THINKING = ("reasoning_effort", "reasoning_budget_tokens", "thinking_budget_tokens")
 
 
 class ChatTemplate:
@@ -48,6 +60,8 @@ class ChatTemplate:
         self._connection = connection
         self._limits = limits
         self._probes: Probes | None = None
+        self._variables: Variables | None = None
+        self._enforcement: Enforcement | None = None
         self._counts: OrderedDict[bytes, int] = OrderedDict()
 
     def fit(
@@ -116,6 +130,56 @@ class ChatTemplate:
         result = tool_turns.shown(fitted(result, roles), calls)
         return (yield from turns.opened(result, probes, tools))
 
+    def with_variables(
+        self,
+        messages: Conversation,
+        fields: Mapping[str, Any],
+        date: str | None,
+        props: ServerProps,
+    ) -> Steps[tuple[Conversation, dict[str, Any]]]:
+        """Return messages and request fields with the variables that the template reads.
+
+        See ``variables.Variables.applied``. A request that sets none costs no request.
+        """
+        if date is None and not _sets_variables(messages, fields):
+            return messages, dict(fields)
+        return (yield from self._known_variables().applied(messages, fields, date, props))
+
+    def held(self, request: Chat, props: ServerProps) -> Steps[Chat | Completion | AfterThoughts]:
+        """Return a request whose answer llama-server holds to its schema, if it has one."""
+        if not request.fields.get("response_format"):
+            return request
+        from rocm_core.model.template import enforcement
+
+        self._enforcement = self._enforcement or enforcement.Enforcement()
+        if (yield from self._enforcement.holds(request, props)):
+            return request
+        thinking = self._known_variables().thinking
+        thinks = yield from thinking.may_think(request.fields, props)
+        return (yield from enforcement.held(request, thinks=thinks))
+
+    def thinking(self, deadline: Deadline | None = None) -> ThinkingFacts:
+        """Return what the template knows of thinking, found by rendering probes.
+
+        Args:
+            deadline: of the call that needs it; ``None``: one of the model's limits.
+
+        Raises:
+            RocmError: the server cannot be started or reached.
+        """
+        steps = self._thinking(deadline or Deadline(self._limits))
+        return run_steps(steps, Sender(self._connection).perform)
+
+    def _thinking(self, deadline: Deadline) -> RequestSteps[ThinkingFacts]:
+        _, props = yield Ready(deadline)
+        return (yield from self._known_variables().thinking.facts(props))
+
+    def _known_variables(self) -> Variables:
+        from rocm_core.model.template.variables import Variables
+
+        self._variables = self._variables or Variables()
+        return self._variables
+
     def _fit(
         self, messages: Conversation, deadline: Deadline, tools: bool
     ) -> RequestSteps[list[dict[str, Any]]]:
@@ -136,7 +200,9 @@ class ChatTemplate:
         if callable(given):
             messages = _countable(given(props), fit_template)
         if fit_template:
-            messages = yield from self.fitting(messages, props, bool(fields.get("tools")))
+            fitting = yield from self.fitting(messages, props, bool(fields.get("tools")))
+            shown, fields = yield from self.with_variables(fitting, fields, None, props)
+            messages = [dict(message) for message in shown]
         key = _key(messages, fields)
         if (known := self._counts.get(key)) is not None:
             return known
@@ -171,6 +237,15 @@ def _countable(messages: Messages, piece: bool) -> list[dict[str, Any]]:
         return completed(found)
     refuse_unanswered(found)
     return found
+
+
+def _sets_variables(messages: Conversation, fields: Mapping[str, Any]) -> bool:
+    """Whether a request is about thinking: an option, or thoughts that are sent back."""
+    if any(fields.get(name) is not None for name in _ABOUT_THINKING):
+        return True
+    if "enable_thinking" in (fields.get("chat_template_kwargs") or ()):
+        return True
+    return any(message.get("reasoning_content") for message in messages)
 
 
 def _key(messages: Conversation, fields: Mapping[str, Any]) -> bytes:

@@ -3,6 +3,7 @@
     Probe      a conversation whose every text, name and argument is a marker
     Verdict    what the prompt shows of them, or that the template refused
     Probes     asks the server (``POST /apply-template``) and remembers
+    rendered   the prompt of any conversation and variables
 
 A render is trusted over ``chat_template_caps``: llama-server derives those from the variables
 that a template reads (``common/jinja/caps.cpp``), which is not what it prints.
@@ -20,7 +21,7 @@ from rocm_core.errors import HTTPStatusError
 from rocm_core.model.template.roles import Conversation
 
 # The status codes by which servers, and proxies in front of them, say: no such endpoint.
-_ABSENT = (404, 405, 501)
+ABSENT = (404, 405, 501)
 
 # ---------------------------------------------------------------------------
 # Messages of markers
@@ -164,7 +165,7 @@ class Probes:
         try:
             prompt: str = yield calls.apply_template(probe.messages, **fields)
         except HTTPStatusError as error:
-            if error.status in _ABSENT:
+            if error.status in ABSENT:
                 self._absent = True
             elif not _about_the_template(error):
                 raise
@@ -172,6 +173,25 @@ class Probes:
         # Some templates drop silently what they do not expect.
         missing = frozenset(m for m in probe.markers() if m and m not in prompt)
         return Verdict(False, missing, prompt)
+
+
+def rendered(messages: Conversation, **fields: Any) -> Steps[str | None]:
+    """Return the prompt that the template makes; ``None`` if it refuses, or cannot be asked.
+
+    Args:
+        messages: a conversation.
+        fields: further request fields that the template sees.
+
+    Raises:
+        HTTPStatusError: the answer says nothing about the template.
+    """
+    try:
+        prompt: str = yield calls.apply_template(messages, **fields)
+    except HTTPStatusError as error:
+        if error.status not in ABSENT and not _about_the_template(error):
+            raise
+        return None
+    return prompt
 
 
 def _about_the_template(error: HTTPStatusError) -> bool:

@@ -179,9 +179,10 @@ def shown(messages: Conversation, wanted: CallDemands) -> list[dict[str, Any]]:
 def _text_first(message: dict[str, Any], between: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if not message.get("tool_calls") or not message.get("content"):
         return [message]
-    before = {name: value for name, value in message.items() if name != "tool_calls"}
-    after = {name: value for name, value in message.items() if name != "reasoning_content"}
-    return [before, *between, {**after, "content": ""}]
+    # Thoughts stay with the call: most templates show them there alone.
+    apart = ("tool_calls", "reasoning_content")
+    before = {name: value for name, value in message.items() if name not in apart}
+    return [before, *between, {**message, "content": ""}]
 
 
 def _one_a_turn(messages: Conversation) -> list[dict[str, Any]]:
@@ -206,8 +207,9 @@ def _turns(message: Mapping[str, Any], results: list[dict[str, Any]]) -> list[di
     answered: list[list[dict[str, Any]]] = []
     waiting: list[list[dict[str, Any]]] = []
     for call in message["tool_calls"]:
-        own = [r for r in results if _answers(r, call)]
-        own = own[:1] if not call.get("id") else own
+        id_ = call.get("id")
+        own = [r for r in results if id_ and r.get("tool_call_id") == id_]
+        own = own or [r for r in results if not r.get("tool_call_id")][:1]
         results = [r for r in results if not any(r is one for one in own)]
         turn = [{"role": message["role"], "content": "", "tool_calls": [call]}, *own]
         (answered if own else waiting).append(turn)
@@ -215,7 +217,3 @@ def _turns(message: Mapping[str, Any], results: list[dict[str, Any]]) -> list[di
     # What belongs to all of the calls stays with the first; results of no call stay at the end.
     turns[0] = {**message, "tool_calls": turns[0]["tool_calls"]}
     return [*turns, *results]
-
-
-def _answers(result: Mapping[str, Any], call: Mapping[str, Any]) -> bool:
-    return (result.get("tool_call_id") or None) == (call.get("id") or None)

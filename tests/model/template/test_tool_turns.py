@@ -52,9 +52,10 @@ def test_one_call_a_turn(given: list[dict[str, Any]], expected: list[str]) -> No
     assert given == before
 
 
-def test_calls_without_ids_keep_their_order() -> None:
+@pytest.mark.parametrize("ids", [True, False])
+def test_results_without_ids_answer_the_calls_in_their_order(ids: bool) -> None:
     made = calling("a", "b")
-    for call in made["tool_calls"]:
+    for call in made["tool_calls"] if not ids else ():
         del call["id"]
     answers = [{**result(name), "tool_call_id": ""} for name in "ab"]
     assert sketch(shown([made, *answers], ONE_A_TURN)) == [
@@ -62,12 +63,12 @@ def test_calls_without_ids_keep_their_order() -> None:
     ]
 
 
-def test_thoughts_stay_with_the_first_turn() -> None:
+def test_thoughts_stay_with_the_first_call() -> None:
     thinking = {**calling("a", "b", beside="T"), "reasoning_content": "R"}
     form = CallDemands(one_a_turn=True, text_first=True)
     sent = shown([thinking, RESULT, result("b")], form)
     assert sketch(sent) == ["a:T", "a: get_a", "t:RESULTa", "a: get_b", "t:RESULTb"]
-    assert [m.get("reasoning_content") for m in sent] == ["R", None, None, None, None]
+    assert [m.get("reasoning_content") for m in sent] == [None, "R", None, None, None]
 
 
 def test_a_turn_of_the_user_may_stand_between_text_and_call() -> None:
@@ -88,13 +89,14 @@ def test_ids_become_nine_letters_and_digits(id_: Any) -> None:
     assert history[1]["tool_call_id"] == id_
 
 
-def test_calls_without_ids_are_told_apart() -> None:
-    calls = [{**call, "id": ""} for call in calling("a", "b")["tool_calls"]]
+@pytest.mark.parametrize("ids", [True, False])
+def test_results_without_ids_get_those_of_the_calls(ids: bool) -> None:
+    calls = [{**call, "id": call["id"] if ids else ""} for call in calling("a", "b")["tool_calls"]]
     answers = [{**result(name), "tool_call_id": ""} for name in "ab"]
     made, *answered = shortened([{"role": "assistant", "tool_calls": calls}, *answers])
-    ids = [call["id"] for call in made["tool_calls"]]
-    assert [message["tool_call_id"] for message in answered] == ids
-    assert len(set(ids)) == 2
+    sent = [call["id"] for call in made["tool_calls"]]
+    assert [message["tool_call_id"] for message in answered] == sent
+    assert len(set(sent)) == 2
 
 
 ARGUMENTS = (
