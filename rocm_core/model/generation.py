@@ -258,7 +258,7 @@ class Generation:
         connection: Connection,
         props: ServerProps,
         deadline: Deadline,
-    ) -> Steps[Open | ThinkFirst]:
+    ) -> RequestSteps[Open | ThinkFirst]:
         """Return the step that opens the stream of the answer."""
         if isinstance(request, Chat) and connection.chat_dialect == "openai":
             held = yield from self._template.held(request, props)
@@ -271,7 +271,7 @@ class Generation:
             request = held
         return Open((yield from connection.call_steps(request)), deadline)
 
-    def _for_template(self, request: Chat, props: ServerProps) -> Steps[Chat]:
+    def _for_template(self, request: Chat, props: ServerProps) -> RequestSteps[Chat]:
         """Return the request as the model's chat template takes it."""
         template, messages = self._template, request.messages
         if request.fit_template:

@@ -6,6 +6,7 @@
       ├──▶ roles         which role may follow which
       ├──▶ countable     pieces of a conversation become whole
       ├──▶ probe         what a template does with markers
+      ├──▶ first_use     one request at a time asks the server
       ├──▶ variables/    what it reads about thinking, and the date
       └──▶ enforcement   whether answers are held to a schema, and the way if not
 

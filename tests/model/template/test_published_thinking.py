@@ -12,8 +12,9 @@ import pytest
 
 from rocm_core import Chat, GenerateConfig, TextModel
 from rocm_core.client import calls, run_steps
-from rocm_core.errors import HTTPStatusError
+from rocm_core.errors import ConfigError, HTTPStatusError
 from rocm_core.requests import dated, reasoning_fields
+from tests.support.histories import calling, result
 from tests.support.models.reciter import PIECES
 
 pytestmark = pytest.mark.slow
@@ -129,6 +130,20 @@ def test_thoughts_sent_back_are_shown_or_it_is_said(
         shown = ["thought-1" in prompt(published, {}, history) for _ in range(2)]
     assert [*shown, *(["said"] if caplog.records else [])] in ([True, True], [False, False, "said"])
     assert len(caplog.records) <= 1
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_text_with_thoughts_beside_it_is_shown(published: TextModel, loop: bool) -> None:
+    told = {"role": "assistant", "content": "beside-1", "reasoning_content": "thought-1"}
+    history = [*ASK, told, *ASK]
+    if loop:
+        called = calling("a", beside="beside-1") | {"reasoning_content": "thought-1"}
+        history = [*ASK, called, result("a")]
+    try:
+        fitted = published.template.fit(history)
+    except ConfigError:
+        return  # it has no place for calls
+    assert "beside-1" in prompt(published, {}, fitted)
 
 
 def test_the_date_is_the_given_one_or_it_is_said(published: TextModel, name: str) -> None:

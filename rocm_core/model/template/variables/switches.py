@@ -2,6 +2,7 @@
 
     find_switch(text)    the variable, or the words in a message, that change the prompt
     find_effort(text)    the variable of the effort, and the efforts that change the prompt
+    find_text_beside()   whether thoughts take the place of the text beside them
     find_replay()        the variables with which thoughts of earlier turns are shown
     find_thinks(text)    whether the template knows thinking at all
 
@@ -24,6 +25,7 @@ from rocm_core.model.template.roles import Conversation
 KWARGS = "chat_template_kwargs"
 PROBE = "probe-1"
 THOUGHT = "probe-thought"
+_TEXT = "probe-text"
 _ASK = [{"role": "user", "content": PROBE}]
 # Variable, its value for thinking, its value for none.
 _VARIABLES: tuple[tuple[str, Any, Any], ...] = (
@@ -221,6 +223,24 @@ def find_replay() -> Steps[Mapping[str, Any] | None]:
         if prompt and THOUGHT in prompt:
             return variables
     return None
+
+
+def find_text_beside(call: bool) -> Steps[bool]:
+    """Return whether an answer's text is shown if it has thoughts; also ``True`` if unknown.
+
+    Args:
+        call: of an answer that calls a tool.
+    """
+    answer: dict[str, Any] = {"role": "assistant", "content": _TEXT}
+    after = [{"role": "user", "content": "probe-4"}]
+    if call:
+        answer["tool_calls"] = [_CALL]
+        after = [_IN_TOOL_LOOP[-1]]
+    prompt = yield from rendered([*_ASK, answer | {"reasoning_content": THOUGHT}, *after])
+    if prompt is None or _TEXT in prompt:
+        return True
+    prompt = yield from rendered([*_ASK, answer, *after])
+    return prompt is None or _TEXT not in prompt
 
 
 def find_thinks() -> Steps[bool]:
