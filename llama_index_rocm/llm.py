@@ -364,9 +364,10 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
         if not tools.fields:
             fields.pop("parallel_tool_calls", None)
             return Request(Chat(messages, config, fields, fit_template=True))
+        after = None if tools.forced else fields.pop("response_format", None)
         fields |= tools.fields
         sent = unthinking(fields) if tools.forced else fields
-        return Request(Chat(messages, config, sent, fit_template=True), tools)
+        return Request(Chat(messages, config, sent, fit_template=True), tools, after)
 
     def _raw_request(self, prompt: str, options: Mapping[str, Any]) -> Request:
         given = dict(options)

@@ -137,7 +137,7 @@ class ChatTemplate:
         calls = yield from tool_turns.demands(result, probes, tools, props.chat_template)
         roles = yield from turns.order(result, probes, no_system or calls.no_system)
         result = tool_turns.shown(fitted(result, roles), calls)
-        return (yield from turns.opened(result, probes, tools))
+        return (yield from turns.opened(result, probes, tools, props.chat_template))
 
     def with_variables(
         self,
