@@ -56,6 +56,7 @@ from rocm_core.model.template import ChatTemplate
 from rocm_core.model.token_ids import StopIds, stopped_by_id
 from rocm_core.requests import (
     refuse_long_run,
+    refuse_long_runs_in_fields,
     refuse_long_runs_in_messages,
     refuse_unanswered,
 )
@@ -287,6 +288,7 @@ def _refuse_impossible(request: GenerationRequest | RequestFor) -> None:
         refuse_unanswered(request.messages)
         if not request.config.allow_long_runs:
             refuse_long_runs_in_messages(request.messages, _ALLOWED)
+            refuse_long_runs_in_fields(request.fields, _ALLOWED)
     elif isinstance(request, GenerationRequest) and not request.config.allow_long_runs:
         given = [request.prompt] if isinstance(request, Completion) else []
         texts = [request.prefix, request.suffix] if isinstance(request, Infill) else given

@@ -2,7 +2,7 @@
 
     fit (``ChatTemplate``: fit messages, count prompts)
       ├──▶ parts         lists of texts become strings
-      ├──▶ tool_turns    calls and results: call_ids, written_calls, one call a turn
+      ├──▶ tool_turns    calls and results: call_ids, calls as text, one call a turn
       ├──▶ roles         which role may follow which
       ├──▶ countable     pieces of a conversation become whole
       ├──▶ probe         what a template does with markers

@@ -36,7 +36,12 @@ from rocm_core.errors import ConfigError, EndpointNotFound
 from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
 from rocm_core.model.template.first_use import FirstUse
 from rocm_core.model.template.roles import Conversation, Demands, fitted, plain
-from rocm_core.requests import body_fault, refuse_long_runs_in_messages, refuse_unanswered
+from rocm_core.requests import (
+    body_fault,
+    refuse_long_runs_in_fields,
+    refuse_long_runs_in_messages,
+    refuse_unanswered,
+)
 from rocm_core.types import ServerProps, ThinkingFacts
 
 if TYPE_CHECKING:
@@ -209,6 +214,7 @@ class ChatTemplate:
         fit_template: bool,
         fields: Mapping[str, Any],
     ) -> RequestSteps[int]:
+        refuse_long_runs_in_fields(fields)
         ready = callable(given) or fit_template
         messages = [] if callable(given) else _countable(given, fit_template)
         if ready:
