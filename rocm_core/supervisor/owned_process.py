@@ -24,9 +24,8 @@ from rocm_core.diagnosis.explain import (
     describe_exit,
     error_lines,
     explain_failure,
-    gpu_problem,
-    gpu_use,
 )
+from rocm_core.diagnosis.gpu_use import gpu_problem, gpu_use
 from rocm_core.diagnosis.load_result import missing_adapters, missing_modality
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.command_line import (
@@ -37,6 +36,7 @@ from rocm_core.engine.command_line import (
     environment,
 )
 from rocm_core.engine.gpu_placement import place_on_gpus, with_prompt_cache
+from rocm_core.engine.installed.software import names_software
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     AuthenticationError,
@@ -261,7 +261,8 @@ class OwnedServer(ServerHandle):
         if not wanted or not self._config.gpu_layers:
             return
         deadline = time.monotonic() + _LOG_DELAY
-        while problem := gpu_problem(self.child.tail(), strict=bool(required)):
+        how = {"strict": bool(required), "software": names_software(self._config.devices)}
+        while problem := gpu_problem(self.child.tail(), **how):
             if gpu_use(self.child.tail()).used is not None or time.monotonic() > deadline:
                 break
             self.child.changed.clear()
