@@ -9,6 +9,8 @@ Here backend ``"auto"`` becomes ``"rocm"`` or ``"cpu"``, for ``load_model`` and 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from rocm_core.config import LoadConfig
@@ -18,7 +20,6 @@ from rocm_core.engine.gpu_placement import (
     why_none,
 )
 from rocm_core.engine.installed.choice import (
-    choose_engine,
     explain_choice,
     hardware,
     process_environment,
@@ -81,18 +82,33 @@ def judge_gpu(config: LoadConfig) -> GpuJudgment:
     """
     env = process_environment(config)
     try:
-        engine = choose_engine(config, env)
-        access = gpu_access(engine, env)
-        if not (access.by_kfd or access.by_itself):
-            reason = f"{engine.label} is a CPU build: it has no GPU backend"
-            return _none(reason, _remedy_for_cpu_build(config, engine))
-        judged = _by_kfd(config) if access.by_kfd else None
-        if access.by_itself and not (judged and judged.usable):
-            env = {**env, **showing_software(engine, config.devices, env)}
-            listed = _by_itself(config, engine, access, capabilities(engine, env))
-            judged = listed if judged is None or listed.usable else judged
+        choice = explain_choice(config, env)
+        judged = _judge(config, choice.engine, env)
     except EngineNotFound as error:
         return _none(str(error), "")
+    if judged.usable or not choice.others:
+        return judged
+    others = (f"{engine.label}: {why}" for engine, why in choice.others)
+    remedy = judged.remedy
+    for engine, _ in choice.others:
+        with suppress(EngineNotFound):  # one that does not run has no remedy of its own
+            access = gpu_access(engine, env)
+            if access.by_kfd or access.by_itself:
+                remedy = _judge(config, engine, env).remedy or remedy
+                break
+    return replace(judged, reasons=(*judged.reasons, *others), remedy=remedy)
+
+
+def _judge(config: LoadConfig, engine: Engine, env: Mapping[str, str]) -> GpuJudgment:
+    access = gpu_access(engine, env)
+    if not (access.by_kfd or access.by_itself):
+        reason = f"{engine.label} is a CPU build: it has no GPU backend"
+        return _none(reason, _remedy_for_cpu_build(config, engine))
+    judged = _by_kfd(config, access) if access.by_kfd else None
+    if access.by_itself and not (judged and judged.usable):
+        shown = {**env, **showing_software(engine, config.devices, env)}
+        listed = _by_itself(config, engine, access, capabilities(engine, shown))
+        judged = listed if judged is None or listed.usable else judged
     assert judged is not None
     return judged
 
@@ -156,11 +172,11 @@ def _warn_once(config: LoadConfig, judgment: GpuJudgment) -> None:
 # -- by the kind of GPU backend -----------------------------------------------------------------
 
 
-def _by_kfd(config: LoadConfig) -> GpuJudgment:
+def _by_kfd(config: LoadConfig, access: GpuAccess) -> GpuJudgment:
     if problem := kfd_problem():
         hidden = list_gpus() and "does not exist" in problem
         return _none(problem, _CONTAINER if hidden else "")
-    selection = choose_gpus(config)
+    selection = choose_gpus(config, access)
     if selection:
         chosen = tuple(f"{gpu.label}: {selection.reason}" for gpu in selection)
         return GpuJudgment(True, (*chosen, *selection.warnings))

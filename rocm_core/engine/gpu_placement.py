@@ -87,14 +87,19 @@ def with_prompt_cache(ref: ModelRef, config: LoadConfig, flags: frozenset[str]) 
     return replace(config, prompt_cache=size)
 
 
-def choose_gpus(config: LoadConfig) -> Selection:
+def choose_gpus(config: LoadConfig, access: GpuAccess | None = None) -> Selection:
     """Return the GPUs that a server with ``config`` would use if it were started now.
+
+    Args:
+        config: how to run the server.
+        access: how its engine reaches GPUs; ``None``: the one that ``config`` gets.
 
     Raises:
         ConfigError: as ``place_on_gpus``.
     """
     env = process_environment(config)
-    selection = select_gpus(list_gpus(), config.devices, env, _access(config).gfx_targets)
+    access = access or _access(config)
+    selection = select_gpus(list_gpus(), config.devices, env, access.gfx_targets)
     number, labels = len(selection), "; ".join(gpu.label for gpu in selection)
     if config.tensor_split and selection and len(config.tensor_split) != number:
         raise ConfigError(
