@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rocm_core.diagnosis.device_failures import UNSEEN
 from rocm_core.diagnosis.explain import first_known
 from rocm_core.diagnosis.known_failures import ACCESS, KERNELS, LOADER, WITHOUT_GPU
 
@@ -87,7 +88,7 @@ _NONE = re.compile(
 )
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 # Failures after which a server still starts, but without a GPU.
-_KEEPS_GPU_AWAY = (*LOADER, *ACCESS, *KERNELS, *WITHOUT_GPU)
+_KEEPS_GPU_AWAY = (*LOADER, *ACCESS, *KERNELS, *UNSEEN, *WITHOUT_GPU)
 
 
 def gpu_use(log: Iterable[str]) -> GpuUse:

@@ -5,6 +5,7 @@ Runs the program only for its ``--help``; what else it can do is asked in ``prob
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib.util
 import os
@@ -33,6 +34,12 @@ _REMEDY = (
     'pip install "llama-rocm[server]" (compiles llama-server), or put a ROCm build of '
     f"llama-server on PATH or into {PATH_VARIABLE}. llama-rocm setup says which one fits."
 )
+_OTHER_PLATFORM = (
+    "it is made for another processor or system (Exec format error). Use a build for this one; "
+    "llama-rocm setup says which fits."
+)
+# What the dynamic loader says of a program that was linked with a newer C or C++ library.
+_C_LIBRARY = re.compile(r"(?:GLIBC|GLIBCXX|CXXABI)_[\d.]+(?=['`]? not found)")
 # "-ctk, --cache-type-k TYPE   KV cache data type for K\n   allowed values: f32, f16, …"
 _CACHE_TYPES = re.compile(r"^-ctk,.*\n\s+allowed values: (.+)$", re.MULTILINE)
 _Help = tuple[frozenset[str], tuple[str, ...]]
@@ -207,10 +214,18 @@ def _read_help(argv: tuple[str, ...], mtime: int, size: int) -> _Help:
             stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineNotFound(f"{argv[0]} cannot be run: {error}") from error
+        other = isinstance(error, OSError) and error.errno == errno.ENOEXEC
+        raise EngineNotFound(
+            f"{argv[0]} cannot be run: {_OTHER_PLATFORM if other else error}"
+        ) from error
     text = done.stdout.decode("utf-8", "replace")
     if "--model" not in text:
         said = done.stderr.decode("utf-8", "replace").strip()[-500:] if done.returncode else ""
+        if found := _C_LIBRARY.search(said):
+            raise EngineNotFound(
+                f"{argv[0]} cannot be run: it is made for a newer system ({found[0]} is not here). "
+                "Use a build for this one; llama-rocm setup says which fits."
+            )
         raise EngineNotFound(
             f"{argv[0]} is no llama-server: its --help names no --model (it exited with "
             f"{done.returncode}{': ' if said else ''}{said}). Give the path of a llama-server, or "

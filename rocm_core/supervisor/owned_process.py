@@ -25,7 +25,6 @@ from rocm_core.diagnosis.explain import (
     error_lines,
     explain_failure,
 )
-from rocm_core.diagnosis.gpu_use import gpu_problem, gpu_use
 from rocm_core.diagnosis.load_result import missing_adapters, missing_modality
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.command_line import (
@@ -260,6 +259,9 @@ class OwnedServer(ServerHandle):
         wanted = required or (required is None and self._config.backend == "rocm")
         if not wanted or not self._config.gpu_layers:
             return
+        # Its patterns are compiled for a load on a GPU alone.
+        from rocm_core.diagnosis.gpu_use import gpu_problem, gpu_use
+
         deadline = time.monotonic() + _LOG_DELAY
         how = {"strict": bool(required), "software": names_software(self._config.devices)}
         while problem := gpu_problem(self.child.tail(), **how):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from rocm_core.diagnosis.gpu_use import Buffers, GpuUse, gpu_problem, gpu_use
 
+USED = {"yes": True, "no": False, "unknown": None}
 LOGS = Path(__file__).parents[1] / "support" / "logs"
 
 FULL = """\
@@ -78,3 +81,71 @@ def test_a_log_that_does_not_tell_is_a_problem_only_when_asked() -> None:
     assert gpu_use(log).used is None
     assert gpu_problem(log, strict=False) is None
     assert gpu_problem(log, strict=True) == "no layer is on a GPU (the log shows none)"
+
+
+# -- recorded loads ------------------------------------------------------------------------------
+
+
+class Load(NamedTuple):
+    name: str
+    used: bool | None
+    buffers: dict[str, Buffers]
+    lines: list[str]
+
+
+def loads() -> Iterator[Load]:
+    for block in (LOGS / "loads.txt").read_text().split("\n## ")[1:]:
+        head, _, body = block.partition("\n")
+        name, used, held, _ = (part.strip() for part in head.split("|"))
+        buffers = {}
+        for device in filter(None, held.split(", ")):
+            where, sizes = device.split(" ")
+            buffers[where] = Buffers(*map(float, sizes.split("+")))
+        yield Load(name, USED[used], buffers, body.splitlines())
+
+
+LOADS = list(loads())
+
+
+@pytest.mark.parametrize("load", LOADS, ids=lambda load: load.name)
+def test_a_load_is_judged_by_its_buffers(load: Load) -> None:
+    use = gpu_use(load.lines)
+    assert use.used is load.used
+    assert dict(use.buffers) == {name: close_to(held) for name, held in load.buffers.items()}
+    asked = gpu_problem(load.lines, strict=True, software=True)
+    assert (asked is None) is (load.used is True)
+
+
+def close_to(held: Buffers) -> Buffers:
+    return Buffers(pytest.approx(held.weights), pytest.approx(held.cache))
+
+
+def test_the_count_of_offloaded_layers_is_no_evidence() -> None:
+    (load,) = (load for load in LOADS if load.name == "Vulkan, --device none")
+    assert any("offloaded 6/6 layers to GPU" in line for line in load.lines)
+    use = gpu_use(load.lines)
+    assert (use.used, use.layers, use.buffers) == (False, (6, 6), {})
+    assert "CPU_Mapped model buffer size" in use.evidence
+    assert gpu_use(["load_tensors: offloaded 33/33 layers to GPU"]).used is None
+
+
+def test_weights_of_a_device_may_come_after_those_of_the_host() -> None:
+    host = "load_tensors:   CPU_Mapped model buffer size =     0.30 MiB"
+    assert gpu_use([host]).used is None
+    assert gpu_use([host, "llama_context: n_ctx = 512"]).used is False
+
+
+def test_a_software_device_is_a_gpu_only_for_who_asked_for_it() -> None:
+    (load,) = (load for load in LOADS if load.name == "Vulkan")
+    use = gpu_use(load.lines)
+    assert use.only_software
+    assert use.software == {"Vulkan0": "llvmpipe (LLVM 15.0.6, 256 bits)"}
+    problem = gpu_problem(load.lines, strict=False)
+    assert problem is not None
+    assert "software device, which computes on the CPU. Remedy: install the Vulkan dr" in problem
+    assert gpu_problem(load.lines, strict=True, software=True) is None
+
+
+def test_layers_on_another_machine_are_not_on_this_host() -> None:
+    line = "load_tensors: RPC0[127.0.0.1:50052] model buffer size =     2.55 MiB"
+    assert gpu_use([line]).used is True

@@ -15,8 +15,9 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from rocm_core.config import LoadConfig
 from rocm_core.engine.installed.packages import backends_of
@@ -46,8 +47,7 @@ _DEVICE_FILES = ("/dev/dxg", "/dev/nvidiactl")
 _chosen: dict[object, EngineChoice] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class EngineChoice:
+class EngineChoice(NamedTuple):
     """The engine that a model gets.
 
     Attributes:
@@ -67,8 +67,7 @@ class EngineChoice:
         return f"{self.engine.label} ({self.engine.source}): {self.reason}{others}"
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(NamedTuple):
     """How an engine reaches the GPUs: ``level`` (``CODE`` is best, ``CPU`` none), and why."""
 
     level: int
