@@ -44,6 +44,7 @@ log = logging.getLogger("rocm_core.server")
 CODE, LISTED, UNTOLD, CPU = range(4)
 # Where the drivers of other GPUs, and of AMD's in WSL, have their devices.
 _DEVICE_FILES = ("/dev/dxg", "/dev/nvidiactl")
+_RENDER_NODES = "/dev/dri"
 _chosen: dict[object, EngineChoice] = {}
 
 
@@ -156,7 +157,7 @@ def _may_have_gpu(config: LoadConfig, env: Mapping[str, str]) -> bool:
         return True
     if not sys.platform.startswith("linux") or list_gpus():
         return True
-    return any(map(os.path.exists, _DEVICE_FILES)) or any(Path("/dev/dri").glob("renderD*"))
+    return any(map(os.path.exists, _DEVICE_FILES)) or any(Path(_RENDER_NODES).glob("renderD*"))
 
 
 def _made_for_gpu(engine: Engine) -> bool:
@@ -198,7 +199,7 @@ def _by_kfd(
     except ConfigError as error:
         return Reach(CPU, f"a HIP build: {str(error).partition('. ')[0]}")
     if not selection:
-        reasons = [*selection.warnings, *(f"{gpu.label}: {why}" for gpu, why in selection.skipped)]
+        reasons = dict.fromkeys([*selection.warnings, *(why for _, why in selection.skipped)])
         return Reach(CPU, f"a HIP build: {'; '.join(reasons) or 'no GPU'}")
     names = ", ".join(dict.fromkeys(_target(gpu) for gpu in selection))
     if targets is None:
