@@ -35,7 +35,8 @@ from rocm_core.engine.command_line import (
     environment,
 )
 from rocm_core.engine.gpu_placement import place_on_gpus, with_prompt_cache
-from rocm_core.engine.installed.software import names_software
+from rocm_core.engine.installed.choice import process_environment
+from rocm_core.engine.installed.software import asks_for_software
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     AuthenticationError,
@@ -263,7 +264,9 @@ class OwnedServer(ServerHandle):
         from rocm_core.diagnosis.gpu_use import gpu_problem, gpu_use
 
         deadline = time.monotonic() + _LOG_DELAY
-        how = {"strict": bool(required), "software": names_software(self._config.devices)}
+        env = process_environment(self._config)
+        asked = asks_for_software(self._config.devices, env)
+        how = {"strict": bool(required), "software": asked}
         while problem := gpu_problem(self.child.tail(), **how):
             if gpu_use(self.child.tail()).used is not None or time.monotonic() > deadline:
                 break

@@ -23,7 +23,7 @@ from rocm_core.config import LoadConfig
 from rocm_core.engine.installed.packages import backends_of
 from rocm_core.engine.installed.software import (
     VISIBLE,
-    names_software,
+    asks_for_software,
     showing_software,
     software_devices,
 )
@@ -217,13 +217,14 @@ def _by_itself(
     devices: Sequence[int | str],
     env: Mapping[str, str],
 ) -> Reach:
-    asked = names_software(devices)
+    asked = asks_for_software(devices, env)
     able = capabilities(engine, {**env, **showing_software(engine, devices, env)})
-    seen = list(software_devices(able.devices)) if asked else hardware(able.devices)
+    seen = list(able.devices) if asked else hardware(able.devices)
     has = ", ".join(backends)
     if seen and not able.crashed:
         names = ", ".join(f"{device.name} {device.description}" for device in seen)
-        note = ", a software device that was asked for" if asked else ""
+        software = any(device.software for device in seen)
+        note = ", a software device that was asked for" if software else ""
         return Reach(LISTED, f"its {has} back end lists {names}{note}")
     if able.failure is not None:
         return Reach(CPU, f"its {has} back end: {able.failure.cause}")

@@ -24,6 +24,16 @@ def names_software(devices: Sequence[int | str]) -> bool:
     return any(name in word for word in words for name in SOFTWARE)
 
 
+def asks_for_software(devices: Sequence[int | str], env: Mapping[str, str]) -> bool:
+    """Return whether a software device may be used: it is named, or shown and chosen by number.
+
+    Args:
+        devices: the option ``devices``.
+        env: environment of the engine's process.
+    """
+    return names_software(devices) or bool(devices and env.get(VISIBLE))
+
+
 def software_devices(devices: Sequence[Device]) -> tuple[Device, ...]:
     """Return the software devices among those that an engine lists."""
     return tuple(device for device in devices if device.software)
