@@ -14,7 +14,9 @@ from rocm_core.engine.installed import packages
 from rocm_core.engine.installed.choice import explain_choice
 from rocm_core.engine.locate import find_engine
 from rocm_core.errors import EngineNotFound
-from tests.support.servers.fake_engines import EMPTY, program
+from tests.support.gpu_trees import build
+from tests.support.machine import run_on
+from tests.support.servers.fake_engines import EMPTY, cpu_program, program, vulkan_program
 
 NOTHING = {"PATH": ""}
 
@@ -131,3 +133,17 @@ def test_a_wheel_for_a_newer_system_is_told_so(tmp_path: Path) -> None:
     newer.chmod(0o755)
     with pytest.raises(EngineNotFound, match="newer system .GLIBC_2.99 is not here.*setup"):
         find_engine("auto", newer, NOTHING).flags()
+
+
+def test_a_registered_engine_goes_before_known_ones_that_reach_no_card(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_on(build("rx_7900_xtx", tmp_path / "machine"), monkeypatch)
+    on_path = cpu_program(tmp_path / "bin")
+    theirs = vulkan_program(tmp_path / "theirs")
+    (site / "theirs.py").write_text(f"PATH = {theirs.argv[0]!r}")
+    sys.modules.pop("theirs", None)
+    register(site, "theirs", "theirs:PATH")
+    env = {"PATH": str(Path(on_path.argv[0]).parent)}
+    assert explain_choice(LoadConfig(), env).engine.argv == theirs.argv
+    assert explain_choice(LoadConfig(backend="cpu"), env).engine.argv == on_path.argv

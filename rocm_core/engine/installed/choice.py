@@ -1,8 +1,7 @@
 """Choose the engine that a model gets among those that are installed, by what they can do here.
 
     named by the user  ──▶  that one (server_path, ROCM_LLAMA_SERVER_PATH, engine=)
-    one installed      ──▶  that one
-    several            ──▶  HIP with code for the card > a back end that lists the card >
+    installed          ──▶  HIP with code for the card > a back end that lists the card >
                             HIP that does not tell > the CPU; the first of equals
 
 Which GPU backs an engine is asked of its files first, and of the program only where they do not
@@ -97,11 +96,10 @@ def explain_choice(config: LoadConfig, env: Mapping[str, str] | None = None) -> 
     engines = engines or list(registered_engines(config.engine))
     if not engines:
         raise none_installed(config.engine)
-    if len(engines) == 1:
-        return EngineChoice(engines[0], "the only one that is installed")
     wants_cpu = config.backend == "cpu" or (config.gpu_layers == 0 and not config.require_gpu)
     if wants_cpu or not _may_have_gpu(config, env):
         why = "for the CPU" if wants_cpu else "there is no GPU"
+        why = "the only one that is installed" if len(engines) == 1 else why
         return EngineChoice(min(engines, key=_made_for_gpu), why)
     return _best(engines, config, env)
 
@@ -165,18 +163,32 @@ def _made_for_gpu(engine: Engine) -> bool:
 
 
 def _best(engines: list[Engine], config: LoadConfig, env: Mapping[str, str]) -> EngineChoice:
+    if len(engines) == 1 and _has_gpu_backend(engines[0], env):
+        return EngineChoice(engines[0], "the only one that is installed")
     gpus, problem = list_gpus(), kfd_problem()
     facts = tuple((gpu.hip_index, gpu.gfx, gpu.uuid, gpu.pci, gpu.problem) for gpu in gpus)
     masks = tuple(env.get(name) for name in MASKS)
     key = (tuple(engine.argv for engine in engines), config.devices, masks, facts, problem)
     if key not in _chosen:
-        _chosen[key] = _compare(engines, config.devices, env)
+        best, level = _compare(engines, config.devices, env)
+        if level >= CPU and (more := list(registered_engines(config.engine))):
+            best, _ = _compare([*engines, *more], config.devices, env)
+        _chosen[key] = best
     return _chosen[key]
+
+
+def _has_gpu_backend(engine: Engine, env: Mapping[str, str]) -> bool:
+    try:
+        access = gpu_access(engine, env)
+    except EngineNotFound:
+        return False
+    return access.by_kfd or bool(access.by_itself)
 
 
 def _compare(
     engines: list[Engine], devices: Sequence[int | str], env: Mapping[str, str]
-) -> EngineChoice:
+) -> tuple[EngineChoice, int]:
+    """Return the best of ``engines``, and its level."""
     ways: list[tuple[Engine, Reach]] = []
     for engine in engines:
         ways.append((engine, reach(engine, devices, env)))
@@ -186,7 +198,7 @@ def _compare(
     if best[1].level >= CPU:  # a build for the CPU before one that looks for GPUs in vain
         best = min(ways, key=lambda way: (way[1].level, _made_for_gpu(way[0])))
     others = tuple((engine, way.reason) for engine, way in ways if engine is not best[0])
-    return EngineChoice(best[0], best[1].reason, others)
+    return EngineChoice(best[0], best[1].reason, others), best[1].level
 
 
 def _by_kfd(
