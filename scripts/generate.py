@@ -8,6 +8,7 @@ rocm_core/adapter/fields.py     the adapters' fields, so that an IDE knows and s
 docs/reference/options.md       every option, in every way in
 docs/migrating.md               what the options of other integrations are called here
 docs/reference/engines.md       the engines that pip installs, and what `llama-rocm setup` advises
+docs/reference/schemas.md       what becomes of each keyword of a JSON schema
 """
 
 from __future__ import annotations
@@ -15,18 +16,15 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rocm_core.adapter.rivals import RIVALS, Counterpart, Rival
 from rocm_core.config import Option
 from rocm_core.config.catalog import adapter_options, groups, setting_options
-from rocm_core.doctor.setup.advice import DRIVERS, Step, advise
-from rocm_core.doctor.setup.site import Site
-from rocm_core.engine.installed.packages import EMBEDDED, GROUP, PACKAGES, EnginePackage
-from rocm_core.engine.locate import PATH_VARIABLE
+from rocm_core.schema.table import ROWS
 from rocm_core.settings.names import ALIASES, variable_of
+from scripts.engines_page import engines
 
 ROOT = Path(__file__).parents[1]
 _SOURCE = "Generated from rocm_core.config by `python -m scripts.generate`; change it there."
@@ -267,101 +265,39 @@ def _is_same(name: str, found: Counterpart) -> bool:
     return found.kind == "option" and found.text == name and not found.note
 
 
-# -- docs/reference/engines.md ---------------------------------------------------------------------
+# -- docs/reference/schemas.md ---------------------------------------------------------------------
 
-_ENGINES_HEAD = f"""\
-# Engines
+_SCHEMAS_HEAD = """\
+# JSON schemas
 
-<!-- Generated from rocm_core.engine.installed.packages and rocm_core.doctor.setup.advice by
-`python -m scripts.generate`; change it there. -->
+<!-- Generated from rocm_core.schema.table by `python -m scripts.generate`; change it there. -->
 
-A model runs on the engine that the user names (`server_path=`, `{PATH_VARIABLE}`,
-`engine=`), else on the one that does most here: a HIP build with code for the card, then a back end
-that lists the card (Vulkan, CUDA), then a HIP build that does not tell for which cards it is made,
-then the CPU; of equals the first of `PATH`, the packages below, and the embedded engine.
-`llama-rocm config`, `doctor` and the first line of the log `rocm_core.server` say which, and why.
-`llama-rocm setup` says what to install, and with `--yes` does the pip part and proves the result.
+What becomes of each keyword of a JSON schema, wherever one is given: structured output,
+`response_format`, `json_schema=`, parameters of tools.
 
-A software device (Mesa's llvmpipe) computes on the CPU, far slower than a CPU build. It is used
-only when it is named: `devices=["llvmpipe"]`.
+- **grammar**: sent as it is, and the engine writes nothing else.
+- **rewritten**: sent in another form that the engine keeps.
+- **checked**: the engine may break it. Structured output checks each answer against your schema,
+  and the error names the place in the answer and the keyword.
+- **refused**: `ConfigError` before anything is sent, with the place in your schema.
 
-## Packages
+The columns: a `llama-server` program; the embedded engine in chats; the embedded engine with
+`json_schema=` of a completion, where LLGuidance takes the place of llama.cpp's own grammars.
+`rocm_core.schema.compile_schema(schema)` returns what is sent for yours, and notes of what is not
+enforced. Schemas are of draft 2020-12; lists of `items` and `dependencies` of earlier drafts are
+understood. A schema without `type` is taken for the types that its keywords are about.
 
-| package | installed by | back ends | for | note |
+| keyword | llama-server | embedded, chats | embedded, completions | how |
 |---|---|---|---|---|
 """
-_REGISTER = f"""
-A package of yours adds its engine by an entry point of the group `{GROUP}`, which names the
-path of a `llama-server`, or a function without arguments that returns it:
-
-```toml
-[project.entry-points."{GROUP}"]
-mine = "my_package:server_path"
-```
-
-Entry points are read only where no engine of the table is installed or none of them reaches the
-card, and by `doctor` and `setup`.
-
-## What setup advises
-
-| machine | engine | commands |
-|---|---|---|
-"""
 
 
-def engines() -> str:
-    """Return the text of ``docs/reference/engines.md``."""
-    rows = [_package(package) for package in (*PACKAGES, EMBEDDED)]
-    return _ENGINES_HEAD + "".join(rows) + _REGISTER + "".join(_advised())
-
-
-def _package(package: EnginePackage) -> str:
-    has = ", ".join(package.backends) or "CPU"
-    install = f'`pip install "llama-rocm[{package.extra}]"`'
-    cells = (f"`{package.distribution}`", install, has, package.platforms, package.note)
-    return "| " + " | ".join(cells) + " |\n"
-
-
-def _advised() -> Iterator[str]:
-    card = Site(
-        render_nodes=("renderD128",),
-        amdgpu=True,
-        vulkan_drivers=("radeon_icd.x86_64.json",),
-        system="debian",
-        glibc=(2, 35),
+def schemas() -> str:
+    """Return the text of ``docs/reference/schemas.md``."""
+    rows = ((row.keyword, row.binary, row.embedded, row.completion, row.how) for row in ROWS)
+    return _SCHEMAS_HEAD + "".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n" for cells in rows
     )
-    closed = "no permission for /dev/kfd"
-    sites = {
-        "an AMD card, Mesa's Vulkan driver": card,
-        **{
-            f"an AMD card, no Vulkan driver, {system}": replace(
-                card,
-                vulkan_drivers=(),
-                system=system,
-                glibc=None if system == "alpine" else card.glibc,
-            )
-            for system in DRIVERS
-        },
-        "an AMD card that this user may not open": replace(card, kfd_problem=closed),
-        "the same in a container": replace(card, kfd_problem=closed, container=True),
-        "an AMD card without the amdgpu driver": replace(
-            card, render_nodes=(), bare_cards=("0000:03:00.0",), amdgpu=False
-        ),
-        "an AMD card, glibc before 2.35": replace(card, glibc=(2, 31)),
-        "an AMD card, ROCm toolkit, Linux on another processor": replace(
-            card, machine="Linux aarch64", rocm=True
-        ),
-        "WSL": replace(card, wsl=True, render_nodes=()),
-        "no AMD card": replace(card, render_nodes=()),
-    }
-    for name, site in sites.items():
-        advice = advise(site, ())
-        steps = "<br>".join(f"`{s.command}`" if _is_command(s) else s.command for s in advice.steps)
-        yield f"| {name} | {advice.engine} | {steps.replace('| cut', '&#124; cut')} |\n"
-
-
-def _is_command(step: Step) -> bool:
-    return step.command.startswith(("pip ", "sudo ", "CMAKE_ARGS")) and ", " not in step.command
 
 
 FILES: dict[str, Callable[[], str]] = {
@@ -370,6 +306,7 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/reference/options.md": reference,
     "docs/migrating.md": migrating,
     "docs/reference/engines.md": engines,
+    "docs/reference/schemas.md": schemas,
 }
 
 
