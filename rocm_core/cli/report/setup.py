@@ -130,5 +130,5 @@ def proof(trial: Trial) -> list[str]:
 
 def _compared(device: Speed, cpu: Speed, what: str) -> str:
     there, here = getattr(device, what), getattr(cpu, what)
-    ratio = f"{there / here:.2f} times" if here else "more than"
+    ratio = f"{there / here:.2g} times" if here else "more than"
     return f"{there:.0f} tokens/s, {ratio} the CPU's {here:.0f}"
