@@ -75,6 +75,23 @@ def write_header(path: Path, shape: Shape) -> Path:
     return path
 
 
+def write_adapter(path: Path, shape: Shape, rank: int) -> Path:
+    """Write a LoRA adapter of zeros for the feed-forward weights of every layer of ``shape``."""
+    writer = gguf.GGUFWriter(path, shape.architecture)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 1)
+    for number in range(shape.layers):
+        name = f"blk.{number}.ffn_up.weight"
+        writer.add_tensor(f"{name}.lora_a", np.zeros((rank, shape.width), np.float32))
+        writer.add_tensor(f"{name}.lora_b", np.zeros((shape.feed_forward, rank), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
 def _add_keys(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_name(f"{shape.architecture} test shape")
     writer.add_block_count(shape.layers)
