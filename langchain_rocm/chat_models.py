@@ -24,15 +24,16 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, model_validator
 from typing_extensions import Self, override
 
 import langchain_rocm.conversion.blocks  # registers our content blocks  # noqa: F401
 from langchain_rocm.conversion.requests import ChatRequest, chat_request
+from langchain_rocm.conversion.tools import openai_tool
 from langchain_rocm.errors import model_errors
 from langchain_rocm.options import VERSION
 from langchain_rocm.profile import ProfiledModel
+from langchain_rocm.retries import Retrying
 from langchain_rocm.streaming.chunks import ChatChunks
 from langchain_rocm.streaming.interrupts import interruptible
 from langchain_rocm.streaming.protocol import Event, ProtocolEvents
@@ -42,11 +43,12 @@ from langchain_rocm.structured import (
     Method,
     StructuredParser,
     format_of,
-    named,
     structured,
+    tool_of,
+    traced,
 )
 from rocm_core import StreamEvent
-from rocm_core.requests import CallReader, tool_request
+from rocm_core.requests import CallReader, dated, tool_request
 
 Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 _OF_CHAT = ("reasoning", "reasoning_budget", "replay_reasoning", "logprobs", "top_logprobs")
@@ -88,7 +90,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
         default=None,
         description=(
             "Whether the model thinks before it answers, or how much, if its template knows "
-            "efforts ('low', 'medium', 'high'). What it thinks arrives as reasoning blocks."
+            "efforts ('low', …). Thoughts arrive as reasoning blocks. None: llama-server has a "
+            "template think that can (enable_thinking)."
         ),
     )
     reasoning_budget: int | None = Field(
@@ -141,16 +144,16 @@ class ChatRocm(ProfiledModel, defer_build=False):
             return self.text_model.tokenize(text)
 
     def get_num_tokens_from_messages(
-        self,
-        messages: list[BaseMessage],
-        tools: Sequence[Tool] | None = None,
+        self, messages: list[BaseMessage], tools: Sequence[Tool] | None = None
     ) -> int:
         """Tokens of the prompt that these messages make, exactly: the server's own template and
-        tokenizer count. Counts are remembered.
+        tokenizer count. Counts are remembered. Of a piece of a conversation, as ``trim_messages``
+        cuts them, a call is counted with an empty result, a result with an empty call.
         """
         with model_errors():
             request = self._request(messages, None, {"tools": list(tools or ())})
-            counted = {k: v for k, v in request.fields.items() if k in _COUNTED}
+            sent = dated(request.fields, request.config.template_date)
+            counted = {k: v for k, v in sent.items() if k in _COUNTED}
             return self.text_model.count_tokens(request.messages, fit_template=True, **counted)
 
     # -- tools and structured output --------------------------------------------------------
@@ -174,12 +177,13 @@ class ChatRocm(ProfiledModel, defer_build=False):
             kwargs: further options of the calls (``parallel_tool_calls``, ``response_format``…).
 
         Raises:
-            ConfigError: ``tool_choice`` names none of the tools.
+            ConfigError: ``tool_choice`` names none of the tools, or the arguments of one are no
+                object.
         """
-        formatted = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        formatted = [openai_tool(tool, strict) for tool in tools]
+        with model_errors():
+            tool_request(formatted, tool_choice)
         if tool_choice is not None:
-            with model_errors():
-                tool_request(formatted, tool_choice)
             kwargs["tool_choice"] = tool_choice
         if formatted:
             kwargs["tools"] = formatted
@@ -193,24 +197,28 @@ class ChatRocm(ProfiledModel, defer_build=False):
         method: Method = "json_schema",
         include_raw: bool = False,
         strict: bool | None = None,
+        retries: int = 0,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
         """This model, answering with values of ``schema``.
 
         Args:
-            schema: a pydantic class (v1 or v2; answers are instances), a ``TypedDict``, a JSON
-                schema or a function spec (answers are dicts). ``None``, with ``"json_mode"``
-                only: any JSON object.
+            schema: a pydantic class (v1 or v2), a dataclass, an ``Enum`` or any type that
+                pydantic knows (answers are instances); a ``TypedDict``, a function spec (answers
+                are dicts), or any JSON schema. ``None``, with ``"json_mode"`` only: any JSON
+                object.
             method: what the model sees. ``"json_schema"`` and ``"json_mode"``: the conversation
                 alone; ``"function_calling"``: the schema as a tool. The schema is enforced as a
                 grammar, and the answer validated, with each.
             include_raw: answer with ``{"raw": …, "parsed": …, "parsing_error": …}``.
             strict: as in OpenAI's schemas; no other properties than those named.
+            retries: how often an invalid answer is asked for again; the model is told what was
+                wrong. A stream then yields the growing values of each attempt in turn.
             kwargs: further options of the calls. The model does not think first, unless
                 ``reasoning`` is given here or was given to the model.
 
         Raises:
-            ValueError: the method is unknown, or there is no schema.
+            ValueError: the method is unknown, there is no schema, or it is none.
         """
         if method not in METHODS:
             raise ValueError(f"method is one of {', '.join(METHODS)}, not {method!r}")
@@ -220,16 +228,17 @@ class ChatRocm(ProfiledModel, defer_build=False):
             kwargs.setdefault("reasoning", False)
         kwargs["ls_structured_output_format"] = {
             "kwargs": {"method": method, "strict": strict},
-            "schema": schema if schema is None else convert_to_openai_tool(named(schema)),
+            "schema": schema if schema is None else traced(schema),
         }
-        parser = StructuredParser(target=schema, from_call=method == "function_calling")
-        if method == "function_calling":
-            tool = convert_to_openai_tool(named(schema), strict=strict)
-            name = tool["function"]["name"]
-            llm = self.bind_tools([tool], tool_choice=name, **kwargs)
+        from_call = method == "function_calling"
+        parser = StructuredParser(target=schema, from_call=from_call, strict=strict)
+        if from_call:
+            tool = tool_of(schema, strict)
+            llm = self.bind_tools([tool], tool_choice=tool["function"]["name"], **kwargs)
         else:
             llm = self.bind(response_format=format_of(schema, strict), **kwargs)
-        return structured(llm, parser, include_raw)
+        answer = structured(llm, parser, include_raw)
+        return Retrying(answer, retries) if retries else answer
 
     # -- one request ------------------------------------------------------------------------
 
@@ -239,10 +248,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
         """The request, checked as far as it can be without the server."""
         config, fields = self._settings(stop, options)
         own = {name: getattr(self, name) for name in _OF_CHAT}
-        variables = {
-            **self.chat_template_kwargs,
-            **(fields.pop("chat_template_kwargs", None) or {}),
-        }
+        given = fields.pop("chat_template_kwargs", None) or {}
+        variables = {**self.chat_template_kwargs, **given}
         return chat_request(messages, config, {**own, **fields, "chat_template_kwargs": variables})
 
     def _chunk_reader(self, request: ChatRequest) -> ChatChunks:
@@ -291,8 +298,9 @@ class ChatRocm(ProfiledModel, defer_build=False):
     ) -> AsyncIterator[ChatGenerationChunk]:
         began = time.perf_counter()
         with model_errors():
+            model = await self._amodel()
             request = self._request(messages, stop, kwargs)
-            stream = achat_events(self.text_model, request, self.max_retries)
+            stream = achat_events(model, request, self.max_retries)
             async with aclosing(stream) as events:
                 event = await anext(events, StreamEvent())
                 reader = self._chunk_reader(request)
@@ -370,8 +378,9 @@ class ChatRocm(ProfiledModel, defer_build=False):
     ) -> AsyncIterator[Event]:
         began = time.perf_counter()
         with model_errors():
+            model = await self._amodel()
             request = self._request(messages, stop, kwargs)
-            stream = achat_events(self.text_model, request, self.max_retries)
+            stream = achat_events(model, request, self.max_retries)
             async with aclosing(stream) as events:
                 event = await anext(events, StreamEvent())
                 reader = self._event_reader(request, run_manager)

@@ -22,7 +22,7 @@ from langchain_rocm.errors import model_errors
 from langchain_rocm.options import VERSION, LangChainOptions
 from langchain_rocm.streaming.chunks import TextChunks
 from rocm_core import Completion, Infill
-from rocm_core.requests import INFILL_FIELDS
+from rocm_core.requests import INFILL_FIELDS, check_texts
 
 # llama-server's own default; other servers do not tell their number.
 _USUAL_SLOTS = 4
@@ -99,9 +99,10 @@ class RocmLLM(LangChainOptions, BaseLLM, defer_build=False):
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
         with model_errors():
+            model = await self._amodel()
             request = self._request(prompt, stop, kwargs)
             reader = TextChunks(self.loaded_name())
-            stream = self.text_model.aevents(request, max_retries=self.max_retries)
+            stream = model.aevents(request, max_retries=self.max_retries)
             async with aclosing(stream) as events:
                 async for event in events:
                     for chunk in await _atell(run_manager, reader.read(event)):
@@ -137,6 +138,7 @@ class RocmLLM(LangChainOptions, BaseLLM, defer_build=False):
                 raise
 
         with model_errors():
+            check_texts(prompts, "prompts")
             slots = (self.text_model.props or self.text_model.load()).total_slots
         with ContextThreadPoolExecutor(max_workers=slots or _USUAL_SLOTS) as pool:
             try:
@@ -157,7 +159,9 @@ class RocmLLM(LangChainOptions, BaseLLM, defer_build=False):
             stream = self._astream(prompts[0], stop, run_manager, **kwargs)
             return LLMResult(generations=[[_added_up([chunk async for chunk in stream])]])
         with model_errors():
-            facts = self.text_model.props or await self.text_model.aload()
+            check_texts(prompts, "prompts")
+            model = await self._amodel()
+            facts = model.props or await model.aload()
         slots = asyncio.Semaphore(facts.total_slots or _USUAL_SLOTS)
 
         async def complete(prompt: str) -> list[Generation]:

@@ -16,21 +16,22 @@ from typing_extensions import Self
 
 from langchain_rocm.errors import model_errors
 from langchain_rocm.options import LangChainOptions
-from rocm_core.types import ServerProps
-
-_EFFORTS = ["low", "medium", "high"]
+from rocm_core.types import ServerProps, ThinkingFacts
 
 
-def profile_of(props: ServerProps, name: str) -> ModelProfile:
+def profile_of(
+    props: ServerProps, name: str, thinking: ThinkingFacts | None = None
+) -> ModelProfile:
     """Return the profile of a model.
 
     Args:
         props: the server's facts.
         name: the model's name.
+        thinking: what the chat template knows of thinking; ``None`` if nobody has asked yet: the
+            profile says nothing of reasoning then.
     """
     caps, senses = props.chat_template_caps, props.modalities
     tools = bool(caps.get("supports_tools", True))
-    thinks = "think" in props.chat_template or "reasoning" in props.chat_template
     sees = bool(senses.get("vision"))
     profile = ModelProfile(
         name=name,
@@ -51,13 +52,14 @@ def profile_of(props: ServerProps, name: str) -> ModelProfile:
         tool_choice=tools,
         tool_call_streaming=tools,
         structured_output=True,
-        reasoning_output=thinks,
         temperature=True,
     )
     if props.n_ctx:
         profile["max_input_tokens"] = profile["max_output_tokens"] = props.n_ctx
-    if caps.get("supports_reasoning_effort"):
-        profile["reasoning_effort_levels"] = list(_EFFORTS)
+    if thinking is not None:
+        profile["reasoning_output"] = thinking.thinks
+        if thinking.efforts:
+            profile["reasoning_effort_levels"] = list(thinking.efforts)
     return profile
 
 
@@ -153,7 +155,9 @@ class ProfiledModel(LangChainOptions, BaseChatModel):
     def _loaded_profile(self) -> ModelProfile:
         with model_errors():
             self.text_model.load()
-        return self._resolve_model_profile() or ModelProfile()
+            thinking = self.text_model.thinking_facts()
+        props = self.text_model.props
+        return profile_of(props, self.loaded_name(), thinking) if props else ModelProfile()
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)

@@ -6,6 +6,8 @@ same, because a server that cannot compile a schema may answer without one.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import cached_property
 from operator import itemgetter
@@ -21,111 +23,99 @@ from langchain_core.outputs import (
     GenerationChunk,
 )
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
-from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.json import parse_partial_json
-from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import BaseModel, ValidationError
 
-from langchain_rocm.conversion.messages import reasoning_of
+from langchain_rocm.conversion.answers import reasoning_of
+from langchain_rocm.conversion.schemas import Wanted, wanted
+from langchain_rocm.conversion.tools import spec
 from langchain_rocm.errors import model_errors
+from rocm_core.adapter import misfit
 from rocm_core.errors import InvalidAnswer
-from rocm_core.requests import parse_answer, schema_format
+from rocm_core.requests import VALUE, as_arguments, parse_answer, schema_format, schema_of
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 METHODS = ("json_schema", "function_calling", "json_mode")
 
 
 def json_schema_of(schema: Any, strict: bool | None = None) -> dict[str, Any]:
-    """Return the JSON schema of a pydantic class, ``TypedDict``, function spec or JSON schema.
-
-    Args:
-        schema: any of these.
-        strict: as in OpenAI's schemas: whether no other properties than those named are allowed;
-            ``None`` leaves the schema as it is.
-
-    Raises:
-        ValueError: ``schema`` is none of these.
-    """
-    return convert_to_json_schema(named(schema), strict=strict)
-
-
-def named(schema: Any) -> Any:
-    """Return ``schema``; a JSON schema without a title gets one, because LangChain requires it."""
-    if isinstance(schema, Mapping) and not schema.keys() & {"title", "name", "function"}:
-        return {"title": "answer", **schema}
-    return schema
+    """Return the JSON schema of ``schema``; errors as ``wanted``."""
+    return wanted(schema, strict).schema
 
 
 def format_of(schema: Any, strict: bool | None = None) -> dict[str, Any]:
     """Return the ``response_format`` that enforces ``schema``; ``None`` allows any object.
 
     Raises:
-        ValueError: as ``json_schema_of``.
+        ValueError: as ``wanted``.
     """
-    if schema is None:
-        return schema_format({"type": "object"})
-    plain = json_schema_of(schema, strict)
-    format_ = schema_format(plain, str(plain.get("title") or "answer"))
+    found = wanted(schema, strict)
+    format_ = schema_format(found.schema, found.name)
     if strict is not None:
         format_["json_schema"]["strict"] = strict
     return format_
 
 
+def tool_of(schema: Any, strict: bool | None = None) -> dict[str, Any]:
+    """Return the tool whose arguments are a value of ``schema``.
+
+    Raises:
+        ValueError: as ``wanted``.
+    """
+    found = wanted(schema, strict)
+    arguments, _ = as_arguments(found.schema)
+    # Only a text of these characters is a name to every chat template and parser.
+    return spec(re.sub(r"[^a-zA-Z0-9_-]", "_", found.name), found.description, arguments, strict)
+
+
+def traced(schema: Any) -> dict[str, Any]:
+    """Return ``schema`` for tracers: as a tool, of which LangChain makes a schema again."""
+    if not isinstance(schema, Mapping):
+        return tool_of(schema)
+    found = wanted(schema)
+    parameters = {k: v for k, v in found.schema.items() if k not in ("title", "description")}
+    function = {"name": found.name, "description": found.description, "parameters": parameters}
+    return {"type": "function", "function": {k: v for k, v in function.items() if v != ""}}
+
+
 def fits(text: str, format_: Mapping[str, Any]) -> bool:
     """Return whether ``text`` is JSON that matches a response format."""
+    from rocm_core.schema import check_answer  # not at the top: most programs have no schema
+
     try:
-        validate(parse_answer(text), format_["json_schema"]["schema"])
+        check_answer(parse_answer(text), schema_of(format_))
     except InvalidAnswer:
         return False
     return True
 
 
-def validate(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Return ``value`` if it matches ``schema``.
-
-    Raises:
-        InvalidAnswer: it does not.
-    """
-    import jsonschema  # not at the top: it takes a quarter of this package's import time
-
-    try:
-        jsonschema.validate(value, schema)
-    except jsonschema.ValidationError as error:
-        raise _misfit(error.message, value) from error
-    return value
-
-
-def _misfit(problem: str, value: Any) -> InvalidAnswer:
-    return InvalidAnswer(
-        f"the answer is not of the schema: {problem}. The server did not apply it: it may be too "
-        "old, or no llama-server, or unable to express this schema as a grammar.",
-        text=str(value),
-    )
+_NOTHING = object()
 
 
 class StructuredParser(BaseCumulativeTransformOutputParser[Any]):
     """Parses an answer, or the arguments of its first tool call, into a validated value.
 
-    The value is an instance for a pydantic class, and a dict for any other schema. A stream yields
-    growing dicts; for a pydantic class only the one instance at the end.
+    The value is an instance for a class, and what the JSON says for any other schema. A stream
+    yields growing dicts or lists; for a class only the one instance at the end.
     """
 
     target: Any
     """The schema as the user gave it; ``None`` for any JSON object."""
     from_call: bool = False
     """Read the first tool call instead of the text."""
+    strict: bool | None = None
+    """As in OpenAI's schemas."""
 
     @property
     def _type(self) -> str:
         return "rocm-structured"
 
     @cached_property
-    def _schema(self) -> dict[str, Any]:
-        return json_schema_of(self.target) if self.target is not None else {"type": "object"}
+    def _wanted(self) -> Wanted:
+        return wanted(self.target, self.strict)
 
-    @property
-    def _of_class(self) -> bool:
-        return isinstance(self.target, type) and is_basemodel_subclass(self.target)
+    @cached_property
+    def _wrapped(self) -> bool:
+        return self.from_call and as_arguments(self._wanted.schema)[1]
 
     def parse(self, text: str) -> Any:
         """Parse and validate ``text``.
@@ -160,38 +150,38 @@ class StructuredParser(BaseCumulativeTransformOutputParser[Any]):
             return self._validated(parse_answer(message.text, reasoning_of(message)))
 
     def _partial(self, message: BaseMessage | None) -> Any:
-        if self._of_class or not isinstance(message, AIMessage):
+        if not self._wanted.grows or not isinstance(message, AIMessage):
             return None
         if self.from_call:
-            return message.tool_calls[0]["args"] if message.tool_calls else None
-        try:
-            value = parse_partial_json(message.text)
-        except ValueError:
-            return None
-        return value if isinstance(value, dict) else None
+            value: Any = message.tool_calls[0]["args"] if message.tool_calls else None
+            value = value.get(VALUE) if self._wrapped and value else value
+        else:
+            try:
+                value = parse_partial_json(message.text)
+            except ValueError:
+                return None
+        return value if isinstance(value, (dict, list)) else None
 
     def _arguments(self, message: AIMessage) -> Any:
         if message.tool_calls:
-            return message.tool_calls[0]["args"]
-        if message.invalid_tool_calls:
-            return parse_answer(message.invalid_tool_calls[0]["args"] or "")
-        raise InvalidAnswer("the answer has no tool call", text=message.text)
+            arguments: Any = message.tool_calls[0]["args"]
+        elif message.invalid_tool_calls:
+            arguments = parse_answer(message.invalid_tool_calls[0]["args"] or "")
+        else:
+            raise InvalidAnswer("the answer has no tool call", text=message.text)
+        if not self._wrapped:
+            return arguments
+        if not isinstance(arguments, dict) or arguments.keys() != {VALUE}:
+            fault = f"$: the call's arguments need the one property {VALUE!r} (required)"
+            raise misfit(self._wanted.name, [fault], json.dumps(arguments))
+        return arguments[VALUE]
 
     def _validated(self, value: Any) -> Any:
-        if not self._of_class:
-            return validate(value, self._schema)
-        try:
-            if issubclass(self.target, BaseModel):
-                return self.target.model_validate(value)
-            return self.target.parse_obj(value)
-        except ValidationError as error:
-            raise _misfit(str(error), value) from error
-        except ValueError as error:  # pydantic v1
-            raise _misfit(str(error), value) from error
+        return self._wanted.read(json.dumps(value))
 
     def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:
         whole: Any = None
-        previous: Any = None
+        previous: Any = _NOTHING
         for chunk in input:
             whole = _added(whole, chunk)
             value = self.parse_result([whole], partial=True)
@@ -202,7 +192,7 @@ class StructuredParser(BaseCumulativeTransformOutputParser[Any]):
 
     async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:
         whole: Any = None
-        previous: Any = None
+        previous: Any = _NOTHING
         async for chunk in input:
             whole = _added(whole, chunk)
             value = self.parse_result([whole], partial=True)

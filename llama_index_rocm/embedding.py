@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 
 from llama_index_rocm.component import RocmComponent
 from rocm_core import LoadConfig
+from rocm_core.adapter import awarn_of_lost_letters, warn_of_lost_letters
+from rocm_core.requests import check_texts
 
 
 class RocmEmbedding(RocmComponent, BaseEmbedding, defer_build=False):
@@ -86,6 +88,26 @@ class RocmEmbedding(RocmComponent, BaseEmbedding, defer_build=False):
 
     # -- a batch ---------------------------------------------------------------------------
 
+    def get_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **kwargs: Any
+    ) -> list[Embedding]:
+        """Return a vector of each text, in their order.
+
+        Raises:
+            ConfigError: a text is none, or holds half a surrogate pair; before any request, with
+                its index. Errors of the server name an index in one request's
+                ``embed_batch_size`` texts, and the text's beginning.
+        """
+        check_texts(texts)
+        return super().get_text_embedding_batch(texts, show_progress, **kwargs)
+
+    async def aget_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **kwargs: Any
+    ) -> list[Embedding]:
+        """``get_text_embedding_batch`` for asyncio."""
+        check_texts(texts)
+        return await super().aget_text_embedding_batch(texts, show_progress, **kwargs)
+
     def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
         return self._embed(texts, self.text_instruction)
 
@@ -95,12 +117,14 @@ class RocmEmbedding(RocmComponent, BaseEmbedding, defer_build=False):
     def _embed(self, texts: list[str], instruction: str | None) -> list[Embedding]:
         if not texts:
             return []
+        warn_of_lost_letters(self.text_model, texts)
         return self.text_model.embed(_instructed(texts, instruction), normalize=self.normalize)
 
     async def _aembed(self, texts: list[str], instruction: str | None) -> list[Embedding]:
         if not texts:
             return []
         model = await self._amodel()
+        await awarn_of_lost_letters(model, texts)
         return await model.aembed(_instructed(texts, instruction), normalize=self.normalize)
 
 

@@ -17,7 +17,7 @@ event loop.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from llama_index.core.base.llms.generic_utils import messages_to_prompt as generic_prompt
@@ -39,8 +39,9 @@ from llama_index.core.tools import BaseTool
 from pydantic import Field, PrivateAttr
 
 from llama_index_rocm.component import RocmComponent
+from llama_index_rocm.conversion.requests import Request, answer_format
 from llama_index_rocm.messages import to_request
-from llama_index_rocm.responses import ChatAnswer, CompletionAnswer
+from llama_index_rocm.responses import CompletionAnswer
 from llama_index_rocm.streams import (
     agather,
     aobserved,
@@ -56,9 +57,6 @@ from rocm_core.adapter import GenerationOptions, one_answer
 from rocm_core.config import TemplateChoice, chosen_template
 from rocm_core.errors import ConfigError
 from rocm_core.requests import (
-    CallReader,
-    ToolRequest,
-    normalized_format,
     reasoning_fields,
     refuse_unanswered,
     schema_of,
@@ -74,24 +72,14 @@ _OF_TOOLS = ("tool_choice", "parallel_tool_calls")
 _SEVERAL = "make a call for each of several"
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """A request to the model, and the tools whose calls its answer may have."""
+def _knows_tools(template: str) -> bool:
+    """Whether a chat template shows tools, and the calls of earlier turns.
 
-    generation: Chat | Completion
-    tools: ToolRequest | None = None
-
-    def answer(self) -> ChatAnswer:
-        """Return what reads the events as those of a chat."""
-        return ChatAnswer(CallReader(self.tools) if self.tools else None)
-
-
-def _format(config: GenerateConfig, given: Any) -> dict[str, Any] | None:
-    """A ``response_format`` as the server enforces it."""
-    wanted = normalized_format(given)
-    if wanted and (config.grammar or config.json_schema):
-        raise ConfigError("give response_format (or an output class), or grammar, not both")
-    return wanted
+    What llama-server says of a template once it has run it is the same for all 50 templates tried
+    (those of llama.cpp b11549's ``models/templates``), so that the answer does not change with the
+    first request.
+    """
+    return "tools" in template and "tool_calls" in template
 
 
 class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, defer_build=False):
@@ -125,8 +113,8 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
     reasoning: bool | str | None = Field(
         default=None,
         description=(
-            "Thinking on, off, or an effort that the chat template knows; unset: as the template "
-            "likes."
+            "Thinking on, off, or an effort that the chat template knows, sent as the variable "
+            "that it reads; unset: llama-server tells a template that can think to do so."
         ),
     )
 
@@ -148,18 +136,22 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
         """What LlamaIndex sizes prompts and chooses agents by; it never asks the server.
 
         Of the server, once it has been used: ``context_window`` (tokens of one slot) and
-        ``is_function_calling_model`` (whether its chat template knows tools). Before, what the
+        ``is_function_calling_model`` (whether its chat template shows tools, and the calls of
+        earlier turns). Before, what the
         GGUF header (read once), ``context_len`` and ``chat_template`` tell; for a server
         elsewhere or a download ``context_len``, or else LlamaIndex's default of 3900, and tools.
         ``text_model.load()`` makes it exact. ``num_output`` is ``max_tokens``, or else 256.
+
+        Reading the header blocks; after the first use there is nothing to read.
         """
-        if self._header is None:
+        known = self._text_model is not None and self._text_model.props is not None
+        if self._header is None and not known:
             ref = resolve_ref(self.base_url or self.model)
             info = read_gguf(ref.value) if ref.kind == "file" else None
             template = info.chat_template or "" if info else None
             if given := self._given_template():
                 template = given.text
-            knows = None if template is None else "tools" in template
+            knows = None if template is None else _knows_tools(template)
             self._header = (info.context_length if info else None, knows)
         return self._metadata()
 
@@ -182,7 +174,7 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
         limit = self.max_tokens
         trained, template_knows_tools = self._header or (None, None)
         if self._header is None and "{" in (text := self.chat_template or ""):
-            template_knows_tools = "tools" in text
+            template_knows_tools = _knows_tools(text)
         # The server never opens more context than the model was trained for.
         lengths = [length for length in (self.context_len, trained) if length]
         window, tools = min(lengths, default=DEFAULT_CONTEXT_WINDOW), template_knows_tools
@@ -190,7 +182,8 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
         if props:
             window = props.n_ctx or window
             caps = props.chat_template_caps
-            tools = caps.get("supports_tool_calls", caps.get("supports_tools", tools))
+            if "supports_tools" in caps:
+                tools = caps["supports_tools"] and caps.get("supports_tool_calls", True)
         return LLMMetadata(
             context_window=window,
             num_output=DEFAULT_NUM_OUTPUTS if limit is None or limit < 0 else limit,
@@ -215,26 +208,28 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
             RocmError: any class below it.
         """
         request = self._chat_request(messages, kwargs)
-        return gather(self.text_model.events(request.generation), request.answer())
+        return gather(request.events(self.text_model), request.answer())
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """``chat``, piece by piece; closing the iterator frees the server's slot."""
         request = self._chat_request(messages, kwargs)
-        source = responses(self.text_model.events(request.generation), request.answer())
+        source = responses(request.events(self.text_model), request.answer())
         return observed(llm_chat_callback, self, messages, kwargs, source)
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """``chat`` for asyncio; cancelling it frees the server's slot."""
+        model = await self._amodel()
         request = self._chat_request(messages, kwargs)
-        return await agather((await self._amodel()).aevents(request.generation), request.answer())
+        return await agather(request.aevents(model), request.answer())
 
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """``stream_chat`` for asyncio."""
+        model = await self._amodel()
         request = self._chat_request(messages, kwargs)
-        source = aresponses((await self._amodel()).aevents(request.generation), request.answer())
+        source = aresponses(request.aevents(model), request.answer())
         return await aobserved(llm_chat_callback, self, messages, kwargs, source)
 
     # -- completion -------------------------------------------------------------------------
@@ -249,13 +244,13 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
             kwargs: options of this call.
         """
         request = self._prompt_request(prompt, formatted, kwargs)
-        return gather(self.text_model.events(request.generation), CompletionAnswer())
+        return gather(request.events(self.text_model), CompletionAnswer())
 
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseGen:
         """``complete``, piece by piece; closing the iterator frees the server's slot."""
-        events = self.text_model.events(self._prompt_request(prompt, formatted, kwargs).generation)
+        events = self._prompt_request(prompt, formatted, kwargs).events(self.text_model)
         source = responses(events, CompletionAnswer())
         return observed(llm_completion_callback, self, prompt, kwargs, source)
 
@@ -264,15 +259,17 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponse:
         """``complete`` for asyncio; cancelling it frees the server's slot."""
+        model = await self._amodel()
         request = self._prompt_request(prompt, formatted, kwargs)
-        return await agather((await self._amodel()).aevents(request.generation), CompletionAnswer())
+        return await agather(request.aevents(model), CompletionAnswer())
 
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
         """``stream_complete`` for asyncio."""
+        model = await self._amodel()
         request = self._prompt_request(prompt, formatted, kwargs)
-        source = aresponses((await self._amodel()).aevents(request.generation), CompletionAnswer())
+        source = aresponses(request.aevents(model), CompletionAnswer())
         return await aobserved(llm_completion_callback, self, prompt, kwargs, source)
 
     # -- tools ------------------------------------------------------------------------------
@@ -307,23 +304,31 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
     ) -> list[ToolSelection]:
         """The calls of a response; while one is streamed, with the arguments so far.
 
+        Without ``error_on_no_tool_call``, as agents ask, a call whose arguments are no JSON object
+        comes under a name that no tool has, so that the agent tells the model and runs nothing.
+
         Raises:
             ValueError: there is none, and ``error_on_no_tool_call``.
-            InvalidAnswer: the arguments of a call are no JSON object.
+            InvalidAnswer: the arguments of a call are no JSON object, and likewise.
         """
         return selections(response, some=error_on_no_tool_call)
 
     # -- requests ---------------------------------------------------------------------------
 
-    def _chat_request(
-        self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
-    ) -> _Request:
-        to_prompt = self.messages_to_prompt
-        if to_prompt is not None and to_prompt is not generic_prompt:
-            return self._raw_request(to_prompt(messages), options)
+    def _own_prompt(self) -> bool:
+        """Whether a function of the user's makes the prompt in place of the chat template."""
+        return self.messages_to_prompt not in (None, generic_prompt)
+
+    def _structured_defaults(self) -> dict[str, Any]:
+        # A schema fixes the answer; a small model may think until its tokens are used up.
+        return {} if self.reasoning is not None or self._own_prompt() else {"reasoning": False}
+
+    def _chat_request(self, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> Request:
+        if self._own_prompt() and self.messages_to_prompt is not None:
+            return self._raw_request(self.messages_to_prompt(messages), options)
         return self._template_request(to_request(messages), options)
 
-    def _prompt_request(self, prompt: str, formatted: bool, options: Mapping[str, Any]) -> _Request:
+    def _prompt_request(self, prompt: str, formatted: bool, options: Mapping[str, Any]) -> Request:
         if options.get("tools"):
             raise ConfigError("complete() returns text alone: give tools to chat(), or to an agent")
         to_prompt = self.completion_to_prompt
@@ -344,7 +349,7 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
 
     def _template_request(
         self, messages: list[dict[str, Any]], options: Mapping[str, Any]
-    ) -> _Request:
+    ) -> Request:
         refuse_unanswered(messages)
         config, fields = self.generate_config(options)
         fields = one_answer(fields, _SEVERAL)
@@ -354,16 +359,16 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
             fields.pop("chat_template_kwargs", None),
         )
         if "response_format" in fields:
-            fields["response_format"] = _format(config, fields["response_format"])
+            fields["response_format"] = answer_format(config, fields["response_format"])
         tools = tool_request(fields.pop("tools", None) or (), fields.pop("tool_choice", None))
         if not tools.fields:
             fields.pop("parallel_tool_calls", None)
-            return _Request(Chat(messages, config, fields, fit_template=True))
+            return Request(Chat(messages, config, fields, fit_template=True))
         fields |= tools.fields
         sent = unthinking(fields) if tools.forced else fields
-        return _Request(Chat(messages, config, sent, fit_template=True), tools)
+        return Request(Chat(messages, config, sent, fit_template=True), tools)
 
-    def _raw_request(self, prompt: str, options: Mapping[str, Any]) -> _Request:
+    def _raw_request(self, prompt: str, options: Mapping[str, Any]) -> Request:
         given = dict(options)
         if given.pop("tools", None):
             raise ConfigError(
@@ -376,7 +381,7 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
         wanted = given.pop("response_format", None)
         config, fields = self.generate_config(given, chat=False)
         fields = one_answer(fields, _SEVERAL)
-        wanted = _format(config, wanted)
+        wanted = answer_format(config, wanted)
         if wanted:
             config = replace(config, json_schema=schema_of(wanted))
-        return _Request(Completion(prompt, replace(config, extra={**config.extra, **fields})))
+        return Request(Completion(prompt, replace(config, extra={**config.extra, **fields})))

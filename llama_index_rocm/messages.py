@@ -2,10 +2,11 @@
 
     text                 → a string, blocks joined by a line break as ``ChatMessage.content`` does
     text, image, audio   → content parts, in order
-    tool call            → ``tool_calls`` of the message
+    tool call            → ``tool_calls`` of the message (``conversion.earlier_calls``)
     thinking             → ``reasoning_content`` beside tool calls, whose turn goes on; else
                            nothing, because chat templates drop the reasoning of earlier turns
     cache point          → nothing, because llama-server caches every prefix anyway
+    citation             → nothing in answers, whose text is another block
     anything else        → ``ConfigError`` that says what to do instead
 
 The caller's messages are never changed.
@@ -14,7 +15,6 @@ The caller's messages are never changed.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Sequence
 from io import IOBase
 from typing import Any
@@ -23,6 +23,7 @@ from llama_index.core.base.llms.types import (
     AudioBlock,
     CachePoint,
     ChatMessage,
+    CitationBlock,
     ContentBlock,
     ImageBlock,
     MessageRole,
@@ -31,6 +32,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
+from llama_index_rocm.conversion.earlier_calls import earlier_calls
 from rocm_core.errors import ConfigError
 
 # Chat templates know four roles. "developer" is OpenAI's newer name for "system".
@@ -46,7 +48,7 @@ _ROLES = {
 }
 # Fields of a request's message that LlamaIndex keeps in additional_kwargs.
 _EXTRA_FIELDS = ("tool_call_id", "name")
-_UNSENT = (ThinkingBlock, CachePoint, ToolCallBlock)
+_UNSENT: tuple[type, ...] = (ThinkingBlock, CachePoint, ToolCallBlock)
 
 
 def to_request(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
@@ -59,15 +61,15 @@ def to_request(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
 
 
 def _message(message: ChatMessage) -> dict[str, Any]:
-    out: dict[str, Any] = {"role": _ROLES[message.role], "content": _content(message.blocks)}
-    calls = [_tool_call(block) for block in message.blocks if isinstance(block, ToolCallBlock)]
-    if calls:
+    out: dict[str, Any] = {"role": _ROLES[message.role], "content": _content(message)}
+    if calls := earlier_calls(message):
         out["tool_calls"] = calls
         if thoughts := _thoughts(message.blocks):
             out["reasoning_content"] = thoughts
     for name in _EXTRA_FIELDS:
-        if name in message.additional_kwargs:
-            out[name] = message.additional_kwargs[name]
+        # Other integrations write None for what a result does not have.
+        if (value := message.additional_kwargs.get(name)) is not None:
+            out[name] = str(value)
     return out
 
 
@@ -75,8 +77,12 @@ def _thoughts(blocks: Sequence[ContentBlock]) -> str:
     return "".join(block.content or "" for block in blocks if isinstance(block, ThinkingBlock))
 
 
-def _content(blocks: Sequence[ContentBlock]) -> str | list[dict[str, Any]]:
-    sent = [block for block in blocks if not isinstance(block, _UNSENT)]
+def _content(message: ChatMessage) -> str | list[dict[str, Any]]:
+    unsent = _UNSENT
+    if _ROLES[message.role] == "assistant":
+        # Where another provider's answer has its facts from; its text is a block of its own.
+        unsent = (*_UNSENT, CitationBlock)
+    sent = [block for block in message.blocks if not isinstance(block, unsent)]
     texts = [block.text for block in sent if isinstance(block, TextBlock)]
     if len(texts) == len(sent):
         return "\n".join(texts)
@@ -118,11 +124,3 @@ def _audio(block: AudioBlock) -> dict[str, str]:
 def _base64(data: IOBase) -> str:
     # Not resolve_…(as_base64=True), which does not encode the bytes of an open file.
     return base64.b64encode(data.read()).decode("ascii")
-
-
-def _tool_call(block: ToolCallBlock) -> dict[str, Any]:
-    arguments = block.tool_kwargs
-    if not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False)
-    call = {"type": "function", "function": {"name": block.tool_name, "arguments": arguments}}
-    return {"id": block.tool_call_id, **call} if block.tool_call_id else call

@@ -176,14 +176,15 @@ def read_facts(event: StreamEvent) -> dict[str, Any]:
     if event.finish_reason:
         facts["finish_reason"] = event.finish_reason
     if event.usage:
-        # The native dialect has other names for the counts; the server's own ``usage`` wins.
-        facts["usage"] = {
+        # The native dialect has other names for the counts, and an answer of two requests counts
+        # both; what else the server says is kept.
+        counts = {
             "prompt_tokens": event.usage.prompt_tokens,
             "completion_tokens": event.usage.completion_tokens,
             "total_tokens": event.usage.total_tokens,
-            "prompt_tokens_details": {"cached_tokens": event.usage.cached_tokens},
-            **(event.raw.get("usage") or {}),
         }
+        details = {"prompt_tokens_details": {"cached_tokens": event.usage.cached_tokens}}
+        facts["usage"] = {**counts, **details, **(event.raw.get("usage") or {}), **counts}
     if event.timings:
         facts["timings"] = {**event.timings.as_dict(), **(event.raw.get("timings") or {})}
     if event.model:

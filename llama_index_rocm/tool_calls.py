@@ -5,8 +5,8 @@
     a response             → selections()     → ``ToolSelection`` objects, for agents
 
 While a call is being written, its block has the arguments so far; at the end, all of them.
-Arguments that are no JSON object stay text, and ``selections`` raises, so that no tool runs with a
-part of its arguments.
+Arguments that are no JSON object stay text, and no tool runs with a part of them: ``selections``
+raises, or gives an agent a selection by which it tells the model.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
-from llama_index.core.tools import BaseTool
-from pydantic_core import from_json
+from llama_index.core.tools import BaseTool, ToolMetadata
 
 from llama_index_rocm.partial_json import PartialObject
 from rocm_core.errors import InvalidAnswer
-from rocm_core.requests import new_call_id
+from rocm_core.requests import new_call_id, parse_arguments
 from rocm_core.types import ToolCallDelta
+
+# How much of malformed arguments an agent repeats to the model.
+_SHOWN = 500
 
 # ---------------------------------------------------------------------------
 # The request
@@ -43,10 +45,25 @@ def offer(
     if not tools:
         return {}
     return {
-        "tools": [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools],
+        "tools": [_spec(tool.metadata) for tool in tools],
         "tool_choice": choice or (True if required else "auto"),
         "parallel_tool_calls": parallel,
     }
+
+
+def _spec(metadata: ToolMetadata) -> dict[str, Any]:
+    """A tool in OpenAI's form, with all that the schema of its arguments says.
+
+    LlamaIndex keeps ``properties`` and definitions of it, and leaves out ``additionalProperties``,
+    ``anyOf``, or a ``$ref`` at the top.
+    """
+    made = metadata.to_openai_tool(skip_length_check=True)
+    own = type(metadata).get_parameters_dict is not ToolMetadata.get_parameters_dict
+    if metadata.fn_schema is None or own:
+        return made
+    schema = metadata.fn_schema.model_json_schema()
+    parameters = {k: v for k, v in schema.items() if k not in ("title", "description")}
+    return {**made, "function": {**made["function"], "parameters": parameters}}
 
 
 def conversation(
@@ -106,34 +123,28 @@ class _Call:
                 self.block = self._block(self.block.tool_name, self._partial.value)
 
     def whole(self) -> ToolCallBlock:
-        arguments = _object(self._arguments)
-        return self._block(
-            self.block.tool_name, self._arguments if arguments is None else arguments
-        )
+        try:
+            return self._block(self.block.tool_name, parse_arguments(self._arguments))
+        except InvalidAnswer:
+            return self._block(self.block.tool_name, self._arguments)
 
     def _block(self, name: str, arguments: dict[str, Any] | str) -> ToolCallBlock:
         return ToolCallBlock(tool_call_id=self.id, tool_name=name, tool_kwargs=arguments)
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    """Parse ``text`` as a JSON object; ``{}`` for blank text, ``None`` for anything else."""
-    try:
-        value = from_json(text) if text.strip() else {}
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def selections(response: ChatResponse, *, some: bool) -> list[ToolSelection]:
     """Return the tool calls of a response.
 
     Args:
-        response: a whole one, not a part of a stream.
-        some: whether at least one call is required.
+        response: a whole one, or a part of a stream.
+        some: whether at least one call is required, and every call must be one that can be run.
+            Else a call whose arguments are no JSON object is selected under a name that no tool
+            has, a sentence that says so: agents do not run it and pass the sentence on to the
+            model. Its text is ``tool_kwargs["invalid_arguments"]``.
 
     Raises:
         ValueError: there is no call, and ``some`` is set.
-        InvalidAnswer: the arguments of a call are no JSON object.
+        InvalidAnswer: the arguments of a call are no JSON object, and ``some`` is set.
     """
     blocks = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
     if some and not blocks:
@@ -141,20 +152,30 @@ def selections(response: ChatResponse, *, some: bool) -> list[ToolSelection]:
             "Expected at least one tool call, but got 0 tool calls. The model answered: "
             f"{response.message.content!r}. tool_required=True makes it call one."
         )
-    return [_selection(block) for block in blocks]
+    return [_selection(block, some) for block in blocks]
 
 
-def _selection(block: ToolCallBlock) -> ToolSelection:
-    given = block.tool_kwargs
-    arguments = _object(given) if isinstance(given, str) else given
-    if arguments is None:
-        raise InvalidAnswer(
-            f"the arguments for tool {block.tool_name!r} are no JSON object: {given!r}",
-            text=str(given),
+def _selection(block: ToolCallBlock, strict: bool) -> ToolSelection:
+    given, name = block.tool_kwargs, block.tool_name
+    try:
+        arguments = parse_arguments(given) if isinstance(given, str) else dict(given)
+    except InvalidAnswer as error:
+        if strict:
+            raise InvalidAnswer(
+                f"the arguments for tool {name!r} are no JSON object: {given!r}", text=str(given)
+            ) from error
+        # BaseWorkflowAgent.call_tool answers a name that it does not know with "Tool … not found.
+        # Please select a tool that is available.", whatever the signature of the tools.
+        name = (
+            f"{name} with the arguments {_beginning(str(given))} ({error}; call {name} again with "
+            "one complete JSON object)"
         )
-    return ToolSelection(
-        tool_id=block.tool_call_id or "", tool_name=block.tool_name, tool_kwargs=arguments
-    )
+        arguments = {"invalid_arguments": given}
+    return ToolSelection(tool_id=block.tool_call_id or "", tool_name=name, tool_kwargs=arguments)
+
+
+def _beginning(text: str) -> str:
+    return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}…"
 
 
 def only_first_call(response: ChatResponse) -> ChatResponse:

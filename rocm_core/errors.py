@@ -80,10 +80,12 @@ class InvalidAnswer(RocmError, ValueError):
 
     Attributes:
         text: the answer as the model wrote it.
+        problem: the fault alone, as the model may be told; may be empty.
     """
 
-    def __init__(self, message: str, *, text: str = "") -> None:
+    def __init__(self, message: str, *, text: str = "", problem: str = "") -> None:
         self.text = text
+        self.problem = problem
         super().__init__(message)
 
 

@@ -156,6 +156,21 @@ class ServerProps:
 
 
 @dataclass(frozen=True, slots=True)
+class ThinkingFacts:
+    """What a chat template knows of thinking.
+
+    Attributes:
+        thinks: it opens, shows, cuts out or switches thoughts.
+        switchable: a variable, or words in a message, turn them on and off.
+        efforts: the efforts that change its prompt, of low, medium and high in this order.
+    """
+
+    thinks: bool = False
+    switchable: bool = False
+    efforts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """Facts of a loaded model, from the server and the GGUF header.
 

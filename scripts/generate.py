@@ -7,6 +7,7 @@ rocm_core/adapter/fields.py     the adapters' fields, so that an IDE knows and s
 .env.example                    every setting, commented out
 docs/reference/options.md       every option, in every way in
 docs/migrating.md               what the options of other integrations are called here
+docs/reference/schemas.md       what becomes of each keyword of a JSON schema
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 from rocm_core.adapter.rivals import RIVALS, Counterpart, Rival
 from rocm_core.config import Option
 from rocm_core.config.catalog import adapter_options, groups, setting_options
+from rocm_core.schema.table import ROWS
 from rocm_core.settings.names import ALIASES, variable_of
 
 ROOT = Path(__file__).parents[1]
@@ -262,11 +264,47 @@ def _is_same(name: str, found: Counterpart) -> bool:
     return found.kind == "option" and found.text == name and not found.note
 
 
+# -- docs/reference/schemas.md ---------------------------------------------------------------------
+
+_SCHEMAS_HEAD = """\
+# JSON schemas
+
+<!-- Generated from rocm_core.schema.table by `python -m scripts.generate`; change it there. -->
+
+What becomes of each keyword of a JSON schema, wherever one is given: structured output,
+`response_format`, `json_schema=`, parameters of tools.
+
+- **grammar**: sent as it is, and the engine writes nothing else.
+- **rewritten**: sent in another form that the engine keeps.
+- **checked**: the engine may break it. Structured output checks each answer against your schema,
+  and the error names the place in the answer and the keyword.
+- **refused**: `ConfigError` before anything is sent, with the place in your schema.
+
+The columns: a `llama-server` program; the embedded engine in chats; the embedded engine with
+`json_schema=` of a completion, where LLGuidance takes the place of llama.cpp's own grammars.
+`rocm_core.schema.compile_schema(schema)` returns what is sent for yours, and notes of what is not
+enforced. Schemas are of draft 2020-12; lists of `items` and `dependencies` of earlier drafts are
+understood. A schema without `type` is taken for the types that its keywords are about.
+
+| keyword | llama-server | embedded, chats | embedded, completions | how |
+|---|---|---|---|---|
+"""
+
+
+def schemas() -> str:
+    """Return the text of ``docs/reference/schemas.md``."""
+    rows = ((row.keyword, row.binary, row.embedded, row.completion, row.how) for row in ROWS)
+    return _SCHEMAS_HEAD + "".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n" for cells in rows
+    )
+
+
 FILES: dict[str, Callable[[], str]] = {
     "rocm_core/adapter/fields.py": adapter_fields,
     ".env.example": env_example,
     "docs/reference/options.md": reference,
     "docs/migrating.md": migrating,
+    "docs/reference/schemas.md": schemas,
 }
 
 

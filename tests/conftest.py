@@ -2,6 +2,7 @@
 
     model             the reciter: says one known text
     trained           a chat model that understands
+    walker            writes at random whatever a grammar allows
     embedding_model   all-MiniLM-L6-v2
     rerank_model      the same, with a made-up scoring head
 
@@ -29,6 +30,7 @@ from rocm_core.shared.registry import Registry
 from tests.support.engines import HAS_BINARY, NO_BINARY, make_server
 from tests.support.models.reciter import RECITER
 from tests.support.models.trained import TRAINED
+from tests.support.models.walker import WALKER
 from tests.support.no_engine import allow_engines, forbid_engines
 from tests.support.programs import Program, programs
 from tests.support.servers.fake_server import FakeServer, answer
@@ -48,6 +50,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not _OF_ENGINES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("engine")
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers() -> Iterator[None]:
+    """A test that leaves a handler behind would take Ctrl-C from those after it."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    yield
+    after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert after == before
 
 
 @pytest.hookimpl(wrapper=True)
@@ -180,6 +191,14 @@ def model(engine: Engine) -> Iterator[TextModel]:
 def trained(engine: Engine) -> Iterator[TextModel]:
     """The bundled model, or the one of ``ROCM_TEST_CHAT_MODEL``."""
     with load_model(TRAINED, engine=engine) as model:
+        model.load()
+        yield model
+
+
+@pytest.fixture(scope="session")
+def walker(engine: Engine) -> Iterator[TextModel]:
+    """It takes every next step by chance: what it never writes, a grammar does not allow."""
+    with load_model(WALKER, engine=engine) as model:
         model.load()
         yield model
 

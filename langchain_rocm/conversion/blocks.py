@@ -19,12 +19,17 @@ Block = dict[str, Any]
 
 
 def message_blocks(message: AIMessage) -> list[types.ContentBlock]:
-    """Return the blocks of a whole answer: reasoning, then content, then tool calls."""
+    """Return the blocks of a whole answer: reasoning, then content, then tool calls.
+
+    Calls whose arguments are no JSON object are blocks of type ``invalid_tool_call``.
+    """
     blocks = _content(message)
     present = {block.get("id") for block in blocks if block["type"] == "tool_call"}
     for call in message.tool_calls:
         if call["id"] not in present:
             blocks.append({"type": "tool_call", **call})
+    shown = {block.get("id") for block in blocks if block["type"] == "invalid_tool_call"}
+    blocks += [dict(bad) for bad in message.invalid_tool_calls if bad["id"] not in shown]
     return cast("list[types.ContentBlock]", blocks)
 
 

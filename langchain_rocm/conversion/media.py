@@ -1,18 +1,16 @@
 """Convert the parts of a message's content to the forms that llama-server takes.
 
-    text                              {"type": "text", "text": …}
-    image: URL, base64, file:// path  {"type": "image_url", "image_url": {"url": …}}
-      (also as Anthropic writes it: {"type": "image", "source": {…}})
-    audio: base64 (wav, mp3)          {"type": "input_audio", "input_audio": {"data", "format"}}
-
-The server says whether the model takes images or audio (``modalities`` of ``GET /props``).
+text                              {"type": "text", "text": …}
+image: URL, base64, file:// path  {"type": "image_url", "image_url": {"url": …}}
+  (also as Anthropic writes it: {"type": "image", "source": {…}})
+audio: base64 (wav, mp3)          {"type": "input_audio", "input_audio": {"data", "format"}}
 """
 
 from __future__ import annotations
 
 import base64
 import mimetypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,8 +19,12 @@ from langchain_core.messages import BaseMessage, HumanMessage, convert_to_openai
 
 from rocm_core.errors import ConfigError
 
+TEXT = frozenset({"text", "text-plain", "output_text", "input_text"})
+MEDIA = frozenset(
+    {*("image", "image_url", "input_image", "audio", "input_audio", "video", "media")}
+    | {*("file", "input_file", "document")}
+)
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "mp3": "mp3"}
-_NEEDS = {"image_url": ("vision", "see images"), "input_audio": ("audio", "hear audio")}
 
 
 def request_part(part: str | Mapping[str, Any], message: BaseMessage) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def request_part(part: str | Mapping[str, Any], message: BaseMessage) -> dict[st
     if isinstance(part, str):
         return {"type": "text", "text": part}
     kind = part.get("type", "text" if "text" in part else None)
-    if kind in ("text", "text-plain") and isinstance(part.get("text"), str):
+    if kind in TEXT and isinstance(part.get("text"), str):
         return {"type": "text", "text": part["text"]}
     if kind == "image_url" and "image_url" in part:
         image = part["image_url"]
@@ -102,6 +104,13 @@ def _audio(audio: dict[str, Any]) -> dict[str, Any]:
     return {"type": "input_audio", "input_audio": audio}
 
 
+def is_cache_point(part: str | Mapping[str, Any]) -> bool:
+    """Return whether a part only marks where a provider's cache ends: llama-server caches all."""
+    if isinstance(part, str):
+        return False
+    return part.keys() == {"cachePoint"} or part.get("type") in ("cachePoint", "cache_point")
+
+
 def unknown_part(part: Mapping[str, Any], message: BaseMessage) -> ConfigError:
     """Return the error for a part that cannot be sent, with what to do instead."""
     if "pdf" in str(part.get("mime_type")) or part.get("type") == "file":
@@ -109,30 +118,11 @@ def unknown_part(part: Mapping[str, Any], message: BaseMessage) -> ConfigError:
             "a file in a message cannot be sent: llama.cpp reads no PDF nor other documents. "
             "Extract its text (LangChain's document loaders do), or send its pages as images."
         )
+    kind = part.get("type")
+    if kind == "non_standard" and isinstance(value := part.get("value"), Mapping):
+        kind = value.get("type", kind)
     return ConfigError(
-        f"a content part of type {part.get('type')!r} (keys {sorted(map(str, part))}) in a "
+        f"a content part of type {kind!r} (keys {sorted(map(str, part))}) in a "
         f"{type(message).__name__} cannot be sent to llama-server: it takes text, image_url and "
         "input_audio parts."
     )
-
-
-def refuse_blind(messages: Sequence[Mapping[str, Any]], modalities: Mapping[str, bool]) -> None:
-    """Raise if the messages have images or audio that the model cannot take.
-
-    Args:
-        messages: the request's messages.
-        modalities: what the server says that the model takes; empty if it does not say, and then
-            nothing is refused.
-
-    Raises:
-        ConfigError: the model takes no images, or no audio.
-    """
-    for message in messages:
-        content = message.get("content")
-        for part in content if isinstance(content, list) else ():
-            ability, words = _NEEDS.get(part["type"], ("", ""))
-            if ability and modalities.get(ability) is False:
-                raise ConfigError(
-                    f"this model cannot {words}. Load one that can, with its projector "
-                    "(mmproj=…, a GGUF file that is published beside the model)."
-                )

@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from langchain_rocm.conversion.media import refuse_blind
+from langchain_rocm.conversion.answers import tool_calls
 from langchain_rocm.conversion.messages import request_messages
+from langchain_rocm.conversion.tools import openai_tool
 from rocm_core import Chat, GenerateConfig
 from rocm_core.errors import ConfigError
 from rocm_core.requests import (
     ToolRequest,
     insisting,
+    insisting_fields,
     normalized_format,
     reasoning_fields,
+    refuse_unable,
     tool_request,
     unanswered,
     unthinking,
@@ -58,19 +60,18 @@ class ChatRequest:
             ConfigError: the template has no place for tools, or the model does not take the
                 messages' images or audio.
         """
-        caps = props.chat_template_caps
-        if self.tools.fields and caps.get("supports_tools") is False:
-            raise ConfigError(
-                "the chat template of this model has no place for tools: llama-server would drop "
-                "them silently. Load the model with another chat_template=…, or use "
-                'with_structured_output(…, method="json_schema"), which needs none.'
-            )
         replay = self.replay_reasoning
-        if replay is None and caps.get("supports_preserve_reasoning"):
+        if replay is None and props.chat_template_caps.get("supports_preserve_reasoning"):
             replay = True
         messages = request_messages(self.source, reasoning=replay)
-        refuse_blind(messages, props.modalities)
+        refuse_unable(messages, self.tools.fields, props)
         return messages
+
+    def refuse_unanswered(self) -> None:
+        """Raise ``ConfigError`` if the conversation ends in tool calls; it can only be counted."""
+        last = self.source[-1] if self.source else None
+        if isinstance(last, AIMessage) and (calls := tool_calls(last)):
+            raise unanswered([call["function"]["name"] for call in calls["tool_calls"]])
 
     def chat(self, fields: Mapping[str, Any]) -> Callable[[ServerProps], Chat]:
         """Return the function that makes the request, with these fields, of the server's facts."""
@@ -90,8 +91,7 @@ class ChatRequest:
 
     def insisting_fields(self, call: ToolRequest) -> dict[str, Any]:
         """Return the fields of the second request, which forces ``call``, without reasoning."""
-        thinking = {**self.fields.get("chat_template_kwargs", {}), "enable_thinking": False}
-        return {**self.fields, **call.fields, "chat_template_kwargs": thinking}
+        return insisting_fields(self.fields, call)
 
 
 def chat_request(
@@ -107,15 +107,11 @@ def chat_request(
             any further one is a request field. ``None`` counts as not given.
 
     Raises:
-        ConfigError: two options exclude each other, one is not understood, or the conversation
-            ends in tool calls.
+        ConfigError: two options exclude each other, or one is not understood.
     """
-    last = messages[-1] if messages else None
-    if isinstance(last, AIMessage) and (calls := [*last.tool_calls, *last.invalid_tool_calls]):
-        raise unanswered([call["name"] for call in calls])
     rest = {name: value for name, value in options.items() if value is not None}
     tools = tool_request(
-        [convert_to_openai_tool(tool) for tool in rest.pop("tools", ())],
+        [openai_tool(tool) for tool in rest.pop("tools", ())],
         rest.pop("tool_choice", None),
     )
     format_ = normalized_format(rest.pop("response_format", None))

@@ -22,6 +22,7 @@ from langchain_core.messages.ai import InputTokenDetails
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 
+from langchain_rocm.streaming.tool_chunks import ToolChunk
 from rocm_core import StreamEvent, Timings, ToolCallDelta, Usage
 from rocm_core.requests import CallReader
 
@@ -104,6 +105,7 @@ class ChatChunks:
         """
         self.ending = Ending(model_name)
         self._calls = calls
+        self._class = AIMessageChunk if calls is None else ToolChunk
         self._logprobs = logprobs
         self._blocks = blocks
         self._rare = logprobs or blocks or calls is not None
@@ -121,15 +123,15 @@ class ChatChunks:
             self.ending.note(event := self._calls.read(event))
         chunks = []
         if event.reasoning:
-            chunks.append(_chunk("", {"reasoning_content": event.reasoning}))
+            chunks.append(_chunk("", {"reasoning_content": event.reasoning}, self._class))
         if event.text:
-            chunks.append(_chunk(event.text, {}))
+            chunks.append(_chunk(event.text, {}, self._class))
         if event.tool_calls:
             calls = [_tool_call(call) for call in event.tool_calls]
-            message = AIMessageChunk(content="", tool_call_chunks=calls)
+            message = ToolChunk(content="", tool_call_chunks=calls)
             chunks.append(ChatGenerationChunk(message=message))
         if self._logprobs and event.logprobs:
-            chunks = chunks or [_chunk("", {})]
+            chunks = chunks or [_chunk("", {}, self._class)]
             chunks[-1].generation_info = {"logprobs": {"content": event.logprobs}}
         if self._blocks:
             for chunk in chunks:
@@ -204,14 +206,16 @@ _VALUES = {k: v for k, v in _EMPTY_MESSAGE.__dict__.items() if k not in dict(_CO
 _GENERATION_VALUES = dict(ChatGenerationChunk(message=_EMPTY_MESSAGE).__dict__)
 
 
-def _chunk(text: str, additional_kwargs: dict[str, Any]) -> ChatGenerationChunk:
-    """Make ``ChatGenerationChunk(message=AIMessageChunk(text, additional_kwargs=…))``, fast."""
+def _chunk(
+    text: str, additional_kwargs: dict[str, Any], cls: type[AIMessageChunk] = AIMessageChunk
+) -> ChatGenerationChunk:
+    """Make ``ChatGenerationChunk(message=cls(text, additional_kwargs=…))``, fast."""
     fields = _VALUES.copy()
     for name, container in _CONTAINERS:
         fields[name] = container()
     fields["content"] = text
     fields["additional_kwargs"] = additional_kwargs
-    message = AIMessageChunk.__new__(AIMessageChunk)
+    message = cls.__new__(cls)
     _set(message, "__dict__", fields)
     _set(message, "__pydantic_fields_set__", {"content", "additional_kwargs"})
     _set(message, "__pydantic_extra__", {})

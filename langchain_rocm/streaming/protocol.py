@@ -10,13 +10,13 @@ does so for ``invoke`` as well. Shapes: ``langchain_protocol.protocol``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from langchain_rocm.streaming.chunks import PROVIDER, Ending
 from rocm_core import StreamEvent, ToolCallDelta
-from rocm_core.requests import CallReader
+from rocm_core.errors import InvalidAnswer
+from rocm_core.requests import CallReader, parse_arguments
 
 Event = dict[str, Any]
 
@@ -146,13 +146,12 @@ class _Block:
         return {"event": "content-block-delta", "index": self.index, "delta": delta}
 
     def whole(self) -> Event:
-        """Return the finished block; a call whose arguments are no JSON is invalid."""
+        """Return the finished block; a call whose arguments are no JSON object is invalid."""
         text = "".join(self.parts)
         if self.kind != "tool_call":
             return {"type": self.kind, self.kind: text}
         call: Event = {"type": "tool_call", "id": self._id or "", "name": self._name or ""}
         try:
-            return {**call, "args": json.loads(text or "{}")}
-        except ValueError as error:
-            problem = f"the arguments are no JSON: {error}"
-            return {**call, "type": "invalid_tool_call", "args": text, "error": problem}
+            return {**call, "args": parse_arguments(text)}
+        except InvalidAnswer as error:
+            return {**call, "type": "invalid_tool_call", "args": text, "error": str(error)}

@@ -1,7 +1,7 @@
 """The events of a chat request, in one step or in two.
 
 What llama-server does not grant in one step is requested in two
-(``langchain_rocm.streaming.followup_request``).
+(``rocm_core.adapter``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_rocm.conversion.requests import ChatRequest
-from langchain_rocm.streaming.followup_request import (
+from langchain_rocm.structured import fits
+from rocm_core import TextModel
+from rocm_core.adapter import (
     AsyncEvents,
     Events,
     acall_or_insist,
@@ -18,8 +20,6 @@ from langchain_rocm.streaming.followup_request import (
     call_or_insist,
     tools_then_format,
 )
-from langchain_rocm.structured import fits
-from rocm_core import TextModel
 
 
 def chat_events(model: TextModel, request: ChatRequest, max_retries: int) -> Events:
@@ -29,7 +29,11 @@ def chat_events(model: TextModel, request: ChatRequest, max_retries: int) -> Eve
         model: who answers.
         request: what is requested.
         max_retries: of each step; see ``TextModel.events``, whose errors are raised.
+
+    Raises:
+        ConfigError: the conversation ends in tool calls.
     """
+    request.refuse_unanswered()
     deadline = model.deadline(request.config)  # of both steps together
 
     def ask(fields: Mapping[str, Any]) -> Events:
@@ -46,6 +50,7 @@ def chat_events(model: TextModel, request: ChatRequest, max_retries: int) -> Eve
 
 def achat_events(model: TextModel, request: ChatRequest, max_retries: int) -> AsyncEvents:
     """``chat_events`` for asyncio."""
+    request.refuse_unanswered()
     deadline = model.deadline(request.config)
 
     def ask(fields: Mapping[str, Any]) -> AsyncEvents:

@@ -3,11 +3,41 @@
 Both frameworks describe their classes with pydantic; nothing else in ``rocm_core`` imports it.
 ``fields`` is generated from ``rocm_core.config``; ``options`` knows what they mean,
 ``call_options`` which ones a call may have, and ``hints``, with the tables of ``rivals``, what an
-unknown one should have been. No framework.
+unknown one should have been; ``answers`` reads JSON as objects, and ``followup_request`` sends the
+second request of an answer that one request cannot have. No framework.
 """
 
+from rocm_core.adapter.answers import correction, misfit, path_text, read_class, read_type
 from rocm_core.adapter.call_options import one_answer
+from rocm_core.adapter.followup_request import (
+    AsyncEvents,
+    Events,
+    acall_or_insist,
+    atools_then_format,
+    call_or_insist,
+    tools_then_format,
+)
+from rocm_core.adapter.lost_letters import awarn_of_lost_letters, warn_of_lost_letters
 from rocm_core.adapter.options import GenerationOptions, RocmOptions
 from rocm_core.adapter.rivals import LANGCHAIN, LLAMA_INDEX
 
-__all__ = ["LANGCHAIN", "LLAMA_INDEX", "GenerationOptions", "RocmOptions", "one_answer"]
+__all__ = [
+    "LANGCHAIN",
+    "LLAMA_INDEX",
+    "AsyncEvents",
+    "Events",
+    "GenerationOptions",
+    "RocmOptions",
+    "acall_or_insist",
+    "atools_then_format",
+    "awarn_of_lost_letters",
+    "call_or_insist",
+    "correction",
+    "misfit",
+    "one_answer",
+    "path_text",
+    "read_class",
+    "read_type",
+    "tools_then_format",
+    "warn_of_lost_letters",
+]

@@ -239,6 +239,10 @@ class GenerationFields(BaseModel):
     """Seed of the random numbers; -1: a random one."""
     stop: list[str] | None = declared("stop")
     """Texts that end the answer; they are not part of it."""
+    template_date: str | None = declared("template_date")
+    """The date that a chat template which prints today's gets instead, so that the prompt's
+    beginning stays in the cache over midnight; unset: the server's own clock. Sent as the template
+    variables date_string and datetime; no effect on raw prompts."""
     stop_token_ids: list[int] = declared("stop_token_ids")
     """Token ids that end the answer (our own: llama-server has no such field)."""
     grammar: str | None = declared("grammar")
@@ -256,3 +260,6 @@ class GenerationFields(BaseModel):
     coalesce: bool = declared("coalesce")
     """One event for all pieces that arrived while the consumer was busy; not sent. Off with
     stop_token_ids, which need every token."""
+    allow_long_runs: bool = declared("allow_long_runs")
+    """Send a prompt with more than 10,000 characters in a row without a break, which some engines
+    do not survive; not sent."""

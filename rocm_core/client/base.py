@@ -29,6 +29,7 @@ from rocm_core.errors import (
     RocmError,
     ServerUnreachable,
 )
+from rocm_core.requests import body_fault
 
 T = TypeVar("T")
 
@@ -210,7 +211,8 @@ class ClientSettings:
         try:
             return orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
         except TypeError as error:
-            raise ConfigError(f"the request cannot be written as JSON: {error}") from error
+            why = body_fault(body) or str(error)
+            raise ConfigError(f"the request cannot be written as JSON: {why}") from error
 
     def _request(
         self,

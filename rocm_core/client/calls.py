@@ -17,6 +17,8 @@ import orjson
 
 from rocm_core.config import SAMPLING_FIELDS, GenerateConfig
 from rocm_core.errors import ConfigError, ProtocolError
+from rocm_core.requests import check_texts, refuse_long_run, refuse_long_runs
+from rocm_core.requests.sent_schemas import SCHEMA_FIELDS, with_sent_schemas
 from rocm_core.types import Message, ServerProps
 
 T = TypeVar("T")
@@ -33,12 +35,19 @@ class Call(Generic[T]):
         path: path below the base URL, with its query.
         read: makes the result of the bytes of the answer.
         body: sent as JSON; ``None`` for none.
+        texts: the texts that the body has, if it has several of one kind; an error says which one
+            the server has refused.
+        name: what errors call them.
+        first: the index of the first one in the caller's list.
     """
 
     method: str
     path: str
     read: Callable[[bytes], T]
     body: Any = None
+    texts: Sequence[str] = ()
+    name: str = "texts"
+    first: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -191,6 +200,7 @@ def tokenize(
         add_special: put the begin-of-text token (BOS) in front, if the model has one.
         parse_special: special tokens inside the text count as such, not as plain text.
     """
+    refuse_long_run(text, "text")
     body = {"content": text, "add_special": add_special, "parse_special": parse_special}
     return Call("POST", "/tokenize", _field("tokens"), body)
 
@@ -201,7 +211,9 @@ _BETWEEN_TEXTS = -1
 
 
 def tokenize_batch(texts: Sequence[str]) -> Call[list[list[int]]]:
-    """``POST /tokenize`` for several texts at once: the ids of each, as if it were alone."""
+    """``POST /tokenize`` for several texts at once: the ids of each; errors as ``embeddings``."""
+    check_texts(texts)
+    refuse_long_runs(texts)
     content: list[str | int] = []
     for text in texts:
         content += [text, _BETWEEN_TEXTS]
@@ -231,7 +243,7 @@ def apply_template(messages: Messages, **fields: Any) -> Call[str]:
     ``fields`` are further request fields (``tools``, ``chat_template_kwargs``, …).
     """
     body = {"messages": [as_message(m) for m in messages], **fields}
-    return Call("POST", "/apply-template", _field("prompt"), body)
+    return Call("POST", "/apply-template", _field("prompt"), _sendable(body))
 
 
 def count_tokens(messages: Messages, **fields: Any) -> Call[int]:
@@ -241,21 +253,29 @@ def count_tokens(messages: Messages, **fields: Any) -> Call[int]:
     """
     body = {"messages": [as_message(m) for m in messages], **fields}
     path = "/v1/chat/completions/input_tokens"
-    return Call("POST", path, _field("input_tokens"), body)
+    return Call("POST", path, _field("input_tokens"), _sendable(body))
 
 
-def embeddings(inputs: Sequence[str], *, normalize: bool | None = None) -> Call[list[list[float]]]:
+def embeddings(
+    inputs: Sequence[str], *, normalize: bool | None = None, first: int = 0
+) -> Call[list[list[float]]]:
     """``POST /v1/embeddings``: one vector of ``n_embd`` floats per input, in their order.
 
     Args:
         inputs: texts, each of at most one physical batch (``--ubatch-size`` tokens).
         normalize: to Euclidean length 1 (``embd_normalize`` 2), or not at all (-1); ``None`` is
             the server's default, length 1.
+        first: the index of the first one in the caller's list, for errors.
+
+    Raises:
+        ConfigError: as ``check_texts``.
     """
+    check_texts(inputs, first=first)
+    refuse_long_runs(inputs, first=first)
     body: dict[str, Any] = {"input": list(inputs)}
     if normalize is not None:
         body["embd_normalize"] = 2 if normalize else -1
-    return Call("POST", "/v1/embeddings", _read_embeddings, body)
+    return Call("POST", "/v1/embeddings", _read_embeddings, body, texts=inputs, first=first)
 
 
 def rerank(
@@ -263,12 +283,14 @@ def rerank(
 ) -> Call[list[tuple[int, float]]]:
     """``POST /v1/rerank``: ``(index in documents, relevance_score)`` pairs, best first.
 
-    ``top_n`` limits how many; ``None`` for all.
+    ``top_n`` limits how many; ``None`` for all. Errors as ``embeddings``.
     """
+    for texts, what in (([query], "query"), (documents, "documents")):
+        check_texts(texts, what)
+        refuse_long_runs(texts, what)
     body: dict[str, Any] = {"query": query, "documents": list(documents)}
-    if top_n is not None:
-        body["top_n"] = top_n
-    return Call("POST", "/v1/rerank", _read_ranks, body)
+    body |= {"top_n": top_n} if top_n is not None else {}
+    return Call("POST", "/v1/rerank", _read_ranks, body, texts=documents, name="documents")
 
 
 def _read_embeddings(content: bytes) -> list[list[float]]:
@@ -298,10 +320,14 @@ def _generation(config: GenerateConfig, max_tokens_field: str) -> dict[str, Any]
     return body
 
 
+def _sendable(body: dict[str, Any]) -> dict[str, Any]:
+    return with_sent_schemas(body) if body.keys() & SCHEMA_FIELDS else body
+
+
 def _stream(path: str, body: dict[str, Any], config: GenerateConfig) -> StreamCall:
     # A stop id in the middle of a joined piece would be missed; n answers must not be mixed.
     plain = not config.stop_token_ids and body.get("n", 1) == 1
-    return StreamCall(path, body, coalesce=config.coalesce and plain)
+    return StreamCall(path, _sendable(body), coalesce=config.coalesce and plain)
 
 
 def completion(prompt: str | Sequence[int], config: GenerateConfig) -> StreamCall:

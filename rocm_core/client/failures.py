@@ -60,6 +60,13 @@ _SAID: tuple[tuple[str, str], ...] = (
         "Cannot have 2 or more assistant messages at the end",
         "Join the last messages of the assistant, or end the conversation with the user's.",
     ),
+    # ``common/jinja/runtime.cpp``: the template itself raised, or failed.
+    (
+        "While executing ",
+        "The chat template of the model does not take this conversation, or its variables: see "
+        "the line of the template above, change the messages or chat_template_kwargs=, or load the "
+        "model with another chat_template=.",
+    ),
     (
         "not support embeddings",
         "Load the model with embeddings=True; a server of somebody else needs --embeddings.",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from rocm_core.config.option import documented, option, read_options
-from rocm_core.config.values import Duration, Json, Kind, Number, Several, Switch, Text, Whole
+from rocm_core.config.values import Date, Duration, Json, Kind, Number, Several, Switch, Text, Whole
 from rocm_core.errors import ConfigError
 
 _TOKENS = "tokens"
@@ -183,6 +183,13 @@ class GenerateConfig:
         annotation="Sequence[str] | None",
         example="###,END",
     )
+    template_date: str | None = _field(
+        Date(),
+        "The date that a chat template which prints today's gets instead, so that the prompt's "
+        "beginning stays in the cache over midnight; unset: the server's own clock. Sent as the "
+        "template variables date_string and datetime; no effect on raw prompts.",
+        example="2026-01-31",
+    )
     stop_token_ids: Sequence[int] = _of_call(
         Several(Whole(), "a list of token ids (texts go into stop)"),
         "Token ids that end the answer (our own: llama-server has no such field).",
@@ -219,6 +226,13 @@ class GenerateConfig:
         False,
         adapter_default=False,
     )
+    allow_long_runs: bool = _of_call(
+        Switch(),
+        "Send a prompt with more than 10,000 characters in a row without a break, which some "
+        "engines do not survive; not sent.",
+        False,
+        adapter_default=False,
+    )
     extra: Mapping[str, Any] = _of_call(
         Json(), "Further fields of the request, sent as they are.", dict, in_adapters=False
     )
@@ -242,7 +256,10 @@ def _warn_of_empty_stop() -> None:
 
 # Fields that are sent under another name for each endpoint, or not at all.
 _NOT_SENT_AS_IT_IS = frozenset(
-    {"max_tokens", "stop", "stop_token_ids", "timeout", "coalesce", "extra"}
+    {
+        *("max_tokens", "stop", "template_date", "stop_token_ids", "timeout", "coalesce"),
+        *("allow_long_runs", "extra"),
+    }
 )
 SAMPLING_FIELDS = tuple(
     field.name for field in fields(GenerateConfig) if field.name not in _NOT_SENT_AS_IT_IS

@@ -25,6 +25,7 @@ _SIZE = r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?"
 _BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _COUNT = rf"([-+]?{_DIGITS}(?:\.\d+)?)\s*([KM]?)"
 _THOUSANDS = {"": 1, "K": 1024, "M": 1024**2}
+_DATE = r"\d{4}-\d\d-\d\d"
 _SCHEME = r"[a-z][a-z0-9+.-]*://"
 # "unix:/run/x.sock"; never what has a name and a password in it, which an error would show.
 _OTHER_SCHEME = r"[a-z][a-z0-9+.-]*:(?!//)(?!\d)[^@]*$"
@@ -231,6 +232,23 @@ class Duration(Kind):
         if seconds < 0 and not self.endless:
             raise OutOfRange("must be 0 or more")
         return -1.0 if seconds < 0 else min(seconds, _MAX_SECONDS)
+
+
+class Date(Kind):
+    """A day, as ISO 8601 writes it; kept as that text."""
+
+    allowed = "a date as YYYY-MM-DD"
+    placeholder = "YYYY-MM-DD"
+
+    def read(self, value: Any) -> Any:
+        """Accept ``str`` and ``datetime.date``."""
+        from datetime import date, datetime  # few programs give a date
+
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return value.isoformat()
+        if not isinstance(value, str) or not re.fullmatch(_DATE, value):
+            raise ValueError
+        return date.fromisoformat(value).isoformat()
 
 
 class Size(Kind):

@@ -160,6 +160,14 @@ def _csv_row(text: str) -> list[str]:
     return fields
 
 
+def _host(params: Any, text: str) -> None:
+    # A list since xllamacpp 2026.10; one text before.
+    if hasattr(params, "hostnames"):
+        params.hostnames = [text]
+    else:
+        params.hostname = text
+
+
 def _template_file(params: Any, text: str, x: Any) -> None:
     params.chat_template = Path(text).read_text(encoding="utf-8")
 
@@ -177,7 +185,7 @@ _WITH_VALUE: dict[str, _Setter] = {
     "-hf -hfr --hf-repo": _as(str, "model.hf_repo"),
     "-hff --hf-file": _as(str, "model.hf_file"),
     "-a --alias": lambda params, text, x: _put(params, "model_alias", {text}),
-    "--host": lambda params, text, x: _put(params, "hostnames", [text]),
+    "--host": lambda params, text, x: _host(params, text),
     "--port": _as(int, "port"),
     "-c --ctx-size": _as(int, "n_ctx"),
     "-np --parallel": _slots,

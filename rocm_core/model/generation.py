@@ -21,7 +21,18 @@ from types import TracebackType
 from typing import Any
 
 from rocm_core.backend import Connection
-from rocm_core.client import Chat, Deadline, GenerationRequest, RequestFor, arun_steps, run_steps
+from rocm_core.client import (
+    Chat,
+    Completion,
+    Deadline,
+    GenerationRequest,
+    Infill,
+    RequestFor,
+    Steps,
+    StreamCall,
+    arun_steps,
+    run_steps,
+)
 from rocm_core.config import Timeouts
 from rocm_core.errors import (
     AuthenticationError,
@@ -31,15 +42,29 @@ from rocm_core.errors import (
     ServerLoading,
     ServerUnreachable,
 )
-from rocm_core.model.chat_template import ChatTemplate
-from rocm_core.model.steps import AsyncSender, Hold, Open, Ready, Release, RequestSteps, Sender
+from rocm_core.model.steps import (
+    AsyncSender,
+    Hold,
+    Open,
+    Ready,
+    Release,
+    RequestSteps,
+    Sender,
+    ThinkFirst,
+)
+from rocm_core.model.template import ChatTemplate
 from rocm_core.model.token_ids import StopIds, stopped_by_id
-from rocm_core.requests import refuse_unanswered
-from rocm_core.types import StreamEvent
+from rocm_core.requests import (
+    refuse_long_run,
+    refuse_long_runs_in_messages,
+    refuse_unanswered,
+)
+from rocm_core.types import ServerProps, StreamEvent
 
 # Errors of a request that no slot has taken yet: it may be sent again.
 _TEMPORARY = (ServerBusy, ServerLoading, ServerUnreachable)
 _MAX_PAUSE = 8.0
+_ALLOWED = " allow_long_runs=True sends it all the same."
 
 
 class Retries:
@@ -218,17 +243,53 @@ class Generation:
         config = request.config
         deadline.obey(config)
         yield from self._stop_ids.look_up(config)
-        if isinstance(request, Chat) and request.fit_template:
-            messages = yield from self._template.fitting(request.messages, props)
-            request = replace(request, messages=messages)
+        if isinstance(request, Chat):
+            request = yield from self._for_template(request, props)
         yield Hold(connection.limiter.ticket(deadline))
-        request = yield Hold(connection.with_slot(request))
-        with connection.naming_options(request):
-            call = yield from connection.call_steps(request)
-            first, rest = yield Open(call, deadline)
+        placed: GenerationRequest = yield Hold(connection.with_slot(request))
+        with connection.naming_options(placed):
+            step = yield from self._opening(placed, connection, props, deadline)
+            first, rest = yield step
         return frozenset(config.stop_token_ids), first, rest
+
+    def _opening(
+        self,
+        request: GenerationRequest,
+        connection: Connection,
+        props: ServerProps,
+        deadline: Deadline,
+    ) -> Steps[Open | ThinkFirst]:
+        """Return the step that opens the stream of the answer."""
+        if isinstance(request, Chat) and connection.chat_dialect == "openai":
+            held = yield from self._template.held(request, props)
+            if not isinstance(held, GenerationRequest):
+
+                def then(thoughts: str) -> Steps[StreamCall]:
+                    return connection.call((yield from held.answer(thoughts)))
+
+                return ThinkFirst(connection.call(held.thoughts), deadline, then)
+            request = held
+        return Open((yield from connection.call_steps(request)), deadline)
+
+    def _for_template(self, request: Chat, props: ServerProps) -> Steps[Chat]:
+        """Return the request as the model's chat template takes it."""
+        template, messages = self._template, request.messages
+        if request.fit_template:
+            tools = bool(request.fields.get("tools"))
+            messages = yield from template.fitting(messages, props, tools)
+        date = request.config.template_date
+        read = yield from template.with_variables(messages, request.fields, date, props)
+        return replace(request, messages=read[0], fields=read[1])
 
 
 def _refuse_impossible(request: GenerationRequest | RequestFor) -> None:
     if isinstance(request, Chat):
         refuse_unanswered(request.messages)
+        if not request.config.allow_long_runs:
+            refuse_long_runs_in_messages(request.messages, _ALLOWED)
+    elif isinstance(request, GenerationRequest) and not request.config.allow_long_runs:
+        given = [request.prompt] if isinstance(request, Completion) else []
+        texts = [request.prefix, request.suffix] if isinstance(request, Infill) else given
+        for text in texts:
+            if isinstance(text, str):
+                refuse_long_run(text, "the prompt", _ALLOWED)

@@ -7,7 +7,7 @@ stack of the caller, which closes it however the answer ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rocm_core.backend import Connection
-from rocm_core.client import Call, Deadline, StreamCall
+from rocm_core.client import Call, Deadline, Steps, StreamCall, arun_steps, run_steps
+from rocm_core.types import StreamEvent
 
 T = TypeVar("T")
 
@@ -51,11 +52,28 @@ class Open:
 
 
 @dataclass(slots=True, eq=False)
+class ThinkFirst:
+    """Open two streams, one after the other: thoughts, and the answer that follows them.
+
+    Answered as ``Open`` is: by the first event, and a stream of all.
+
+    Attributes:
+        call: opens the first stream, which is closed as soon as its thoughts have ended.
+        deadline: of both.
+        then: the procedure that returns the second call; it takes the thoughts.
+    """
+
+    call: StreamCall
+    deadline: Deadline
+    then: Callable[[str], Steps[StreamCall]]
+
+
+@dataclass(slots=True, eq=False)
 class Release:
     """End everything that is held: the request is sent again."""
 
 
-RequestStep = Call[Any] | Ready | Hold | Open | Release
+RequestStep = Call[Any] | Ready | Hold | Open | ThinkFirst | Release
 RequestSteps = Generator[RequestStep | float, Any, T]  # a float is a pause, in seconds
 
 
@@ -83,11 +101,27 @@ class Sender:
             return self._connection, self._connection.ready(None, step.deadline)
         if isinstance(step, Hold):
             return self._held.enter_context(step.context)
-        if isinstance(step, Open):
-            stream = self._connection.client.stream(step.call, step.deadline)
+        if isinstance(step, (Open, ThinkFirst)):
+            client = self._connection.client
+            if isinstance(step, Open):
+                stream = client.stream(step.call, step.deadline)
+            else:
+                stream = self._think_first(step)
             self._held.enter_context(closing(stream))
             return next(stream, None), stream
         return self._held.close()
+
+    def _think_first(self, step: ThinkFirst) -> Generator[StreamEvent, None, None]:
+        client, thoughts = self._connection.client, ""
+        with closing(client.stream(step.call, step.deadline)) as stream:
+            for event in stream:
+                if _has_begun(event):
+                    break
+                thoughts += event.reasoning
+                yield event
+        call = run_steps(step.then(thoughts), self.perform)
+        with closing(client.stream(call, step.deadline)) as stream:
+            yield from stream
 
 
 class AsyncSender:
@@ -113,8 +147,30 @@ class AsyncSender:
             if isinstance(step.context, AbstractAsyncContextManager):  # a ticket: it waits
                 return await self._held.enter_async_context(step.context)
             return self._held.enter_context(step.context)
-        if isinstance(step, Open):
-            stream = self._connection.aclient.stream(step.call, step.deadline)
+        if isinstance(step, (Open, ThinkFirst)):
+            client = self._connection.aclient
+            if isinstance(step, Open):
+                stream = client.stream(step.call, step.deadline)
+            else:
+                stream = self._think_first(step)
             await self._held.enter_async_context(aclosing(stream))
             return await anext(stream, None), stream
         return await self._held.aclose()
+
+    async def _think_first(self, step: ThinkFirst) -> AsyncGenerator[StreamEvent, None]:
+        client, thoughts = self._connection.aclient, ""
+        async with aclosing(client.stream(step.call, step.deadline)) as stream:
+            async for event in stream:
+                if _has_begun(event):
+                    break
+                thoughts += event.reasoning
+                yield event
+        call = await arun_steps(step.then(thoughts), self.perform)
+        async with aclosing(client.stream(call, step.deadline)) as stream:
+            async for event in stream:
+                yield event
+
+
+def _has_begun(event: StreamEvent) -> bool:
+    """Whether the thoughts have ended."""
+    return bool(event.text or event.tool_calls or event.finish_reason)

@@ -30,9 +30,9 @@ from rocm_core.client import (
 )
 from rocm_core.config import GenerateConfig, LoadConfig, Timeouts, override
 from rocm_core.discover.refs import resolve_ref
-from rocm_core.model.chat_template import ChatTemplate, MessagesFor
 from rocm_core.model.generation import Generation
 from rocm_core.model.served_model import ServedModel
+from rocm_core.model.template import MessagesFor
 from rocm_core.model.token_ids import TokenReader
 from rocm_core.settings import current_settings, plan
 from rocm_core.types import StreamEvent, Token
@@ -84,7 +84,6 @@ class TextModel(ServedModel):
     ) -> None:
         super().__init__(connection, timeouts)
         self._defaults = generate or GenerateConfig()
-        self.template = ChatTemplate(lambda: self.connection, self._timeouts)
         self._generation = Generation(
             lambda: self.connection,
             self.template,
@@ -316,6 +315,7 @@ class TextModel(ServedModel):
         *,
         normalize: bool | None = None,
         deadline: Deadline | None = None,
+        first: int = 0,
     ) -> list[list[float]]:
         """Return one vector per text, in the order of the texts (``POST /v1/embeddings``).
 
@@ -327,17 +327,21 @@ class TextModel(ServedModel):
             normalize: scale each vector to Euclidean length 1, or not at all; ``None`` leaves it
                 to the server, which does.
             deadline: of the call that this is a part of; ``None``: the model's limits.
+            first: the index of the first text in a longer list, for errors.
 
         Returns:
             Vectors of ``n_embd`` floats: the width of the model's embedding.
 
         Raises:
+            ConfigError: a text is none, or holds half a surrogate pair. Its index is in the error,
+                as in that of each text that the server refuses.
             ContextOverflow: a text is longer than the server reads at once.
             NotSupported: the server was not started for embeddings.
             ServerBusy: the queue is full, or the turn did not come in time.
             RocmError: the server cannot be started or reached, or a limit passes.
         """
-        return self._ask(calls.embeddings(texts, normalize=normalize), deadline, queued=True)
+        call = calls.embeddings(texts, normalize=normalize, first=first)
+        return self._ask(call, deadline, queued=True)
 
     async def aembed(
         self,
@@ -345,9 +349,10 @@ class TextModel(ServedModel):
         *,
         normalize: bool | None = None,
         deadline: Deadline | None = None,
+        first: int = 0,
     ) -> list[list[float]]:
         """``embed`` for asyncio."""
-        call = calls.embeddings(texts, normalize=normalize)
+        call = calls.embeddings(texts, normalize=normalize, first=first)
         return await self._aask(call, deadline, queued=True)
 
     def rerank(

@@ -78,8 +78,10 @@ def parse_answer(text: str, reasoning: str = "") -> Any:
     try:
         return json.loads(answer)
     except ValueError as error:
+        problem = f"the answer is no JSON ({error})"
         raise InvalidAnswer(
-            f"the answer is no JSON ({error}): it was cut off (raise max_tokens), or the server "
+            f"{problem}: it was cut off (raise max_tokens), or the server "
             f"did not apply the schema. It begins with {answer[:80]!r}.",
             text=answer,
+            problem=problem,
         ) from error

@@ -2,7 +2,6 @@
 
     tool_request(tools, choice) ─▶ request fields, and what the answer must contain
     CallReader                  ─▶ events with whole calls, or an error that says what is missing
-    object_text                 ─▶ arguments of an earlier call that a template can parse
     refuse_unanswered           ─▶ an error for a conversation that ends in tool calls
 
 llama-server reads ``tool_choice`` as a string, so it takes the object that names one tool for
@@ -21,10 +20,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rocm_core.errors import ConfigError, InvalidAnswer
+from rocm_core.requests.arguments import parse_arguments
 from rocm_core.requests.response_format import schema_format
+from rocm_core.requests.tool_schema import is_object, resolved
 from rocm_core.types import StreamEvent, ToolCallDelta
 
 _ANY = frozenset({"any", "required"})
+# A schema of arguments with none of these has no arguments.
+_OF_ARGUMENTS = (
+    *("properties", "patternProperties", "additionalProperties", "required", "minProperties"),
+    *("anyOf", "oneOf", "allOf", "$ref", "enum", "const", "items", "prefixItems"),
+)
 _NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
@@ -83,10 +89,11 @@ def tool_request(tools: Sequence[Mapping[str, Any]], choice: Any = None) -> Tool
             else.
 
     Raises:
-        ConfigError: a tool has no name, the choice is not understood or names none of the
-            tools, or a call is required and there are no tools.
+        ConfigError: a tool has no name, or arguments that are no object; the choice is not
+            understood or names none of the tools; or a call is required and there are no tools.
     """
     named = _choice(choice)
+    tools = [_shown(tool) for tool in tools]
     if named in ("auto", "none"):
         if not tools:
             return ToolRequest()
@@ -125,6 +132,17 @@ def insisting(request: ToolRequest) -> ToolRequest:
     return ToolRequest(fields, required=True, any_forced=True)
 
 
+def insisting_fields(fields: Mapping[str, Any], call: ToolRequest) -> dict[str, Any]:
+    """Return the fields of the second request, which forces ``call``, without reasoning.
+
+    Args:
+        fields: of the first request.
+        call: of ``insisting``.
+    """
+    thinking = {**fields.get("chat_template_kwargs", {}), "enable_thinking": False}
+    return {**fields, **call.fields, "chat_template_kwargs": thinking}
+
+
 def _forced(tool: Mapping[str, Any]) -> ToolRequest:
     name = tool_name(tool)
     fields = {
@@ -137,7 +155,42 @@ def _forced(tool: Mapping[str, Any]) -> ToolRequest:
 
 def _parameters(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     parameters: Mapping[str, Any] = tool["function"].get("parameters") or {}
-    return parameters if parameters.get("properties") else _NO_ARGUMENTS
+    return parameters if _has_arguments(parameters) else _NO_ARGUMENTS
+
+
+def _has_arguments(parameters: Mapping[str, Any]) -> bool:
+    # ``{"type": "object"}`` alone, or without properties, is how tools without arguments are
+    # written.
+    return any(parameters.get(keyword) for keyword in _OF_ARGUMENTS)
+
+
+def _shown(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``tool`` with ``type`` and ``properties`` at the top of its parameters.
+
+    Chat templates read them there, and some fail without.
+    """
+    name = tool_name(tool)
+    parameters = tool["function"].get("parameters") or {}
+    no_object = parameters.get("type", "object") != "object"
+    if not no_object and (not _has_arguments(parameters) or "properties" in parameters):
+        return tool
+    if not is_object(parameters):
+        raise ConfigError(
+            f"tool {name!r}: the arguments of a call are a JSON object, and the schema of this "
+            f"tool's allows something else ({_kind(parameters)}). Make it the one property of an "
+            "object, or ask for the value as structured output instead of a call."
+        )
+    found = resolved(str(parameters.get("$ref")), parameters)
+    if isinstance(found, Mapping) and {"$ref", "$defs", "definitions"}.issuperset(parameters):
+        rest = {key: value for key, value in parameters.items() if key != "$ref"}
+        parameters = {**found, **rest}
+    parameters = {"type": "object", "properties": {}, **parameters}
+    return {**tool, "function": {**tool["function"], "parameters": parameters}}
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    keyword = next(keyword for keyword in ("type", *_OF_ARGUMENTS) if keyword in schema)
+    return f"{keyword}: {json.dumps(schema[keyword])[:60]}"
 
 
 def _choice(choice: Any) -> str:
@@ -168,24 +221,6 @@ def tool_name(tool: Mapping[str, Any]) -> str:
     if not isinstance(function, Mapping) or not function.get("name"):
         raise ConfigError(f"a tool needs a function with a name, got {tool!r}")
     return str(function["name"])
-
-
-def object_text(arguments: Any) -> str:
-    """Return the arguments of an earlier call as JSON text of an object.
-
-    ``{}`` stands for anything else: with arguments that are no JSON object, llama-server answers
-    every further turn of the conversation with status 500.
-    """
-    if isinstance(arguments, Mapping):
-        return json.dumps(arguments, ensure_ascii=False)
-    return arguments if isinstance(arguments, str) and _is_object(arguments) else "{}"
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
-        return False
 
 
 class CallReader:
@@ -230,10 +265,11 @@ class CallReader:
     def _written_call(self) -> tuple[ToolCallDelta, ...]:
         try:
             call = json.loads(self._text)
-            delta = ToolCallDelta(0, None, call["name"], object_text(call["arguments"]))
+            name, given = str(call["name"]), call["arguments"]
         except (ValueError, TypeError, KeyError):
             return ()  # verify() raises for the missing call
-        return (self._noted(delta),)
+        text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        return (self._noted(ToolCallDelta(0, None, name, text)),)
 
     def _noted(self, call: ToolCallDelta) -> ToolCallDelta:
         first = call.index not in self._arguments
@@ -249,7 +285,7 @@ class CallReader:
             InvalidAnswer: a required call is missing, or the token limit cut a call off.
         """
         cut = self._finish_reason == "length"
-        if any(cut and not _is_object(text) for text in self._arguments.values()):
+        if cut and not all(map(_whole, self._arguments.values())):
             raise InvalidAnswer(
                 "the answer reached its token limit inside a tool call; raise max_tokens",
                 text=self._text or "".join(self._arguments.values()),
@@ -261,6 +297,14 @@ class CallReader:
                 "max_tokens, name the tool in tool_choice, or use a model trained for tools.",
                 text=self._text,
             )
+
+
+def _whole(arguments: str) -> bool:
+    try:
+        parse_arguments(arguments)
+    except InvalidAnswer:
+        return False
+    return bool(arguments.strip())
 
 
 def new_call_id() -> str:

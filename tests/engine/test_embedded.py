@@ -33,7 +33,9 @@ def test_a_download_reaches_the_engine_as_a_repository() -> None:
     params = parameters(["-hf", "org/repo:Q4_K_M", "--port", "1"], "key")
     assert params.model.hf_repo == "org/repo:Q4_K_M"
     assert not Path(params.model.path).exists()
-    assert params.hostnames == ["127.0.0.1"]  # by argparse -hf was -h f
+    # By argparse -hf was -h f. The field is a list since 2026.10.
+    hosts = params.hostnames if hasattr(params, "hostnames") else [params.hostname]
+    assert hosts == ["127.0.0.1"]
     assert params.api_keys == ["key"]
 
 

@@ -151,3 +151,13 @@ async def test_cancelling_frees_the_slots(endless: RocmLLM) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     await assert_afreed(endless)
+
+
+async def test_the_bad_one_of_several_prompts_is_told_by_its_index(llm: RocmLLM) -> None:
+    prompts = ["a", "b", "c\ud83d"]
+    with pytest.raises(errors.ConfigError, match=r"prompts\[2\], which begins with 'c.*surrogate"):
+        llm.generate(prompts)
+    with pytest.raises(errors.ConfigError, match=r"prompts\[2\], which begins with 'c.*surrogate"):
+        await llm.agenerate(prompts)
+    with pytest.raises(errors.ConfigError, match=r"prompt, which begins with 'c.*surrogate"):
+        llm.invoke(prompts[2])

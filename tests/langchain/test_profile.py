@@ -14,6 +14,7 @@ from langchain_rocm import ChatRocm, RocmLLM
 from langchain_rocm.profile import LazyProfile, profile_of
 from rocm_core.client.calls import _read_props
 from rocm_core.config import Engine
+from rocm_core.types import ThinkingFacts
 from tests.support.models.reciter import RECITER
 from tests.support.servers.fake_server import FakeServer, answer, capture
 from tests.support.servers.scripts import authored
@@ -62,18 +63,48 @@ def test_a_profile_of_ones_own_stays() -> None:
 
 def test_senses_and_thoughts_are_told() -> None:
     props = _read_props(capture("props.b11434"))
-    assert profile_of(props, "m")["reasoning_output"] is False
+    assert profile_of(props, "m", ThinkingFacts())["reasoning_output"] is False
+    assert "reasoning_output" not in profile_of(props, "m")  # nobody has asked the template
     raw = dict(props.raw)
     raw["modalities"] = {"vision": True, "audio": True}
-    raw["chat_template"] = "{{ '<think>' }}"
-    raw["chat_template_caps"] = {"supports_tools": False, "supports_reasoning_effort": True}
+    raw["chat_template_caps"] = {"supports_tools": False}
     import orjson
 
-    profile = profile_of(_read_props(orjson.dumps(raw)), "m")
+    thinking = ThinkingFacts(thinks=True, switchable=False, efforts=("low", "high"))
+    profile = profile_of(_read_props(orjson.dumps(raw)), "m", thinking)
     assert profile["image_inputs"] and profile["audio_inputs"] and profile["reasoning_output"]
     assert not profile["tool_calling"]
-    assert profile["reasoning_effort_levels"]
+    assert profile["reasoning_effort_levels"] == ["low", "high"]
     assert profile["max_input_tokens"] == 512
+
+
+THINKER = """\
+{#- reads no effort; the words think and reasoning prove nothing -#}
+{%- for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + (m.content or '') + '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{%- endif -%}
+"""
+EFFORTS = "{{ '<|im_start|>system\\neffort: ' + (reasoning_effort or 'low') + '<|im_end|>\\n' }}"
+
+
+@pytest.mark.parametrize(
+    ("template", "thinks", "efforts"),
+    [
+        (THINKER, False, None),
+        (EFFORTS + THINKER, True, ["low", "medium", "high"]),
+        ("{% set _ = reasoning_effort %}" + THINKER, False, None),
+        (THINKER + "{% if add_generation_prompt %}<think>\n{% endif %}", True, None),
+    ],
+    ids=["words", "efforts", "unused effort", "opened"],
+)
+def test_reasoning_is_told_by_what_reaches_the_prompt(
+    engine: Engine, template: str, thinks: bool, efforts: list[str] | None
+) -> None:
+    chat = ChatRocm(model=RECITER, engine=engine, chat_template=template)
+    assert chat.profile is not None
+    assert chat.profile["reasoning_output"] is thinks
+    assert chat.profile.get("reasoning_effort_levels") == efforts
+    chat.close()
 
 
 # ---------------------------------------------------------------------------

@@ -230,3 +230,37 @@ def test_a_model_that_gives_probabilities_is_left_alone(
     monkeypatch.setattr(type(rerank.text_model), "model_type", "qwen3")
     raw = rerank.text_model.rerank("?", TEXTS, 2)
     assert rerank.rank("?", TEXTS) == raw
+
+
+# ---------------------------------------------------------------------------
+# One bad text
+# ---------------------------------------------------------------------------
+
+HALF = "b\ud83d c"
+
+
+async def test_the_bad_one_of_many_texts_is_told_by_its_index(embeddings: RocmEmbeddings) -> None:
+    texts = ["a"] * 70
+    small = embeddings.model_copy(update={"texts_per_request": 8})
+    half, long = [*texts, HALF], [*texts, "word " * 700, "b"]
+    with pytest.raises(errors.ConfigError, match=r"texts\[70\], which begins with 'b.*surrogate"):
+        small.embed_documents(half)
+    with pytest.raises(errors.ConfigError, match=r"texts\[70\], which begins with 'b.*surrogate"):
+        await small.aembed_documents(half)
+    with pytest.raises(ContextOverflowError, match=r"texts\[70\], which begins with 'word"):
+        small.embed_documents(long)
+    with pytest.raises(ContextOverflowError, match=r"texts\[70\], which begins with 'word"):
+        await small.aembed_documents(long)
+    with pytest.raises(errors.ConfigError, match="half a surrogate pair"):
+        small.embed_query(HALF)
+    small.close()
+
+
+async def test_the_bad_one_of_many_documents_is_told_by_its_index(rerank: RocmRerank) -> None:
+    documents = [Document(text) for text in ("a", "b", HALF)]
+    with pytest.raises(errors.ConfigError, match=r"documents\[2\], which begins with 'b"):
+        rerank.compress_documents(documents, "a")
+    with pytest.raises(errors.ConfigError, match=r"documents\[2\], which begins with 'b"):
+        await rerank.acompress_documents(documents, "a")
+    with pytest.raises(ContextOverflowError, match=r"documents\[1\], which begins with 'word"):
+        rerank.rank("a", ["b", "word " * 700])

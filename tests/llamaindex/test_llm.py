@@ -24,7 +24,7 @@ from pydantic import SecretStr, ValidationError
 
 from llama_index_rocm import RocmLLM
 from rocm_core.backend.local import LocalConnection
-from rocm_core.errors import ConfigError, ContextOverflow, InvalidRequest, ModelNotFound
+from rocm_core.errors import ConfigError, ContextOverflow, ModelNotFound
 from tests.support.models.reciter import ANSWER, CONTEXT, PIECES, RECITER
 
 HELLO = [ChatMessage("Hello")]
@@ -203,10 +203,16 @@ def test_wrong_options_and_models_are_refused() -> None:
         _ = RocmLLM(model="no such model").metadata
 
 
-def test_image_for_a_text_model(llm: RocmLLM) -> None:
+async def test_image_for_a_text_model(llm: RocmLLM) -> None:
     picture = ChatMessage(blocks=[ImageBlock(image=b"\x89PNG\r\n\x1a\n" + bytes(16))])
-    with pytest.raises((InvalidRequest, Exception), match="(?i)image|mmproj"):
+    with pytest.raises(ConfigError, match=r"cannot see images.*mmproj="):
         llm.chat([picture])
+    with pytest.raises(ConfigError, match=r"cannot see images"):
+        list(llm.stream_chat([picture]))
+    with pytest.raises(ConfigError, match=r"cannot see images"):
+        await llm.achat([picture])
+    with pytest.raises(ConfigError, match=r"cannot see images"):
+        _ = [r async for r in await llm.astream_chat([picture])]
 
 
 # -- facts ------------------------------------------------------------------------------------

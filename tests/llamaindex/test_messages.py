@@ -158,11 +158,16 @@ def test_tool_calls_and_their_results() -> None:
     ]
 
 
-def test_tool_arguments_that_are_text_already() -> None:
-    sent = request(ToolCallBlock(tool_name="add", tool_kwargs='{"a":'))
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [('{"a": 1}', '{"a": 1}'), ("", "{}"), (" ", "{}"), ('{"a":', "{}"), ("[1]", "{}")],
+)
+def test_tool_arguments_that_are_text_already(text: str, arguments: str) -> None:
+    """With arguments that are no JSON object, the server would refuse every further turn."""
+    sent = request(ToolCallBlock(tool_name="add", tool_kwargs=text))
     assert sent["content"] == ""
     assert sent["tool_calls"] == [
-        {"type": "function", "function": {"name": "add", "arguments": '{"a":'}}
+        {"type": "function", "function": {"name": "add", "arguments": arguments}}
     ]
 
 

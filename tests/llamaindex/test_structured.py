@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import enum
 from collections.abc import AsyncIterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from llama_index.core import Document, PromptTemplate, SummaryIndex
@@ -19,9 +20,20 @@ from llama_index.core.program import FunctionCallingProgram
 from llama_index.core.program.utils import FlexibleModel
 from llama_index.core.prompts import ChatPromptTemplate
 from llama_index.core.types import PydanticProgramMode
-from pydantic import BaseModel, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    HttpUrl,
+    PrivateAttr,
+    create_model,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from llama_index_rocm import RocmLLM
+from llama_index_rocm.conversion.user_code import runs_code
 from rocm_core.errors import ConfigError, InvalidAnswer
 from tests.support.adapters.observing import observed_events
 from tests.support.servers.fake_server import FakeServer
@@ -173,6 +185,109 @@ async def test_partial_objects_grow_and_none_is_blank(scripted_llm: RocmLLM) -> 
         ]
         assert [type(each) is Small for each in partials] == [False] * 2 + [True] * 4
         assert all(isinstance(each, (Small, FlexibleModel)) for each in partials)
+
+
+def breaking(error: type[Exception]) -> Any:
+    """A class whose validator is right for whole values, and raises for half-written ones."""
+
+    class Checked(BaseModel):
+        name: str
+        tags: list[str] = Field(default_factory=list)
+
+        @field_validator("name")
+        @classmethod
+        def _known(cls, name: str) -> str:
+            if name != "Hey Joe":
+                raise error(name)
+            return name.upper()
+
+    return Checked
+
+
+@pytest.mark.parametrize("error", [KeyError, IndexError, AttributeError, ZeroDivisionError])
+async def test_validators_run_on_the_whole_object_alone(
+    scripted_llm: RocmLLM, error: type[Exception]
+) -> None:
+    cls = breaking(error)
+    partials: list[Any] = list(scripted_llm.stream_structured_predict(cls, ASK, topic="rain"))
+    stream = await scripted_llm.astream_structured_predict(cls, ASK, topic="rain")
+    apartials: list[Any] = [each async for each in stream]
+    for some in (partials, apartials):
+        assert [each.name for each in some[:3]] == ["Hey", "Hey Joe", "Hey Joe"]
+        assert all(isinstance(each, FlexibleModel) for each in some[:-1])
+        assert type(some[-1]) is cls and some[-1].name == "HEY JOE"
+
+
+BREAKING: Any = breaking(KeyError)
+
+
+class Hooked(BaseModel):
+    a: int
+
+    def model_post_init(self, context: Any, /) -> None:
+        raise KeyError
+
+
+class Made(BaseModel):
+    a: int
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+
+
+class Private(BaseModel):
+    when: datetime.date
+    where: HttpUrl
+    kind: Kind
+    _seen: int = PrivateAttr(default=0)
+
+    @field_serializer("kind")
+    def _shown(self, kind: Kind) -> str:
+        return kind.name
+
+
+class Before(BaseModel):
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, values: Any) -> Any:
+        return values
+
+
+@pytest.mark.parametrize(
+    ("cls", "expected"),
+    [
+        (Song, False),
+        (Private, False),
+        (create_model("Outer", songs=(list[Private], ...)), False),
+        (breaking(KeyError), True),
+        (create_model("Around", inner=(dict[str, BREAKING], ...)), True),
+        (create_model("Noted", a=(Annotated[int, AfterValidator(abs)], ...)), True),
+        (Hooked, True),
+        (Made, True),
+        (Before, True),
+    ],
+)
+def test_code_of_the_users_is_found_wherever_it_is(cls: type[BaseModel], expected: bool) -> None:
+    assert runs_code(cls) is expected
+
+
+async def test_an_object_is_answered_without_thinking_unless_told(
+    scripted_llm: RocmLLM, server: FakeServer
+) -> None:
+    await four_ways(scripted_llm, Small)
+    for body in sent(server):
+        assert body["chat_template_kwargs"] == {"enable_thinking": False}
+    before = len(sent(server))
+    thinking = scripted_llm.model_copy(update={"reasoning": True})
+    thinking.structured_predict(Small, ASK, topic="rain")
+    scripted_llm.structured_predict(Small, ASK, {"reasoning": True}, topic="rain")
+    assert [b["chat_template_kwargs"] for b in sent(server)[before:]] == [
+        {"enable_thinking": True}
+    ] * 2
+    scripted_llm.structured_predict(Small, ASK, {"reasoning_budget": 9}, topic="rain")
+    assert "chat_template_kwargs" not in sent(server)[-1]
+    scripted_llm.chat([ChatMessage("Hi")])
+    assert "chat_template_kwargs" not in sent(server)[-1]
 
 
 async def test_thoughts_are_no_part_of_the_object(

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from rocm_core.errors import ConfigError, InvalidAnswer
+from rocm_core.requests.arguments import object_text
 from rocm_core.requests.reasoning import reasoning_fields, unthinking
 from rocm_core.requests.response_format import normalized_format, parse_answer, schema_format
-from rocm_core.requests.tool_calls import CallReader, ToolRequest, object_text, tool_request
+from rocm_core.requests.tool_calls import CallReader, ToolRequest, tool_request
 from rocm_core.types import StreamEvent, ToolCallDelta
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import FrameType
 from typing import Any
@@ -68,8 +70,21 @@ def run(options: argparse.Namespace) -> int:
             threading.Thread(target=server.stop, daemon=True).start()
 
     # Before the engine is asked what it can do, which takes a program of its own.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    with _signals_call(end):
+        return _serve(options, ended, servers)
+
+
+@contextlib.contextmanager
+def _signals_call(end: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = [(number, signal.signal(number, end)) for number in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def _serve(options: argparse.Namespace, ended: threading.Event, servers: list[Server]) -> int:
     chosen = plan(options.model, None, None, load_options(options), current_settings())
     port = _DEFAULT_PORT if chosen.config.port is None else chosen.config.port
     ref = resolve_ref(chosen.ref, chosen.settings.environment())

@@ -232,5 +232,3 @@ async def test_a_history_that_ends_in_tool_calls_is_refused_before_it_is_sent() 
         chat.invoke(history)
     with pytest.raises(errors.ConfigError, match="answer the tools first"):
         await chat.ainvoke(history)
-    with pytest.raises(errors.ConfigError, match="answer the tools first"):
-        chat.get_num_tokens_from_messages(history)

@@ -225,7 +225,11 @@ def test_arguments_that_are_no_object_are_kept_but_never_called(
     (block,) = response.message.blocks
     assert isinstance(block, ToolCallBlock) and block.tool_kwargs == '{"city": oops}'
     with pytest.raises(InvalidAnswer, match="weather"):
-        scripted_llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)
+        scripted_llm.get_tool_calls_from_response(response)
+    # Agents ask like this: they must hear of it, and must not run the tool.
+    [(name, arguments)] = calls(scripted_llm, response)
+    assert name not in NAMES and '{"city": oops}' in name
+    assert arguments == {"invalid_arguments": '{"city": oops}'}
 
 
 @BOTH

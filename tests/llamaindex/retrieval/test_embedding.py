@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from llama_index_rocm import RocmEmbedding
 from rocm_core import TextModel
-from rocm_core.errors import NotSupported
+from rocm_core.errors import ConfigError, ContextOverflow, NotSupported
 from tests.support.adapters.observing import Collector, observed_events
 from tests.support.models.reciter import RECITER
 from tests.support.servers.fake_server import FakeServer, answer
@@ -190,7 +190,9 @@ def test_dict_and_pickle_without_the_key() -> None:
     twin = RocmEmbedding.from_dict(own.to_dict())
     assert twin.to_dict() == own.to_dict()
     assert pickle.loads(pickle.dumps(twin)).query_instruction == "q: "
-    shown = [repr(own), own.to_dict(), own.to_payload(), own.model_dump()]
+    shown = [repr(own), own.to_dict(), own.model_dump()]
+    if hasattr(own, "to_payload"):  # not of the oldest LlamaIndex
+        shown.append(own.to_payload())
     assert "sk-secret" not in str(shown)
 
 
@@ -209,3 +211,15 @@ def test_pooling_has_no_effect_on_a_running_server_and_that_is_said() -> None:
 def test_nothing_else_is_needed_of_the_settings(embedding: RocmEmbedding) -> None:
     index = VectorStoreIndex.from_documents([Document(text="Hi.")], embed_model=embedding)
     assert str(index.as_query_engine(llm=MockLLM(max_tokens=1)).query("Hi?"))
+
+
+async def test_the_bad_one_of_many_texts_is_told(embedding: RocmEmbedding) -> None:
+    half = ["a", "b", "c", "b\ud83d c"]
+    with pytest.raises(ConfigError, match=r"texts\[3\], which begins with 'b.*surrogate"):
+        embedding.get_text_embedding_batch(half)
+    with pytest.raises(ConfigError, match=r"texts\[3\], which begins with 'b.*surrogate"):
+        await embedding.aget_text_embedding_batch(half)
+    with pytest.raises(ConfigError, match="half a surrogate pair"):
+        embedding.get_query_embedding(half[3])
+    with pytest.raises(ContextOverflow, match="which begins with 'word word"):
+        embedding.get_text_embedding_batch(["a", "b", "c", "word " * 700])

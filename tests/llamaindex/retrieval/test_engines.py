@@ -47,7 +47,8 @@ class Wiretap:
         events = model.events
 
         def spied(request: Any) -> Any:
-            self.requests.append(list(request.messages))
+            made = request(model.props) if callable(request) else request
+            self.requests.append(list(made.messages))
             return events(request)
 
         monkeypatch.setattr(model, "events", spied)

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from llama_index_rocm import RocmRerank
 from rocm_core import TextModel
-from rocm_core.errors import ConfigError
+from rocm_core.errors import ConfigError, ContextOverflow
 from tests.support.adapters.observing import observed_events
 from tests.support.models.reciter import RECITER
 from tests.support.servers.fake_server import FakeServer, answer
@@ -129,3 +129,14 @@ def test_a_component() -> None:
     assert "sk-secret" not in str([own, own.to_dict(), own.model_dump()])
     assert RocmRerank(model=RECITER).load_config().rerank
     assert not own.load_config().rerank
+
+
+async def test_the_bad_one_of_many_nodes_is_told_by_its_index(rerank: RocmRerank) -> None:
+    half = [*nodes(), NodeWithScore(node=TextNode(text="b\ud83d c"))]
+    with pytest.raises(ConfigError, match=r"documents\[4\], which begins with 'b.*surrogate"):
+        rerank.postprocess_nodes(half, query_str=QUERY)
+    with pytest.raises(ConfigError, match=r"documents\[4\], which begins with 'b.*surrogate"):
+        await rerank.apostprocess_nodes(half, QueryBundle(QUERY))
+    long = [*nodes(), NodeWithScore(node=TextNode(text="word " * 700))]
+    with pytest.raises(ContextOverflow, match=r"documents\[4\], which begins with 'word"):
+        rerank.postprocess_nodes(long, query_str=QUERY)

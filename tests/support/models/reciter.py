@@ -243,19 +243,27 @@ def add_tokenizer(writer: gguf.GGUFWriter) -> None:
     writer.add_add_eos_token(value=False)
 
 
-def add_weights(writer: gguf.GGUFWriter) -> None:
-    """Write the tensors: one block that does nothing between the embedding and the lookup table."""
+def add_weights(
+    writer: gguf.GGUFWriter, rows: Matrix | None = None, head: Matrix | None = None
+) -> None:
+    """Write the tensors: one block that does nothing between the embedding and the lookup table.
+
+    Args:
+        writer: of the file.
+        rows: the embedding of another model of this shape.
+        head: its lookup table.
+    """
     import numpy as np
 
     ones = np.ones(WIDTH, dtype=np.float32)
     zeros = np.zeros((WIDTH, WIDTH), dtype=np.float16)
-    writer.add_tensor("token_embd.weight", embedding())
+    writer.add_tensor("token_embd.weight", embedding() if rows is None else rows)
     for name in ("attn_norm", "ffn_norm"):
         writer.add_tensor(f"blk.0.{name}.weight", ones)
     for name in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"):
         writer.add_tensor(f"blk.0.{name}.weight", zeros)
     writer.add_tensor("output_norm.weight", ones)
-    writer.add_tensor("output.weight", output_head())
+    writer.add_tensor("output.weight", output_head() if head is None else head)
 
 
 def build(out: Path) -> None:

@@ -182,6 +182,9 @@ class FakeServer:
     def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(_Over, OSError):
             request = _read_request(connection)
+            if (grammar := _shown_grammar(request)) is not None:
+                self._perform(connection, grammar)
+                return
             with self._changed:
                 reply = self._next_reply(request)
                 self.requests.append(request)
@@ -233,6 +236,15 @@ class FakeServer:
         while not until.wait(_TICK) and time.monotonic() < end:
             if self._stopped.is_set() or _hung_up(connection):
                 raise _Over
+
+
+def _shown_grammar(request: Request) -> Reply | None:
+    """What every llama-server answers to the probe of its grammars; it is no request of a test."""
+    body = request.body if isinstance(request.body, dict) else {}
+    if not (body.get("verbose") and body.get("max_tokens") == 1 and "response_format" in body):
+        return None
+    settings = {"grammar": json.dumps(body["response_format"]), "grammar_lazy": False}
+    return answer(json.dumps({"__verbose": {"generation_settings": settings}}).encode())
 
 
 def _hung_up(connection: socket.socket) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from rocm_core import GenerateConfig, TextModel, load_model
 from rocm_core.config import Engine
 from rocm_core.errors import AuthenticationError, HTTPStatusError, ServerBusy, ServerLoading
-from rocm_core.model.chat_template import Demands, fitted, questionable
+from rocm_core.model.template.roles import Demands, fitted, questionable
 from tests.support.models.reciter import CHAT_TEMPLATE, RECITER
 from tests.support.servers.fake_server import FakeServer, Reply, answer
 
@@ -74,6 +74,9 @@ async def test_a_strict_template_gets_its_system_message_first(engine: Engine) -
         ]
         events = model.chat_events(await model.template.afit([USER, LATE]), GenerateConfig())
         assert "".join(event.text for event in events).startswith("Hello!")
+        # As given, the template's own words come, and what they mean.
+        with pytest.raises(HTTPStatusError, match="System.*chat template of the model does not"):
+            list(model.chat([USER, LATE, USER]))
 
 
 @pytest.mark.parametrize(

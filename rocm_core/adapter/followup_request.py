@@ -18,8 +18,8 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, closing
 from dataclasses import replace
 
-from rocm_core import StreamEvent, Usage
 from rocm_core.requests import CallReader, ToolRequest
+from rocm_core.types import StreamEvent, Usage
 
 Events = Generator[StreamEvent, None, None]
 AsyncEvents = AsyncGenerator[StreamEvent, None]

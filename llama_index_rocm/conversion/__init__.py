@@ -1,0 +1,1 @@
+"""From LlamaIndex to requests. Pure."""

@@ -1,0 +1,108 @@
+"""Read the arguments of tool calls that a model wrote, and write those of earlier calls. Pure.
+
+    text that a model wrote            ─▶ parse_arguments ─▶ an object, or an error with the text
+    arguments of an earlier call,
+    as text or as objects of any kind  ─▶ object_text     ─▶ JSON text of an object
+
+Reading repairs nothing; writing never sends what a chat template cannot parse.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import datetime
+import enum
+import json
+import uuid
+from collections.abc import Callable, Mapping, Set
+from numbers import Number
+from pathlib import PurePath
+from typing import Any
+
+from rocm_core.errors import ConfigError, InvalidAnswer
+
+
+def parse_arguments(text: str) -> dict[str, Any]:
+    """Return the arguments that a model wrote for a tool.
+
+    Args:
+        text: the whole text; a blank one is a call without arguments.
+
+    Raises:
+        InvalidAnswer: the text is anything but one JSON object. Nothing is repaired: a tool that
+            runs with half an argument does something that the model did not ask for.
+    """
+    if not text.strip():
+        return {}
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidAnswer(f"the arguments are no JSON object: {error}", text=text) from error
+    if not isinstance(value, dict):
+        kind = "null" if value is None else type(value).__name__
+        raise InvalidAnswer(f"the arguments are no JSON object but {kind}", text=text)
+    return value
+
+
+def object_text(arguments: Any) -> str:
+    """Return the arguments of an earlier call as JSON text of an object.
+
+    ``{}`` stands for text that is no JSON object, and for no arguments at all: with others,
+    llama-server answers every further turn of the conversation with status 500.
+
+    Args:
+        arguments: a mapping, an object of a pydantic class or a dataclass, or JSON text. Dates,
+            UUIDs, enums, paths, numbers of ``decimal``, sets, bytes and objects of those classes
+            may be inside.
+
+    Raises:
+        ConfigError: a value inside has no JSON form; the message says its class.
+    """
+    if isinstance(arguments, str):
+        return arguments if _is_object(arguments) else "{}"
+    if not isinstance(arguments, Mapping):
+        arguments = {} if arguments is None else _plain(arguments)
+    if not isinstance(arguments, Mapping):
+        return "{}"
+    try:
+        return json.dumps(dict(arguments), ensure_ascii=False, default=_plain)
+    except TypeError as error:  # keys
+        raise ConfigError(f"the arguments of a tool call are no JSON: {error}") from error
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return bool(text.strip()) and isinstance(parse_arguments(text), dict)
+    except InvalidAnswer:
+        return False
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that ``json`` can write."""
+    for classes, write in _FORMS:
+        if isinstance(value, classes):
+            return write(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    # Pydantic's classes, by their methods: version 2 and version 1.
+    if callable(dump := getattr(value, "model_dump", None)):
+        return dump(mode="json")
+    if callable(dump := getattr(value, "dict", None)):
+        return dump()
+    raise ConfigError(
+        f"an argument of a tool call is a {type(value).__name__}, which has no JSON form: put its "
+        "text or its fields there"
+    )
+
+
+_FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    ((datetime.date, datetime.time), lambda value: value.isoformat()),
+    (datetime.timedelta, lambda value: value.total_seconds()),
+    ((uuid.UUID, PurePath), str),
+    (Number, str),  # of decimal and fractions
+    (enum.Enum, lambda value: value.value),
+    (Mapping, dict),
+    (Set, list),
+    ((bytes, bytearray), lambda value: base64.b64encode(value).decode("ascii")),
+)

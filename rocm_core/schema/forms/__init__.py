@@ -1,0 +1,1 @@
+"""What is sent for values of each type. Pure."""

@@ -1,0 +1,1 @@
+"""Regular expressions: parse them, and write them as engines enforce them. Pure."""
