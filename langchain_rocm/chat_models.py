@@ -248,10 +248,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
         """The request, checked as far as it can be without the server."""
         config, fields = self._settings(stop, options)
         own = {name: getattr(self, name) for name in _OF_CHAT}
-        variables = {
-            **self.chat_template_kwargs,
-            **(fields.pop("chat_template_kwargs", None) or {}),
-        }
+        given = fields.pop("chat_template_kwargs", None) or {}
+        variables = {**self.chat_template_kwargs, **given}
         return chat_request(messages, config, {**own, **fields, "chat_template_kwargs": variables})
 
     def _chunk_reader(self, request: ChatRequest) -> ChatChunks:

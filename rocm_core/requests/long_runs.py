@@ -51,14 +51,14 @@ def refuse_long_run(text: str, name: str, remedy: str = "") -> None:
     """Raise if a text has a run of more than ``LONGEST_RUN`` characters.
 
     Args:
-        text: the text.
+        text: the text; what is none is left to the request's own checks.
         name: what the message calls it.
         remedy: a sentence that the message ends with.
 
     Raises:
         ConfigError: the message names the text, where the run begins, and how long it is.
     """
-    if len(text) > LONGEST_RUN and (found := long_run(text)):
+    if isinstance(text, str) and len(text) > LONGEST_RUN and (found := long_run(text)):
         start, length = found
         raise ConfigError(
             f"{name} has {length:,} characters without a break, from character {start} on "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -116,7 +117,7 @@ def _is_old(schema: Any) -> bool:
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
-    """Check ``pattern``; one that Python cannot read is taken for matched."""
+    """Check ``pattern``; warn of one that Python cannot read, and take it for matched."""
     import jsonschema
 
     if not validator.is_type(instance, "string"):
@@ -126,7 +127,12 @@ def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterat
             pattern = pattern.replace(other, python)
     try:
         matched = re.search(pattern, instance) is not None
-    except re.error:
+    except re.error as error:
+        warnings.warn(
+            f"the pattern {pattern!r} is not checked, and no engine enforces it: Python cannot "
+            f"read it ({error}). Write it without that.",
+            stacklevel=2,
+        )
         return
     if not matched:
         yield jsonschema.ValidationError(f"{instance!r} does not match {pattern!r}")

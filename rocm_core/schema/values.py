@@ -110,7 +110,8 @@ def _is_schema(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    whole = isinstance(value, int) and not isinstance(value, bool)  # of any size
+    return whole or (isinstance(value, float) and math.isfinite(value))
 
 
 def sendable(value: Any) -> bool:

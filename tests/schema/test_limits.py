@@ -124,3 +124,12 @@ def test_alternatives_beside_each_other_do_not_multiply_without_end() -> None:
 def test_one_range_is_empty_if_its_ends_cross_beyond_what_is_sent() -> None:
     with pytest.raises(ConfigError, match="leaves no number"):
         compile_schema({"type": "integer", "minimum": 10**20, "maximum": 10**19})
+
+
+def test_numbers_beyond_what_a_float_holds_are_not_sent() -> None:
+    huge = 10**400
+    bounded = {"type": "integer", "maximum": huge, "multipleOf": huge}
+    assert compile_schema(bounded).sent == {"type": "integer"}
+    assert compile_schema({"type": "number", "minimum": -huge}).sent == {"type": "number"}
+    assert compile_schema({"type": "integer", "enum": [1, huge]}).sent == {"type": "integer"}
+    assert compile_schema({"type": "string", "maxLength": huge}).sent == {"type": "string"}

@@ -73,10 +73,14 @@ def test_a_rewritten_pattern_stays_as_it_is(pattern: str) -> None:
         (r"^a{2,}$", "^[a]{2}[a]*$"),
         (r"^(?:ab)*?$", "^(ab)*$"),
         (r"^[\]^-]$", r"^[\x2D\x5D\x5E]$"),
-        ("^(a|)b$", "^(a)?b$"),
+        ("^(a|)b$", "^[a]?b$"),
         (r"^\u{1F600}$", "^\U0001f600$"),
         (r"^\ud83d\ude00$", "^\U0001f600$"),
         ("^$", "^$"),
+        ("^(b|b)?$", "^[b]?$"),
+        ("^(b+){2,3}$", "^[b]{2}[b]*$"),
+        ("^(b*){2,3}$", "^[b]*$"),
+        ("^(b+)*$", "^[b]*$"),
     ],
 )
 def test_how_patterns_are_written(pattern: str, expected: str) -> None:

@@ -130,6 +130,7 @@ _MODEL: dict[str, Verb] = {
     "info": lambda it: it.info,
     "load": lambda it: it.load(),
     "metrics": lambda it: it.metrics(),
+    "thinking_facts": lambda it: it.thinking_facts(),
     "preflight": lambda it: it.preflight(dry_run=True),
     "rerank": lambda it: it.rerank("q", ["a"]),
     "tokenize": lambda it: it.tokenize("Hi"),

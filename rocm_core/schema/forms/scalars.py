@@ -139,7 +139,7 @@ def _type_of(value: Any) -> str:
 
 def _is_of(value: Any, types: Sequence[str]) -> bool:
     kind = _type_of(value)
-    whole = kind == "number" and float(value).is_integer()
+    whole = kind == "number" and (isinstance(value, int) or value.is_integer())
     return kind in types or (whole and "integer" in types)
 
 

@@ -74,9 +74,9 @@ def _texts(tree: Alternatives) -> list[str]:
 
 def _repeated(tree: Repeat) -> str:
     item, low, high = tree.item, tree.low, tree.high
-    while isinstance(item, Repeat) and item.high is None and item.low <= 1:
-        # (x*)* and its like are x*
-        low, high = (0 if 0 in (low, item.low) else 1), None
+    while high != 0 and isinstance(item, Repeat) and item.high is None and item.low <= 1:
+        # (x*){2,3} is x*, and (x+){2,3} is xx+
+        low, high = low * item.low, None
         item = item.item
     if may_be_empty(item):
         if (high is None or high > 1) and not isinstance(item, Chars):
