@@ -58,6 +58,7 @@ from rocm_core.config import (
     Engine,
     FlashAttention,
     GpuLayers,
+    LazyMode,
     LoadMode,
     RestartPolicy,
     SplitMode,
