@@ -30,8 +30,9 @@ class FirstUse:
         """Run a procedure while no other one asks.
 
         Args:
-            procedure: returns a new run of it. It remembers what it learns and changes nothing
-                else. A run that asks nothing waits for nobody.
+            procedure: returns a new run of it. A run remembers what it learns when it has learned
+                it, and changes nothing else: it may be broken off at its first question. One that
+                asks nothing waits for nobody.
         """
         mine: Future[None] = Future()
         mine.set_running_or_notify_cancel()  # a task that is cancelled does not cancel it

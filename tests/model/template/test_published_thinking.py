@@ -14,7 +14,7 @@ from rocm_core import Chat, GenerateConfig, TextModel
 from rocm_core.client import calls, run_steps
 from rocm_core.errors import ConfigError, HTTPStatusError
 from rocm_core.requests import dated, reasoning_fields
-from tests.support.histories import calling, result
+from tests.support.histories import TOOLS, calling, result
 from tests.support.models.reciter import PIECES
 
 pytestmark = pytest.mark.slow
@@ -91,6 +91,22 @@ def test_the_switch_is_the_one_that_changes_the_prompt(published: TextModel, nam
     assert facts.switchable is (name in SWITCHED)
     assert facts.efforts == EFFORTS.get(name, ())
     assert facts.thinks or not {name} & {*SWITCHED, *OPENED, *EFFORTS}
+
+
+@pytest.mark.parametrize("more", [{}, {"tools": TOOLS}], ids=["system", "tools"])
+def test_a_switch_works_beside_other_things_or_it_is_said(
+    published: TextModel, name: str, more: dict[str, Any]
+) -> None:
+    history = ASK if more else [{"role": "system", "content": "system-1"}, *ASK]
+    published.template._variables = None
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        on, off = (
+            prompt(published, reasoning_fields(choice) | more, history) for choice in (True, False)
+        )
+    silent = "ibm-granite-granite-3.3-2B-Instruct"
+    assert (on != off) is (name in SWITCHED and name != silent)
+    assert any("with a system message" in str(each.message) for each in said) is (name == silent)
 
 
 def test_what_cannot_be_turned_off_is_said_once(published: TextModel, name: str) -> None:

@@ -113,6 +113,28 @@ def test_words_in_a_message_are_sent_where_they_count() -> None:
     assert template.sent(reasoning_fields(False), own)[0] == own
 
 
+def test_a_switch_that_a_system_message_turns_off() -> None:
+    def render(kwargs: Mapping[str, Any], texts: str) -> str:
+        own = "" if "system:" in texts else f"think: {kwargs.get('thinking', True)}\n"
+        return own + texts
+
+    template = Template(render)
+    system = [{"role": "system", "content": "S"}, *ASK]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert "reasoning_budget_tokens" not in template.sent(reasoning_fields(False))[1]
+        assert not said
+        for choice in (False, True, False):
+            fields = template.sent(reasoning_fields(choice), system)[1]
+            assert fields.get("reasoning_budget_tokens") == (None if choice else 0)
+    assert "with a system message" in str(said[0].message)
+    assert len({str(each.message) for each in said}) == len(said), "each is said once"
+    assert (
+        "reasoning_budget_tokens"
+        not in reads("thinking", True, False).sent(reasoning_fields(False), system)[1]
+    )
+
+
 @pytest.mark.parametrize("text", ["see docs/thinking.md", "a/think/b", "/no_thinking", "/think.md"])
 def test_words_inside_of_others_are_no_wish_of_the_user(text: str) -> None:
     template = Template(

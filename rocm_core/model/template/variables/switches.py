@@ -66,6 +66,14 @@ _CALL: dict[str, Any] = {
     "type": "function",
     "function": {"name": "probe", "arguments": '{"value": "probe-2"}'},
 }
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "probe",
+        "description": "Probe.",
+        "parameters": {"type": "object", "properties": {"value": {"type": "string"}}},
+    },
+}
 _IN_TOOL_LOOP: list[dict[str, Any]] = [
     *_ASK,
     {"role": "assistant", "content": "", "tool_calls": [_CALL], "reasoning_content": THOUGHT},
@@ -155,6 +163,24 @@ def find_switch(text: str) -> Steps[Switch | None]:
                     {"enable_thinking": False, name: effort},
                 )
     return (yield from _find_tags(text))
+
+
+def moves_beside(switch: Switch, system: bool, tools: bool) -> Steps[bool]:
+    """Return whether variables change a prompt that has more; ``True`` if unknown.
+
+    A template that writes about thinking into a system message of its own (granite 3.3) does not
+    where the request has one, or has tools.
+
+    Args:
+        switch: the variables.
+        system: with a system message.
+        tools: with a tool.
+    """
+    asked = [{"role": "system", "content": "probe-0"}, *_ASK] if system else _ASK
+    fields = {"tools": [_TOOL]} if tools else {}
+    one = yield from rendered(asked, **fields, **_with(switch.on))
+    other = yield from rendered(asked, **fields, **_with(switch.off))
+    return None in (one, other) or one != other
 
 
 def _closes(thinking: str, none: str) -> bool:

@@ -21,7 +21,7 @@ import orjson
 from rocm_core.client import Steps, calls
 from rocm_core.errors import ConfigError
 from rocm_core.model.template.probe import rendered
-from rocm_core.model.template.roles import Conversation
+from rocm_core.model.template.roles import SYSTEM, Conversation
 from rocm_core.model.template.variables.switches import (
     KWARGS,
     PROBE,
@@ -33,6 +33,7 @@ from rocm_core.model.template.variables.switches import (
     find_text_beside,
     find_thinks,
     mentions_thinking,
+    moves_beside,
     opening,
 )
 from rocm_core.types import ServerProps, ThinkingFacts
@@ -57,6 +58,7 @@ class Thinking:
         self._replay: list[Mapping[str, Any] | None] = []
         self._efforts: dict[str | None, Effort | None] = {}
         self._spaces: dict[bytes, int | None] = {}
+        self._beside: dict[tuple[bool, bool], bool] = {}
         self._texts: dict[bool, bool] = {}
         self._said: set[str] = set()
 
@@ -153,12 +155,29 @@ class Thinking:
             if inside and not thinking and _budget(fields) is None:
                 fields[_BUDGET] = 0
             return tagged
-        if switch:
+        if switch and (yield from self._moves(switch, messages, fields)):
             return messages
         if not thinking and _budget(fields) is None:
             fields[_BUDGET] = 0
         yield from self._say_lack(fields, thinking, props)
         return messages
+
+    def _moves(
+        self, switch: Switch, messages: Conversation, fields: Mapping[str, Any]
+    ) -> Steps[bool]:
+        beside = any(m["role"] in SYSTEM for m in messages), bool(fields.get("tools"))
+        if not any(beside):
+            return True
+        if beside not in self._beside:
+            self._beside[beside] = yield from moves_beside(switch, *beside)
+        if not self._beside[beside]:
+            self._warn(
+                "reasoning=True and False change nothing in the prompt of a request with a system "
+                "message or with tools: the chat template of this model writes about thinking into "
+                "a system message of its own. Leave yours out, or put the words of the model's "
+                "card for thinking into it."
+            )
+        return self._beside[beside]
 
     def _say_lack(self, fields: Fields, thinking: bool, props: ServerProps) -> Steps[None]:
         thinks = yield from self._found_thinks()
