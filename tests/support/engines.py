@@ -31,7 +31,7 @@ def make_server(engine: Engine, ref: str | Path = RECITER, **options: Any) -> Se
 
 @contextlib.contextmanager
 def as_the_wheel_can(field: str, engine: Engine = "embedded") -> Iterator[None]:
-    """The block works; with an older xllamacpp, which lacks the field, its option is refused by name."""
+    """The block works; an older xllamacpp, without the field, refuses its option by name."""
     if engine != "embedded" or hasattr(xllamacpp().CommonParams(), field):
         yield
         return
