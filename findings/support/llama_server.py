@@ -87,6 +87,8 @@ class LlamaServer(Asking):
 
     def __enter__(self) -> "LlamaServer":
         for _ in range(300):
+            if self._process.poll() is not None:
+                raise SystemExit("the server did not start")
             try:
                 if self._http.get("/health").status_code == 200:
                     return self
