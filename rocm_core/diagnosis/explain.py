@@ -185,6 +185,8 @@ class GpuUse:
 _GPU_NAME = r"(?:ROCm|CUDA|Vulkan|SYCL|MTL|Metal|MUSA|CANN|OpenCL)\d*"
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
 _BUFFER = re.compile(rf"\b({_GPU_NAME}) +model buffer size *= *([\d.]+) MiB")
+_HOST_BUFFER = re.compile(r"\b(?:CPU\w*|\w+_Host) +model buffer size *=")
+_OTHER_BUFFER = re.compile(r"model buffer size *=")
 _DEVICE = re.compile(rf"(?:using device ({_GPU_NAME}) \(|- ({_GPU_NAME})\s*: .*MiB free\))")
 _FOUND = re.compile(r"found (\d+) (?:ROCm|CUDA|Vulkan|SYCL)\w* devices", re.IGNORECASE)
 _NONE = re.compile(
@@ -201,11 +203,12 @@ def gpu_use(log: Iterable[str]) -> GpuUse:
     Source lines: ``load_tensors: offloaded N/M layers to GPU`` and the buffer sizes (llama.cpp
     ``llama-model.cpp``), ``device_info`` (``common.cpp``), ``ggml_cuda_init`` (``ggml-cuda.cu``),
     the warning for ``-ngl`` (``common/arg.cpp``). Newer builds (b11434) print all but the last
-    two only with ``--log-verbosity 4``.
+    two only with ``--log-verbosity 4``. The buffers outweigh the count: a build with a GPU back
+    end counts all layers as offloaded even where it has no device (b10434, ``--device none``).
     """
     devices: dict[str, None] = {}
     layers: tuple[int, int] | None = None
-    yes = no = count = ""
+    yes = no = count = host = other = ""
     for line in map(str.strip, log):
         if found := _DEVICE.search(line):
             devices[found[1] or found[2]] = None
@@ -213,9 +216,15 @@ def gpu_use(log: Iterable[str]) -> GpuUse:
             layers, count = (int(found[1]), int(found[2])), line
         elif (found := _BUFFER.search(line)) and float(found[2]) > 0:
             devices[found[1]], yes = None, yes or line
+        elif _HOST_BUFFER.search(line):
+            host = host or line
+        elif _OTHER_BUFFER.search(line):
+            other = line
         elif _NONE.search(line) or ((found := _FOUND.search(line)) and found[1] == "0"):
             no = no or line
     if layers is not None:
+        if layers[0] > 0 and host and not (yes or other):
+            return GpuUse(False, (0, layers[1]), tuple(devices), host)
         return GpuUse(layers[0] > 0, layers, tuple(devices), count)
     if yes:
         return GpuUse(True, None, tuple(devices), yes)

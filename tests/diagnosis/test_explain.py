@@ -240,6 +240,19 @@ def test_buffers_of_the_cpu_are_not() -> None:
     assert gpu_use(["load_tensors:  ROCm_Host model buffer size = 70.00 MiB"]).used is None
 
 
+def test_buffers_outweigh_the_count_of_layers() -> None:
+    # A Vulkan build (b10434) without a device: findings/log_says_offloaded_without_gpu.sh
+    count = "0.00.053.234 I load_tensors: offloaded 2/2 layers to GPU"
+    buffer = "0.00.053.235 I load_tensors:   CPU_Mapped model buffer size =     0.10 MiB"
+    assert gpu_use([count, buffer]) == GpuUse(False, (0, 2), (), buffer)
+    problem = gpu_problem([count, buffer], strict=False)
+    assert problem is not None
+    assert "no layer is on a GPU" in problem
+    on_metal = "load_tensors:  MTL0_Mapped model buffer size =  4403.49 MiB"
+    for elsewhere in (on_metal, on_metal.replace("MTL0_Mapped", "Vulkan0")):
+        assert gpu_use([count, buffer, elsewhere]).used is True
+
+
 def test_a_gpu_that_is_there_but_not_used_is_not_claimed() -> None:
     lines = ["  - ROCm0   : AMD Radeon RX 7900 XTX (24560 MiB, 24510 MiB free)"]
     assert gpu_use(lines) == GpuUse(None, None, ("ROCm0",), "")
