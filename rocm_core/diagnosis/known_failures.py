@@ -242,6 +242,15 @@ MEMORY: tuple[KnownFailure, ...] = (
 
 MODEL: tuple[KnownFailure, ...] = (
     KnownFailure(
+        "incomplete_vocabulary",
+        r"error loading model vocabulary: (?:_Map_base::at|map::at|unordered_map::at)",
+        "the vocabulary lacks a token that llama.cpp asks for; of a model whose general.name has "
+        "phi-3 in it, that is any of <unk>, <s>, </s> and <|endoftext|>",
+        "if it is no Phi-3, give it another name (--override-kv general.name=str:NAME, or gguf's "
+        "gguf_set_metadata.py); else convert the model again",
+        "llama-vocab.cpp (llama_vocab::impl::load)",
+    ),
+    KnownFailure(
         "replaced_argument",
         r"invalid argument: (?P<what>--(?:no-)?mmap|--mlock|(?:--(?:no-)?direct-io|-n?dio))\b",
         "this llama.cpp build no longer has the argument {what}",
