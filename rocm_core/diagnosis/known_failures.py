@@ -8,6 +8,7 @@ the first row that matches any line, so rows with the more specific cause come f
 from __future__ import annotations
 
 from rocm_core.diagnosis.companion_failures import COMPANIONS
+from rocm_core.diagnosis.device_failures import DEVICES, UNSEEN
 from rocm_core.diagnosis.download_failures import DOWNLOAD
 from rocm_core.diagnosis.failure_row import KnownFailure
 
@@ -243,11 +244,10 @@ MEMORY: tuple[KnownFailure, ...] = (
 MODEL: tuple[KnownFailure, ...] = (
     KnownFailure(
         "incomplete_vocabulary",
-        r"error loading model vocabulary: (?:_Map_base::at|map::at|unordered_map::at)",
-        "the vocabulary lacks a token that llama.cpp asks for; of a model whose general.name has "
-        "phi-3 in it, that is any of <unk>, <s>, </s> and <|endoftext|>",
-        "if it is no Phi-3, give it another name (--override-kv general.name=str:NAME, or gguf's "
-        "gguf_set_metadata.py); else convert the model again",
+        r"error loading model vocabulary: (?:_Map_base|(?:unordered_)?map)::at",
+        "the vocabulary lacks a token that llama.cpp asks for: if general.name has phi-3 in it, "
+        "<unk>, <s>, </s> or <|endoftext|>",
+        "give a model that is no Phi-3 another name (--override-kv general.name=str:NAME)",
         "llama-vocab.cpp (llama_vocab::impl::load)",
     ),
     KnownFailure(
@@ -390,8 +390,10 @@ KNOWN: tuple[KnownFailure, ...] = (
     *ACCESS,
     *KERNELS,
     *MEMORY,
+    *DEVICES,
     *DOWNLOAD,
     *MODEL,
     *COMPANIONS,
+    *UNSEEN,
     *WITHOUT_GPU,
 )

@@ -24,9 +24,8 @@ from tests.support.machine import run_on
 from tests.support.models.reciter import RECITER
 from tests.support.servers.fake_engines import EMPTY, hip_program, vulkan_program
 
-OFFLOADED = "load_tensors: offloaded 2/2 layers to GPU"
-# Behind it, a build that uses the GPU prints where the weights are.
-BUFFER = "load_tensors: ROCm0 model buffer size = 0.13 MiB"
+# The count of offloaded layers proves nothing: a build without a device prints it too.
+OFFLOADED = "load_tensors:        ROCm0 model buffer size =  4403.49 MiB"
 
 
 @pytest.fixture
@@ -85,7 +84,7 @@ def test_nobody_asked_so_nobody_is_told(
 
 @pytest.mark.usefixtures("llama_server", "card")
 def test_required_and_used_is_ready(tmp_path: Path, started: Any) -> None:
-    path = wrapped("binary", tmp_path, f"echo '{OFFLOADED}' >&2; echo '{BUFFER}' >&2")
+    path = wrapped("binary", tmp_path, f"echo '{OFFLOADED}' >&2")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert started(server_path=path, require_gpu=True).is_running
