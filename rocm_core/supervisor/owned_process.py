@@ -270,10 +270,8 @@ class OwnedServer(ServerHandle):
         while True:
             tail = self.child.tail()
             problem = gpu_problem(tail, strict=bool(required), software=asked)
-            told = gpu_use(tail).used is not None
+            told = gpu_use(tail).used is not None or time.monotonic() > deadline
             if told or (not required and any("listening on" in line for line in tail)):
-                break
-            if time.monotonic() > deadline:
                 break
             self.child.changed.clear()
             self.child.changed.wait(_POLL)
