@@ -21,6 +21,7 @@ import socket
 import sys
 
 from llama_server import LlamaServer
+from messages import ascii_only
 
 with socket.socket() as unused:
     unused.bind(("127.0.0.1", 0))
@@ -28,7 +29,8 @@ with socket.socket() as unused:
     log = pathlib.Path(sys.argv[1], "log")
     model = f"{sys.argv[1]}/model.gguf"
     with LlamaServer(model, "--rpc", worker, cpu=False, log=str(log)) as server:
-        status, _ = server.ask("/completion", {"prompt": "x", "n_predict": 1})
+        body = {"prompt": "x", "n_predict": 1, "logit_bias": ascii_only()}
+        status, _ = server.ask("/completion", body)
 lines = log.read_text(errors="replace").splitlines()
 told = [line.split(" E ", 1)[-1] for line in lines if worker in line]
 print(f"--rpc {worker}, where nobody listens: the server answers with status {status}")
