@@ -57,7 +57,7 @@ class TokenReader:
         """Return the tokens of one event: none or one."""
         ids = event.token_ids
         predicted = event.raw.get("tokens_predicted")
-        new = len(ids) if predicted is None else predicted - self._seen
+        new = predicted - self._seen if type(predicted) is int else len(ids)
         self._seen += new
         if not event.text:
             self._held += new

@@ -87,7 +87,6 @@ def test_failure_may_be_a_plain_string(line: str) -> None:
         b"[]",
         b"null",
         b'"text"',
-        b"{}",
         b'{"choices":[1]}',
         b'{"choices":{"0":1}}',
         b'{"choices":[{"delta":{"content":7}}]}',
