@@ -335,7 +335,9 @@ def is_compressed(response: httpx.Response) -> bool:
         ProtocolError: in a way that we cannot.
     """
     coding = response.headers.get("content-encoding", "identity").strip().lower()
-    if coding in ("gzip", "x-gzip", "deflate"):
+    if coding == "x-gzip":  # another name of gzip (RFC 9110, 8.4.1.3), which httpx does not know
+        response.headers["content-encoding"] = coding = "gzip"
+    if coding in ("gzip", "deflate"):
         return True
     if coding not in ("", "identity"):
         raise ProtocolError(
