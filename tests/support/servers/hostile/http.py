@@ -18,7 +18,7 @@ from rocm_core.errors import (
     ServerUnreachable,
     StreamInterrupted,
 )
-from tests.support.servers.fake_server import RESET, STALL, Fault, Reply, Step
+from tests.support.servers.fake_server import RESET, STALL, Reply, Step
 from tests.support.servers.hostile import TEXT, Case, drip, raw
 from tests.support.servers.hostile.streams import HELLO, WHOLE
 
@@ -135,12 +135,14 @@ def _status(code: int, body: bytes, *fields: bytes) -> Reply:
 
 
 def _unhurried() -> Iterator[Case]:
-    slow: dict[str, list[Step | Fault]] = {
+    pings: list[Step] = [b": ping\n\n", 0.02] * 200
+    heartbeats: list[Step] = [b"data: {}\n\n", 0.02] * 200
+    slow: dict[str, list[Step]] = {
         "a head without an end": [OK, *drip(b"X: x\r\n" * 200)],
         "a status line byte by byte": drip(OK * 20),
         "100 Continue without an end": [b"HTTP/1.1 100 C\r\n\r\n", 0.02] * 200,
-        "pings without an end": [OK + b"\r\n", *[b": ping\n\n", 0.02] * 200],
-        "heartbeats without an end": [OK + b"\r\n", *[b"data: {}\n\n", 0.02] * 200],
+        "pings without an end": [OK + b"\r\n", *pings],
+        "heartbeats without an end": [OK + b"\r\n", *heartbeats],
         "an event byte by byte": [OK + b"\r\n", *drip(WHOLE * 5)],
         "silence at once": [STALL],
         "silence after the head": [OK + b"\r\n", STALL],
