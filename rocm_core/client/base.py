@@ -28,6 +28,7 @@ from rocm_core.config import Timeouts
 from rocm_core.errors import (
     ClientError,
     ConfigError,
+    HTTPStatusError,
     ProtocolError,
     RocmError,
     ServerUnreachable,
@@ -168,7 +169,7 @@ class ClientSettings:
             try:
                 yield wire
             except ClientError as error:
-                if wire.cause is None:
+                if wire.cause is None or isinstance(error, HTTPStatusError):
                     raise
                 raise copy.copy(wire.cause) from error
             finally:
