@@ -17,7 +17,7 @@ from rocm_core.client import answers
 from rocm_core.client.answers import field
 from rocm_core.config import SAMPLING_FIELDS, GenerateConfig
 from rocm_core.errors import ConfigError, ProtocolError
-from rocm_core.requests import check_texts
+from rocm_core.requests import check_texts, refuse_long_run, refuse_long_runs
 from rocm_core.requests.sent_schemas import SCHEMA_FIELDS, with_sent_schemas
 from rocm_core.types import Message, ServerProps
 
@@ -160,6 +160,7 @@ def tokenize(
         add_special: put the begin-of-text token (BOS) in front, if the model has one.
         parse_special: special tokens inside the text count as such, not as plain text.
     """
+    refuse_long_run(text, "text")
     body = {"content": text, "add_special": add_special, "parse_special": parse_special}
     return Call("POST", "/tokenize", field("tokens", answers.is_ids), body)
 
@@ -172,6 +173,7 @@ _BETWEEN_TEXTS = -1
 def tokenize_batch(texts: Sequence[str]) -> Call[list[list[int]]]:
     """``POST /tokenize`` for several texts at once: the ids of each; errors as ``embeddings``."""
     check_texts(texts)
+    refuse_long_runs(texts)
     content: list[str | int] = []
     for text in texts:
         content += [text, _BETWEEN_TEXTS]
@@ -229,6 +231,7 @@ def embeddings(
         ConfigError: as ``check_texts``.
     """
     check_texts(inputs, first=first)
+    refuse_long_runs(inputs, first=first)
     body: dict[str, Any] = {"input": list(inputs)}
     if normalize is not None:
         body["embd_normalize"] = 2 if normalize else -1
@@ -243,11 +246,11 @@ def rerank(
 
     ``top_n`` limits how many; ``None`` for all. Errors as ``embeddings``.
     """
-    check_texts([query], "query")
-    check_texts(documents, "documents")
+    for texts, what in (([query], "query"), (documents, "documents")):
+        check_texts(texts, what)
+        refuse_long_runs(texts, what)
     body: dict[str, Any] = {"query": query, "documents": list(documents)}
-    if top_n is not None:
-        body["top_n"] = top_n
+    body |= {"top_n": top_n} if top_n is not None else {}
     read = answers.ranks_reader(documents, top_n)
     return Call("POST", "/v1/rerank", read, body, texts=documents, name="documents")
 

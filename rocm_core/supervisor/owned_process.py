@@ -24,8 +24,6 @@ from rocm_core.diagnosis.explain import (
     describe_exit,
     error_lines,
     explain_failure,
-    gpu_problem,
-    gpu_use,
 )
 from rocm_core.diagnosis.load_result import missing_adapters, missing_modality
 from rocm_core.discover.refs import ModelRef
@@ -37,6 +35,8 @@ from rocm_core.engine.command_line import (
     environment,
 )
 from rocm_core.engine.gpu_placement import place_on_gpus, with_prompt_cache
+from rocm_core.engine.installed.choice import process_environment
+from rocm_core.engine.installed.software import asks_for_software
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     AuthenticationError,
@@ -65,14 +65,14 @@ log = logging.getLogger("rocm_core.server")
 _POLL = 0.02
 # llama-server's log is asynchronous: its lines may come this long after the first answer.
 _LOG_DELAY = 2.0
+# The same where only a warning depends on it: its own thread may be behind on a busy machine.
+_LOG_LAG = 0.3
 # Between two polls, so that a flood of log lines cannot occupy this thread.
 _PAUSE = 0.002
 # Seconds for each answer of a server that starts: at first, and at most, if it proves to be slow.
 _PATIENCE, _MAX_PATIENCE = 1.0, 10.0
-# After an answer: what the process does so soon belongs to it.
-_SETTLED = 0.005
-# The pause grows to this while nothing moves.
-_MAX_POLL = 0.25
+# What the process does so soon after an answer belongs to it; while nothing moves, pauses grow.
+_SETTLED, _MAX_POLL = 0.005, 0.25
 # Seconds for a worker of ``rpc_servers`` to take a connection.
 _RPC_TIMEOUT = 3.0
 _OTHER_PORT = "Remedy: choose another port, port=0 for a free one, or none for a unix socket."
@@ -256,17 +256,14 @@ class OwnedServer(ServerHandle):
                 if self.child.progress > shown:
                     shown = self.child.progress
                     on_progress(shown)
-                if watch.quiet > self._stall_timeout:
-                    raise self._stalled()
+                if watch.quiet > (limit := self._stall_timeout):
+                    what = f"loading {self.ref.name} has made no progress for {limit:g} s"
+                    raise self.error(ServerStalled, f"{what} (stall_timeout)")
                 pause = min(_MAX_POLL, max(_POLL, watch.quiet / 20))
                 self.child.exited.wait(_SETTLED if pause == _POLL else pause / 2)
                 watch.look()
                 self.child.changed.wait(pause)
                 time.sleep(_PAUSE)
-
-    def _stalled(self) -> ServerStalled:
-        text = f"{self._stall_timeout:g} s (stall_timeout)"
-        return self.error(ServerStalled, f"loading {self.ref.name} has made no progress for {text}")
 
     def _check_gpu(self) -> None:
         """Warn, or raise, at once if a GPU was asked for and is not used: it would only be slow."""
@@ -274,9 +271,16 @@ class OwnedServer(ServerHandle):
         wanted = required or (required is None and self._config.backend == "rocm")
         if not wanted or not self._config.gpu_layers:
             return
-        deadline = time.monotonic() + _LOG_DELAY
-        while problem := gpu_problem(self.child.tail(), strict=bool(required)):
-            if gpu_use(self.child.tail()).used is not None or time.monotonic() > deadline:
+        # Its patterns are compiled for a load on a GPU alone.
+        from rocm_core.diagnosis.gpu_use import gpu_problem, gpu_use
+
+        asked = asks_for_software(self._config.devices, process_environment(self._config))
+        deadline = time.monotonic() + (_LOG_DELAY if required else _LOG_LAG)
+        while True:
+            tail = self.child.tail()
+            problem = gpu_problem(tail, strict=bool(required), software=asked)
+            told = gpu_use(tail).used is not None or time.monotonic() > deadline
+            if told or (not required and any("listening on" in line for line in tail)):
                 break
             self.child.changed.clear()
             self.child.changed.wait(_POLL)
