@@ -69,7 +69,7 @@ _LOG_DELAY = 2.0
 _LOG_LAG = 0.3
 # Between two polls, so that a flood of log lines cannot occupy this thread.
 _PAUSE = 0.002
-# Seconds for each answer of a server that starts: at first, and at most, if it proves to be slow.
+# Seconds for each answer of a server that starts: at first, and at most.
 _PATIENCE, _MAX_PATIENCE = 1.0, 10.0
 # What the process does so soon after an answer belongs to it; while nothing moves, pauses grow.
 _SETTLED, _MAX_POLL = 0.005, 0.25

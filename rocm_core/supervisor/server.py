@@ -240,6 +240,8 @@ class SupervisedServer(ServerView):
         exit_hooks.live.add(self)
         handle.await_ready(progress, lambda: startup.cancelled)
         progress(1.0)
+        with self._change:
+            self._raise_if_cancelled(startup)
         handle.watch(self.config.stall_timeout)
         with self._change:
             self._raise_if_cancelled(startup)

@@ -204,14 +204,16 @@ TRANSPORTS: list[tuple[Ask, Any]] = [
     (ask_async, httpx.AsyncHTTPTransport),
 ]
 _HEAD = b"HTTP/1.1 200 OK\r\n"
+FILLERS: list[Step] = [b"X-Filler: 1\r\n", 0.02] * 400
+CHUNKS: list[Step] = [b"1\r\n \r\n", 0.02] * 400
 # What comes byte by byte, or not at all, before and after its limits have begun.
 UNHURRIED: dict[str, list[Step]] = {
-    "a head": [_HEAD, *[b"X-Filler: 1\r\n", 0.02] * 400],
+    "a head": [_HEAD, *FILLERS],
     "a head, byte by byte": drip(_HEAD * 20),
     "silence after half a head": [_HEAD, STALL],
     "a body": [_HEAD + b"\r\n", *DRIP],
     "a body, and silence": [_HEAD + b"\r\n", b" ", 0.2, b" ", STALL],
-    "chunks": [_HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[b"1\r\n \r\n", 0.02] * 400],
+    "chunks": [_HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *CHUNKS],
     "interim answers": [b"HTTP/1.1 100 Continue\r\n\r\n", 0.02] * 400,
 }
 

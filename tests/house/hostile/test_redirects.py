@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import SecretStr
 
 from langchain_rocm import ChatRocm
 from rocm_core import load_model
@@ -23,5 +24,5 @@ def test_nothing_goes_where_a_redirect_leads(scripted: FakeServer, path: str, st
         ):
             list(model.chat([{"role": "user", "content": "Hi"}]))
         with pytest.raises(HTTPStatusError, match=other.url):
-            ChatRocm(base_url=scripted.url, api_key="sk-secret").invoke("Hi")
+            ChatRocm(base_url=scripted.url, api_key=SecretStr("sk-secret")).invoke("Hi")
         assert other.requests == []
