@@ -36,7 +36,7 @@ _EXIT_COMMAND = b"cmd_router_to_child:exit\n"
 _MAX_LINE = 8192
 _TAIL_LINES = 400
 # What an answer to a small question takes at most, in clock ticks (usually 10 ms) and pages.
-_CPU_OF_AN_ANSWER, _MEMORY_OF_AN_ANSWER = 10, 256
+_CPU_OF_AN_ANSWER, _MEMORY_OF_AN_ANSWER = 5, 256
 # Where a platform has no SIGKILL (Windows), SIGTERM is TerminateProcess: just as final.
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 

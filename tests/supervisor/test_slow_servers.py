@@ -11,6 +11,7 @@ import pytest
 from rocm_core import LoadConfig, Server, State, resolve_ref
 from rocm_core.errors import ServerStalled, ServerStopped
 from rocm_core.supervisor.child_process import StallWatch
+from rocm_core.supervisor.owned_process import OwnedServer
 from tests.support.models.reciter import RECITER
 from tests.support.programs import wait_for
 from tests.support.servers.fake_engines import answering
@@ -54,25 +55,29 @@ def test_our_questions_are_no_progress(tmp_path: Path, health: str) -> None:
 
 @pytest.mark.slow
 def test_a_server_that_works_is_waited_for(tmp_path: Path) -> None:
-    """It computes, and answers that it loads, for three times as long as it may stand still."""
+    """It computes, and answers that it loads, for longer than it may stand still."""
     working = "threading.Thread(target=work, daemon=True).start()"
     ready = """reply(200, '{"status": "ok"}') if time.time() > end else reply(503, loading)"""
     program = answering(tmp_path, ready)
     text = program.read_text().replace(
         "class Server(",
-        "end = time.time() + 3\n"
+        "end = time.time() + 6\n"
         "def work():\n"
         "    while time.time() < end: sum(range(200_000)); time.sleep(0.02)\n"
         f"{working}\nclass Server(",
     )
     program.write_text(text)
-    server = made(program, 1.0)
+    server = made(program, 2.5)
     server.start()
     assert server.state is State.READY
     server.stop()
 
 
-def test_a_start_that_waits_for_an_answer_can_be_stopped(tmp_path: Path) -> None:
+def test_a_start_that_waits_for_an_answer_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched: list[object] = []
+    monkeypatch.setattr(OwnedServer, "watch", lambda handle, limit: watched.append(handle))
     server = made(answering(tmp_path, "time.sleep(600)"), 600)
     ended = threading.Event()
 
@@ -90,6 +95,7 @@ def test_a_start_that_waits_for_an_answer_can_be_stopped(tmp_path: Path) -> None
     thread.join(PATIENCE)
     assert ended.is_set()
     assert time.monotonic() - began < 2.0
+    assert watched == []
 
 
 def _patience_of(server: Server) -> float:
@@ -114,7 +120,7 @@ class _Child:
         (1, 0.5, True),
         (2, "11", False),
         (3, "1", True),
-        (4, "8", False),
+        (4, "9", False),
         (4, "40", True),
         (6, "110", False),
         (6, "9000", True),

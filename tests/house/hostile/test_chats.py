@@ -40,7 +40,8 @@ TOOL = {
 }
 
 Said = tuple[str, list[tuple[str, Any]]]
-Ask = Callable[[float], Said]
+Ask = Callable[[float, bool], Said]
+"""Asks with a limit, and with log probabilities or with tools."""
 
 
 def _value(arguments: str) -> Any:
@@ -61,29 +62,31 @@ def _said(events: list[StreamEvent]) -> Said:
     return text, [(name, _value(arguments)) for name, arguments in calls.values()]
 
 
-def _chat(limit: float) -> Chat:
-    return Chat(HI, GenerateConfig(timeout=limit), {"tools": [TOOL], "logprobs": True})
+def _chat(limit: float, logprobs: bool) -> Chat:
+    fields = {"logprobs": True} if logprobs else {"tools": [TOOL]}
+    return Chat(HI, GenerateConfig(timeout=limit), fields)
 
 
 def _blocking(url: str) -> Ask:
     model = load_model(url)
-    return lambda limit: _said(list(model.events(_chat(limit))))
+    return lambda *options: _said(list(model.events(_chat(*options))))
 
 
-async def _events(model: TextModel, limit: float) -> Said:
-    return _said([event async for event in model.aevents(_chat(limit))])
+async def _events(model: TextModel, limit: float, logprobs: bool) -> Said:
+    return _said([event async for event in model.aevents(_chat(limit, logprobs))])
 
 
 def _asyncio(url: str) -> Ask:
     model = load_model(url)
-    return lambda limit: asyncio.run(_events(model, limit))
+    return lambda *options: asyncio.run(_events(model, *options))
 
 
 def _langchain(url: str) -> Ask:
-    chat = ChatRocm(base_url=url, max_retries=0, logprobs=True).bind_tools([TOOL])
+    chat = ChatRocm(base_url=url, max_retries=0)
+    kinds = chat.bind_tools([TOOL]), chat.bind(logprobs=True)
 
-    def ask(limit: float) -> Said:
-        said = chat.invoke("Hi", timeout=limit)
+    def ask(limit: float, logprobs: bool) -> Said:
+        said = kinds[logprobs].invoke("Hi", timeout=limit)
         return said.text, [(call["name"], call["args"]) for call in said.tool_calls]
 
     return ask
@@ -96,10 +99,13 @@ def _add(a: int = 0) -> int:
 def _llama_index(url: str) -> Ask:
     llm = RocmLLM(base_url=url)
     tools = [FunctionTool.from_defaults(_add, name="add")]
-    options: dict[str, Any] = {"chat_history": [ChatMessage(content="Hi")], "logprobs": True}
+    history = [ChatMessage(content="Hi")]
 
-    def ask(limit: float) -> Said:
-        said = llm.chat_with_tools(tools, timeout=limit, **options).message
+    def ask(limit: float, logprobs: bool) -> Said:
+        if logprobs:
+            said = llm.chat(history, timeout=limit, logprobs=True).message
+        else:
+            said = llm.chat_with_tools(tools, chat_history=history, timeout=limit).message
         calls = [block for block in said.blocks if isinstance(block, ToolCallBlock)]
         return said.content or "", [(call.tool_name, call.tool_kwargs) for call in calls]
 
@@ -126,7 +132,7 @@ def ask(request: pytest.FixtureRequest, server: FakeServer) -> Ask:
     """Ask the server, which has told its facts."""
     ask = WAYS[request.param](server.url)
     server.script(CHAT, GROUPS["streams: right"][0].reply)
-    ask(10.0)
+    ask(10.0, False)
     return ask
 
 
@@ -136,7 +142,7 @@ def fault(case: Case, ask: Ask, server: FakeServer) -> str:
     limit = LIMIT if case.slow else 10.0
     start = time.monotonic()
     try:
-        text, calls = ask(limit)
+        text, calls = ask(limit, case.name.startswith(("logprob", "token", "top_")))
     except RocmError as error:
         found: Any = error
     except Exception as error:
