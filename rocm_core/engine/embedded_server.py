@@ -54,9 +54,11 @@ def parameters(argv: Sequence[str], key: str | None) -> Any:
     if template and not params.use_jinja and template not in BUILT_IN_TEMPLATES:
         # xllamacpp would take chatml in its place.
         raise ValueError(f"error: the supplied chat template is not supported: {template}")
-    if params.kv_unified_per_slot and not params.n_ctx:
+    # Older releases of xllamacpp do not have it.
+    per_slot = getattr(params, "kv_unified_per_slot", 0)
+    if per_slot and not params.n_ctx:
         # As llama-server (tools/server/server.cpp); xllamacpp would take the model's own context.
-        params.n_ctx = params.n_parallel * params.kv_unified_per_slot
+        params.n_ctx = params.n_parallel * per_slot
     if params.embedding:
         params.n_batch = params.n_ubatch
     return params

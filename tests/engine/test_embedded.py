@@ -14,6 +14,7 @@ from rocm_core.engine import embedded_start
 from rocm_core.engine.embedded_flags import BUILT_IN_TEMPLATES, FLAGS, flags_of
 from rocm_core.engine.embedded_server import parameters
 from rocm_core.engine.locate import find_engine
+from tests.support.engines import as_the_wheel_can
 
 pytestmark = pytest.mark.engine
 
@@ -95,14 +96,16 @@ def test_weights_that_stay_in_host_memory_are_rules_in_the_order_of_the_flags() 
 
 
 def test_a_share_of_a_cache_sizes_the_cache_as_llama_server_does() -> None:
-    assert of("--kv-unified-per-slot", "512").n_ctx == 4 * 512
-    assert of("-np", "2", "-kvu", "--kv-unified-per-slot", "512").n_ctx == 1024
-    assert of("-c", "4096", "--kv-unified-per-slot", "512").n_ctx == 4096
+    with as_the_wheel_can("kv_unified_per_slot"):
+        assert of("--kv-unified-per-slot", "512").n_ctx == 4 * 512
+        assert of("-np", "2", "-kvu", "--kv-unified-per-slot", "512").n_ctx == 1024
+        assert of("-c", "4096", "--kv-unified-per-slot", "512").n_ctx == 4096
 
 
 @pytest.mark.parametrize("word", ["on", "off", "auto"])
 def test_every_lazy_mode_is_one_of_the_engine(word: str) -> None:
-    assert of("--lazy-mode", word).lazy_mode.name == f"LLAMA_LAZY_MODE_{word.upper()}"
+    with as_the_wheel_can("lazy_mode"):
+        assert of("--lazy-mode", word).lazy_mode.name == f"LLAMA_LAZY_MODE_{word.upper()}"
 
 
 def test_slots_share_a_cache_unless_their_number_is_given() -> None:

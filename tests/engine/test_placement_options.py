@@ -10,6 +10,7 @@ import pytest
 from rocm_core import GenerateConfig, load_model
 from rocm_core.config import Engine
 from rocm_core.errors import RocmError
+from tests.support.engines import as_the_wheel_can
 from tests.support.models.shapes import Shape, write_model
 
 ANSWER = GenerateConfig(max_tokens=4, ignore_eos=True)
@@ -40,7 +41,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_a_model_answers_with_each_option(
     engine: Engine, files: dict[str, Path], name: str, options: dict[str, Any]
 ) -> None:
-    with load_model(files[name], engine=engine, context_len=512, threads=1, **options) as model:
+    load: dict[str, Any] = {"engine": engine, "context_len": 512, "threads": 1, **options}
+    newest = "lazy_mode" if "lazy_mode" in options else "n_ctx"
+    with as_the_wheel_can(newest, engine), load_model(files[name], **load) as model:
         assert len(list(model.generate("t1 t2 t3", ANSWER))) >= 1
 
 
@@ -48,7 +51,10 @@ def test_slots_share_a_cache_and_none_takes_more_than_its_share(
     engine: Engine, files: dict[str, Path]
 ) -> None:
     options: dict[str, Any] = {"engine": engine, "threads": 1, "parallel": 2}
-    with load_model(files["dense"], kv_unified_per_slot=512, **options) as model:
+    with (
+        as_the_wheel_can("kv_unified_per_slot", engine),
+        load_model(files["dense"], kv_unified_per_slot=512, **options) as model,
+    ):
         assert list(model.generate("t1 t2 t3", ANSWER))
         assert (model.info.n_ctx, model.info.total_slots) == (512, 2)
 
