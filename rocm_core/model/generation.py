@@ -36,6 +36,7 @@ from rocm_core.client import (
 from rocm_core.config import Timeouts
 from rocm_core.errors import (
     AuthenticationError,
+    HTTPStatusError,
     RocmError,
     ServerBusy,
     ServerDied,
@@ -64,7 +65,11 @@ from rocm_core.types import ServerProps, StreamEvent
 
 # Errors of a request that no slot has taken yet: it may be sent again.
 _TEMPORARY = (ServerBusy, ServerLoading, ServerUnreachable)
+# What a proxy says while it cannot reach the server (RFC 9110, 15.6).
+_TEMPORARY_STATUS = (502, 503, 504)
 _MAX_PAUSE = 8.0
+# Seconds: a server that asks for a longer pause (Retry-After) is not tried again.
+_MAX_RETRY_AFTER = 60.0
 _ALLOWED = " allow_long_runs=True sends it all the same."
 
 
@@ -86,10 +91,13 @@ class Retries:
         if isinstance(error, ServerDied) and not self._replaced:
             self._replaced = True
             return 0.0
-        if not isinstance(error, _TEMPORARY):
+        by_status = isinstance(error, HTTPStatusError) and error.status in _TEMPORARY_STATUS
+        if not by_status and not isinstance(error, _TEMPORARY):
             return None
         self._replaced = False
-        return next(self._pauses, None)
+        asked = error.retry_after or 0.0 if isinstance(error, HTTPStatusError) else 0.0
+        pause = next(self._pauses, None)
+        return None if pause is None or asked > _MAX_RETRY_AFTER else max(pause, asked)
 
 
 class DraftCheck:

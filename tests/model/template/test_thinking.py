@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from rocm_core.client import Call, run_steps
-from rocm_core.client.calls import _read_props
+from rocm_core.client.answers import read_props
 from rocm_core.errors import ConfigError, HTTPStatusError, ServerBusy
 from rocm_core.model.template.variables import Variables
 from rocm_core.model.template.variables.switches import opening
@@ -54,7 +54,7 @@ class Template:
     def sent(self, fields: Mapping[str, Any], messages: Any = ASK, date: str | None = None) -> Any:
         """The messages and fields of a request."""
         raw = {"chat_template": self.text, "chat_template_caps": self.caps}
-        props = _read_props(orjson.dumps(raw))
+        props = read_props(orjson.dumps(raw))
         return run_steps(self.known.applied(messages, fields, date, props), self.perform)
 
     def kwargs(self, fields: Mapping[str, Any]) -> Any:
