@@ -8,6 +8,7 @@ the first row that matches any line, so rows with the more specific cause come f
 from __future__ import annotations
 
 from rocm_core.diagnosis.companion_failures import COMPANIONS
+from rocm_core.diagnosis.device_failures import DEVICES, UNSEEN
 from rocm_core.diagnosis.download_failures import DOWNLOAD
 from rocm_core.diagnosis.failure_row import KnownFailure
 
@@ -381,8 +382,10 @@ KNOWN: tuple[KnownFailure, ...] = (
     *ACCESS,
     *KERNELS,
     *MEMORY,
+    *DEVICES,
     *DOWNLOAD,
     *MODEL,
     *COMPANIONS,
+    *UNSEEN,
     *WITHOUT_GPU,
 )

@@ -22,6 +22,7 @@ from rocm_core.config import Api, LoadConfig, RemoteConfig, Timeouts
 from rocm_core.config.values import with_scheme
 from rocm_core.discover.refs import ModelRef
 from rocm_core.doctor.dry_run import HI, send_one
+from rocm_core.engine.installed.choice import explain_choice
 from rocm_core.errors import (
     AuthenticationError,
     HTTPStatusError,
@@ -32,7 +33,6 @@ from rocm_core.errors import (
     ServerUnreachable,
 )
 from rocm_core.gguf import check_gguf
-from rocm_core.server import find_engine
 from rocm_core.types import Check, ServerProps
 
 __all__ = ["preflight_connection", "preflight_url"]
@@ -132,8 +132,8 @@ def _backend(ref: ModelRef, config: LoadConfig) -> str:
 
 
 def _engine(config: LoadConfig) -> str:
-    engine = find_engine(config.engine, config.server_path)
-    return f"{engine.kind} from {engine.source}"
+    choice = explain_choice(config)
+    return f"{choice.engine.kind} from {choice.engine.source}: {choice.reason}"
 
 
 def _file(ref: ModelRef) -> str:

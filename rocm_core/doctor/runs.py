@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from rocm_core.config import GenerateConfig, LoadConfig
-from rocm_core.diagnosis.explain import gpu_problem, gpu_use
+from rocm_core.diagnosis.gpu_use import gpu_problem, gpu_use
 from rocm_core.discover.refs import models_in, resolve_ref
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import ConfigError, RocmError

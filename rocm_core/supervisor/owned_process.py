@@ -24,8 +24,6 @@ from rocm_core.diagnosis.explain import (
     describe_exit,
     error_lines,
     explain_failure,
-    gpu_problem,
-    gpu_use,
 )
 from rocm_core.diagnosis.load_result import missing_adapters, missing_modality
 from rocm_core.discover.refs import ModelRef
@@ -37,6 +35,7 @@ from rocm_core.engine.command_line import (
     environment,
 )
 from rocm_core.engine.gpu_placement import place_on_gpus, with_prompt_cache
+from rocm_core.engine.installed.software import names_software
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     AuthenticationError,
@@ -260,8 +259,12 @@ class OwnedServer(ServerHandle):
         wanted = required or (required is None and self._config.backend == "rocm")
         if not wanted or not self._config.gpu_layers:
             return
+        # Its patterns are compiled for a load on a GPU alone.
+        from rocm_core.diagnosis.gpu_use import gpu_problem, gpu_use
+
         deadline = time.monotonic() + _LOG_DELAY
-        while problem := gpu_problem(self.child.tail(), strict=bool(required)):
+        how = {"strict": bool(required), "software": names_software(self._config.devices)}
+        while problem := gpu_problem(self.child.tail(), **how):
             if gpu_use(self.child.tail()).used is not None or time.monotonic() > deadline:
                 break
             self.child.changed.clear()
