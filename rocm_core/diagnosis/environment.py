@@ -49,7 +49,9 @@ class Suspect(NamedTuple):
     evidence: str
 
 
-def suspects(environment: Mapping[str, str], found: Set[str], *, crashed: bool) -> Iterator[Suspect]:
+def suspects(
+    environment: Mapping[str, str], found: Set[str], *, crashed: bool
+) -> Iterator[Suspect]:
     """Yield the variables that can be the cause, the surest first.
 
     Args:
@@ -100,7 +102,9 @@ def _masks(environment: Mapping[str, str], found: Set[str]) -> Iterator[Suspect]
         elif value[0] in "\"'":
             cause = f"{shown} names no GPU: the quotes are part of it"
         elif name != "ROCR_VISIBLE_DEVICES" and environment.get("ROCR_VISIBLE_DEVICES"):
-            cause = f"{shown} counts among the GPUs that ROCR_VISIBLE_DEVICES leaves, and finds none"
+            cause = (
+                f"{shown} counts among the GPUs that ROCR_VISIBLE_DEVICES leaves, and finds none"
+            )
         else:
             cause = f"{shown} names no GPU that is there"
         yield Suspect(

@@ -139,7 +139,12 @@ def _words(row: KnownFailure, groups: Mapping[str, str]) -> tuple[str, str]:
 
 def _of_kernel(kernel: Reading, found: Sequence[Match], code: int | None) -> list[_Candidate]:
     """Return what the kernel's log adds to a log that shows a GPU in trouble, or to a SIGKILL."""
-    on_gpu = [m for m in found if m.row.backend or m.row.name == "no_usable_gpu"]
+    on_gpu = any(
+        match.row.backend
+        or match.row.name in _ON_GPU
+        or STAGES[match.stage].name in ("access", "device", "degraded")
+        for match in found
+    )
     matches = [*kernel.before.values(), *kernel.found.values()]
     killed = code == -_SIGKILL
     return [

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
-
 @dataclass(frozen=True, slots=True)
 class Buffers:
     """What a load put on one device, in MiB.

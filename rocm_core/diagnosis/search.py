@@ -40,8 +40,14 @@ _VARIABLE = re.compile(
     r"[=:](?P<value>\\*\"?'?-?[\w.,:-]+\\*\"?'?)"
 )
 _PROMPT_CACHE = re.compile(r"prompt_save:|updating prompt cache|cache state: \d+ prompts", re.I)
-_NOTE_KEYS = ("mib free)", "hsa_override_gfx_version", "_visible_devices", "prompt_save:",
-              "updating prompt cache", "cache state:")
+_NOTE_KEYS = (
+    "mib free)",
+    "hsa_override_gfx_version",
+    "_visible_devices",
+    "prompt_save:",
+    "updating prompt cache",
+    "cache state:",
+)
 # A back end that cannot be loaded ends no server: it runs on without it.
 _OF_A_BACKEND = re.compile(r"load_backend|ggml_backend_load|link_cuda_dso|dlopen", re.I)
 

@@ -14,7 +14,14 @@ _NOT_FOUND_KEYS = ("cannot open shared object", "failed to load library")
 PROCESSOR: tuple[KnownFailure, ...] = (
     KnownFailure(
         "illegal_instruction",
-        ("illegal instruction", "sigill", "0xc000001d", "-1073741795", "trap invalid opcode"),
+        (
+            "illegal instruction",
+            "illegal hardware instruction",
+            "sigill",
+            "0xc000001d",
+            "-1073741795",
+            "trap invalid opcode",
+        ),
         r"illegal (?:hardware )?instruction|\bSIGILL\b|0xc000001d|-1073741795|trap invalid opcode",
         "the build uses instructions that this CPU does not have",
         'use a build for this CPU, or compile it here (pip install "llama-rocm[server]"); in a '
@@ -69,8 +76,15 @@ LOADER: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "broken_library",
-        ("file too short", "wrong elf class", "invalid elf header", "exec format error"),
-        r"(?P<what>[\w./+-]+): (?:file too short|wrong ELF class|invalid ELF header)"
+        (
+            "file too short",
+            "wrong elf class",
+            "invalid elf header",
+            "elf load command",
+            "exec format error",
+        ),
+        r"(?P<what>[\w./+-]+): (?:file too short|wrong ELF class|invalid ELF header"
+        r"|ELF load command)"
         r"|exec format error",
         "{what} is damaged, or made for another kind of processor",
         "download the build again, for this architecture (uname -m says which)",

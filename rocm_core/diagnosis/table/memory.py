@@ -9,7 +9,7 @@ MEMORY: tuple[KnownFailure, ...] = (
     KnownFailure(
         "killed_for_memory",
         ("killed by the oom killer", "oom-kill", "oomkilled", "oom_kill", "killed process"),
-        r"killed by the OOM killer|\boom[-_]kill\b|OOMKilled"
+        r"killed by the OOM killer|\boom-kill\b|\boom_kill\b|OOMKilled"
         r"|Killed process \d+ \((?P<what>[^)]*(?:llama|ollama|lmstudio|python)[^)]*)\)",
         "the kernel ended it because memory ran out",
         "lower context_len, parallel or gpu_layers=-1's rest on the host, use a smaller "
@@ -20,7 +20,7 @@ MEMORY: tuple[KnownFailure, ...] = (
     KnownFailure(
         "killed",
         ("code 137", "code: 137", "status 137", "signal: killed"),
-        r"exit(?:ed)?(?: with)? (?:code|status):? 137\b|signal: killed",
+        r"\b(?:code 137|code: 137|status 137)\b|signal: killed",
         "it was killed (SIGKILL), often by the kernel's out-of-memory killer",
         "look at dmesg (llama-rocm explain reads it); lower context_len, bound the host prompt "
         "cache (cache_ram=), or use a smaller model",
@@ -62,8 +62,12 @@ MEMORY: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "vram_short",
-        ("malloc failed: out of memory", "erroroutofdevicememory", "failed to allocate",
-         "device memory allocation of size"),
+        (
+            "malloc failed: out of memory",
+            "erroroutofdevicememory",
+            "failed to allocate",
+            "device memory allocation of size",
+        ),
         r"(?:cuda|hip)Malloc failed: out of memory|ErrorOutOfDeviceMemory"
         r"|failed to allocate (?:ROCm|CUDA|Vulkan|SYCL|MTL)\d+ buffer"
         r"|Device memory allocation of size \d+ failed",

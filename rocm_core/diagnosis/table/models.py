@@ -55,7 +55,13 @@ MODEL: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "not_gguf",
-        ("invalid magic", "not a gguf", "not a valid gguf", "failed to read magic", "(magic, version)"),
+        (
+            "invalid magic",
+            "not a gguf",
+            "not a valid gguf",
+            "failed to read magic",
+            "(magic, version)",
+        ),
         r"invalid magic characters|not a (?:valid )?GGUF|failed to read magic"
         r"|unknown \(magic, version\) combination",
         "the file is not a GGUF model",
@@ -64,8 +70,12 @@ MODEL: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "truncated",
-        ("not within the file bounds", "corrupted or incomplete", "failed to read key-value pairs",
-         "failed to read tensor"),
+        (
+            "not within the file bounds",
+            "corrupted or incomplete",
+            "failed to read key-value pairs",
+            "failed to read tensor",
+        ),
         r"data is not within the file bounds|corrupted or incomplete"
         r"|failed to read (?:key-value pairs|tensor (?:info|data))",
         "the model file is cut short",
@@ -74,8 +84,12 @@ MODEL: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "bad_metadata",
-        ("invalid gguf type", "key not found in model", "error loading model hyperparameters",
-         "cannot find tokenizer"),
+        (
+            "invalid gguf type",
+            "key not found in model",
+            "error loading model hyperparameters",
+            "cannot find tokenizer",
+        ),
         r"invalid gguf type for (?P<what>[\w.]+)|key not found in model: (?P<key>[\w.%]+)"
         r"|error loading model hyperparameters|cannot find tokenizer \w+ in model file",
         "the header of the file does not say what this build needs ({what})",
@@ -107,6 +121,15 @@ MODEL: tuple[KnownFailure, ...] = (
         "give an adapter in GGUF that was made for this model; convert others with llama.cpp's "
         "convert_lora_to_gguf.py",
         "llama-adapter.cpp",
+    ),
+    KnownFailure(
+        "draft_vocabulary",
+        ("draft model vocab", "draft vocab"),
+        r"draft model vocab(?: type)? must match|draft vocab\w* (?:is not|does not) (?:compatible|match)",
+        "the draft model has another vocabulary than the model",
+        "use a draft model of the same family (draft_model=), or none",
+        "common/speculative.cpp, #3812, LostRuins/koboldcpp#2325",
+        ends=False,
     ),
     KnownFailure(
         "unknown_projector",

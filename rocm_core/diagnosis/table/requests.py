@@ -22,9 +22,16 @@ TEMPLATE: tuple[KnownFailure, ...] = (
 REQUEST: tuple[KnownFailure, ...] = (
     KnownFailure(
         "template_refuses",
-        ("jinja exception", "is not callable", "cannot subscript", "callee is not a function",
-         "unknown (built-in)", "raise_exception", "must be at the beginning",
-         "roles must alternate"),
+        (
+            "jinja exception",
+            "is not callable",
+            "cannot subscript",
+            "callee is not a function",
+            "unknown (built-in)",
+            "raise_exception",
+            "must be at the beginning",
+            "roles must alternate",
+        ),
         r"Jinja Exception: *(?P<what>[^\\\"]*)|Value is not callable|Cannot subscript \w+"
         r"|Callee is not a function|Unknown \(built-in\) (?:filter|function|method)"
         r"|(?:system message must be at the beginning|roles must alternate)",
@@ -35,8 +42,14 @@ REQUEST: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "prompt_too_long",
-        ("exceeds the available context", "exceed_context_size_error", "exceed context window",
-         "exceeds context", "is too large to process", "exceeds the context"),
+        (
+            "exceeds the available context",
+            "exceed_context_size_error",
+            "exceed context window",
+            "exceeds context",
+            "is too large to process",
+            "exceeds the context",
+        ),
         r"(?:request(?: \((?P<what>\d+ tokens)\))?|decoding|input) exceeds the (?:available )?context"
         r"|exceed_context_size_error|Requested tokens \(\d+\) exceed context window"
         r"|input(?: \(\d+ tokens\))? is too large to process",
@@ -48,8 +61,13 @@ REQUEST: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "bad_grammar",
-        ("parse grammar", "parsing grammar", "initialize samplers", "grammar stack",
-         "grammar sampler"),
+        (
+            "parse grammar",
+            "parsing grammar",
+            "initialize samplers",
+            "grammar stack",
+            "grammar sampler",
+        ),
         r"failed to parse grammar|error parsing grammar|Failed to initialize samplers"
         r"|Unexpected empty grammar stack|error initializing grammar sampler",
         "the server cannot use the grammar that it made of a schema, or that a request gave",

@@ -82,7 +82,7 @@ KERNELS: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "gpu_page_fault",
-        ("memory access fault by gpu", "gfxhub] page fault", "gfxhub page fault"),
+        ("memory access fault by gpu", "gfxhub"),
         r"Memory access fault by GPU node-\d+|gfxhub\d*\]? page fault",
         "the GPU touched memory that is not there: a wrong HSA_OVERRIDE_GFX_VERSION, or a bug of "
         "driver or firmware",
@@ -98,6 +98,17 @@ KERNELS: tuple[KnownFailure, ...] = (
         "the GPU failed in the middle of its work and was reset",
         "start again; if it returns, update kernel and firmware, or use a Vulkan build",
         "lemonade-sdk/llamacpp-rocm#122",
+        backend="hip",
+    ),
+    KnownFailure(
+        "hsa_out_of_resources",
+        ("hsa_status_error_out_of_resources", "call returned 4104"),
+        r"HSA_STATUS_ERROR_OUT_OF_RESOURCES|hsa api call failure.*Call returned 4104",
+        "ROCm's runtime cannot start on this machine: the driver gives it no GPU, or ran out of "
+        "queues after many loads",
+        "check sudo dmesg | grep kfd (a card may be left out) and the permissions of /dev/kfd; if "
+        "it worked before, restart the machine",
+        "ROCm/legacy-rocm-build#95, #1064 and #4382 there",
         backend="hip",
     ),
     KnownFailure(

@@ -13,8 +13,13 @@ _DRIVER = (
 VULKAN: tuple[KnownFailure, ...] = (
     KnownFailure(
         "device_lost",
-        ("errordevicelost", "devicelosterror", "ggml_vulkan: device lost", "device_lost",
-         "ggml_vulkan: device fault"),
+        (
+            "errordevicelost",
+            "devicelosterror",
+            "ggml_vulkan: device lost",
+            "device_lost",
+            "ggml_vulkan: device fault",
+        ),
         r"ErrorDeviceLost|DeviceLostError|ggml_vulkan: device (?:lost|fault) on|VK_ERROR_DEVICE_LOST",
         "the GPU stopped answering Vulkan, mostly because one step took longer than the driver "
         "allows, and was reset",
@@ -37,8 +42,8 @@ VULKAN: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "vulkan_too_old",
-        ("vulkan 1.2 required", "vulkan 1.3 required"),
-        r"Vulkan (?P<what>1\.\d) required",
+        ("ggml_vulkan: error: vulkan 1",),
+        r"ggml_vulkan: Error: Vulkan (?P<what>1\.\d) required",
         "the Vulkan driver is too old: llama.cpp needs {what}",
         "update Mesa or the driver; in a container update the image",
         "ggml-vulkan.cpp",
@@ -59,10 +64,15 @@ VULKAN: tuple[KnownFailure, ...] = (
 NO_VULKAN: tuple[KnownFailure, ...] = (
     KnownFailure(
         "vulkan_no_driver",
-        ("errorincompatibledriver", "error_incompatible_driver", "could not get 'vkcreateinstance'",
-         "failed to open json file", "no drivers found"),
+        (
+            "errorincompatibledriver",
+            "error_incompatible_driver",
+            "could not get 'vkcreateinstance'",
+            "found no drivers",
+            "enumeratephysicaldevices: errorinitializationfailed",
+        ),
         r"ErrorIncompatibleDriver|ERROR_INCOMPATIBLE_DRIVER|Could not get 'vkCreateInstance'"
-        r"|Found no drivers|vkCreateInstance: Found no drivers",
+        r"|Found no drivers|enumeratePhysicalDevices: ErrorInitializationFailed",
         "the Vulkan loader has no driver that works",
         _DRIVER,
         "ggml-vulkan.cpp, Vulkan-Loader",
@@ -81,7 +91,11 @@ NO_VULKAN: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "vulkan_index",
-        ("ggml_vk_visible_devices", "invalid vulkan device index", "ggml_vulkan: device with index"),
+        (
+            "ggml_vk_visible_devices",
+            "invalid vulkan device index",
+            "ggml_vulkan: device with index",
+        ),
         r"Invalid device index (?P<what>\d+) in GGML_VK_VISIBLE_DEVICES"
         r"|Invalid Vulkan device index|ggml_vulkan: Device with index (?P<index>\d+) does not exist",
         "GGML_VK_VISIBLE_DEVICES names device {what}, which the Vulkan loader does not have",
