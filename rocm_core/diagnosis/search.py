@@ -37,7 +37,8 @@ _OVERCOME_KEYS = (
 _MEMORY_OF_DEVICE = re.compile(r"\((?P<total>\d+) MiB, (?P<free>\d+) MiB free\)")
 _VARIABLE = re.compile(
     r"\b(?P<name>HSA_OVERRIDE_GFX_VERSION(?:_\d+)?|(?:ROCR|HIP|CUDA|GGML_VK)_VISIBLE_DEVICES)"
-    r"[=:](?P<value>\\*\"?'?-?[\w.,:-]+\\*\"?'?)"
+    # Go escapes quotes that are part of a value; the others are a shell's, or around the text.
+    r"[=:]\"?(?P<value>\\+\"[^\"\\]*\\+\"|'[^']*'|-?[\w.,-]+)"
 )
 _PROMPT_CACHE = re.compile(r"prompt_save:|updating prompt cache|cache state: \d+ prompts", re.I)
 _NOTE_KEYS = (
@@ -165,6 +166,9 @@ def _read_line(reading: Reading, line: str, keys: list[str]) -> None:
     rows = [pair for key in keys for pair in _rows_by_key().get(key, ())]
     notes = any(key in _NOTE_KEYS for key in keys)
     success = any(key in _OVERCOME_KEYS for key in keys)
+    if notes:
+        for name, value in _VARIABLE.findall(line):
+            reading.variables.setdefault(name, value.replace("\\", ""))
     for text in unwrap(line):
         if success and _OVERCOME.search(text):
             reading.before.update(reading.found)
@@ -191,5 +195,3 @@ def _note(reading: Reading, text: str) -> None:
             reading.held = total, free
     if _PROMPT_CACHE.search(text):
         reading.prompt_cache = text
-    for name, value in _VARIABLE.findall(text):
-        reading.variables.setdefault(name, value.replace("\\", ""))

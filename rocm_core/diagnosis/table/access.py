@@ -26,8 +26,9 @@ KERNEL: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "gpu_hang",
-        ("mes failed to respon", "gpu hang", "gpu reset", " timeout"),
-        r"MES failed to respon(?:d|se)|GPU Hang|amdgpu.*GPU reset begin"
+        ("mes failed to respon", "gpu hang", "gpu reset", "device wedged", " timeout"),
+        r"MES failed to respon(?:d|se)|GPU Hang|amdgpu.*GPU reset(?: begin|\(\d+\) )"
+        r"|device wedged, but recovered"
         r"|amdgpu.*\bring \S+ timeout|\*ERROR\* ring \S+ timeout",
         "the GPU's firmware stopped answering and the driver reset it",
         "update kernel and linux-firmware; on gfx1150 and gfx1151 avoid MES firmware 0x83; with "

@@ -6,6 +6,15 @@ from rocm_core.diagnosis.table.row import KnownFailure
 
 DOWNLOAD: tuple[KnownFailure, ...] = (
     KnownFailure(
+        "split_unsupported",
+        ("sharded gguf",),
+        r"sharded GGUF",
+        "Ollama cannot download a model that is split into several files",
+        "take a quantization in one file, join the parts (llama-gguf-split --merge) and import the "
+        "file, or give llama-rocm the first part: llama.cpp loads split models",
+        "unslothai/unsloth#3594, ollama/ollama#5245",
+    ),
+    KnownFailure(
         "hub_unreachable",
         ("get_repo_commit: error: httplib",),
         r"get_repo_commit: error: HTTPLIB failed: (?P<what>.+)",

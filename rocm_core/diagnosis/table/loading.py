@@ -5,7 +5,7 @@ from __future__ import annotations
 from rocm_core.diagnosis.table.row import KnownFailure
 
 _ROCM_LIBRARY = (
-    r"lib(?:amd|hip|hsa|roc|MIOpen|rccl|rocm)[\w.+-]*\.so[\w.]*|libamdhip64\.so[\w.]*"
+    r"lib(?:amd|hip|hsa|roc|tensile|MIOpen|rccl|rocm)[\w.+-]*\.so[\w.]*|libamdhip64\.so[\w.]*"
     r"|amdhip64\w*\.dll|(?:hip|roc)blas\w*\.dll"
 )
 _NOT_FOUND = r": (?:cannot open shared object|failed to load library)"

@@ -142,9 +142,10 @@ MODEL: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "bad_mmproj",
-        ("failed to load clip model",),
-        r"failed to load CLIP model from (?P<what>.+)",
-        "the file {what} is no multimodal projector that this build can use",
+        ("failed to load clip model", "failed to load multimodal model"),
+        r"failed to load CLIP model from (?P<what>.+)|failed to load multimodal model"
+        r"(?:, '(?P<file>[^']+)')?",
+        "the multimodal projector cannot be used by this build: {what}",
         "give the mmproj file that belongs to the model (mmproj=), or use a newer llama.cpp build",
         "tools/mtmd/mtmd.cpp",
     ),

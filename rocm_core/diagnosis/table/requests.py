@@ -7,10 +7,16 @@ from rocm_core.diagnosis.table.row import KnownFailure
 TEMPLATE: tuple[KnownFailure, ...] = (
     KnownFailure(
         "bad_chat_template",
-        ("chat template", "generate parser for this template"),
+        (
+            "chat template",
+            "generate parser for this template",
+            " at row ",
+            "parse error. expected",
+        ),
         r"failed to initialize chat template|supplied chat template is not supported"
         r"|chat template parsing error|failed to parse (?:tool use )?chat template"
-        r"|Unable to generate parser for this template",
+        r"|Unable to generate parser for this template"
+        r"|\bExpected [\w' ]+ at row \d|Parse error\. Expected",
         "the chat template cannot be used: it does not parse, or calls what this build lacks",
         "correct chat_template=; without it the template in the model file is used; a newer "
         "llama.cpp build knows more of Jinja; chat_template='chatml' works for most models",
@@ -28,12 +34,13 @@ REQUEST: tuple[KnownFailure, ...] = (
             "cannot subscript",
             "callee is not a function",
             "unknown (built-in)",
-            "raise_exception",
+            "raise_exception(",
             "must be at the beginning",
             "roles must alternate",
         ),
         r"Jinja Exception: *(?P<what>[^\\\"]*)|Value is not callable|Cannot subscript \w+"
         r"|Callee is not a function|Unknown \(built-in\) (?:filter|function|method)"
+        r"|\{\{-? *raise_exception\("
         r"|(?:system message must be at the beginning|roles must alternate)",
         "the model's chat template refuses this conversation, or calls what this build lacks",
         "use a newer llama.cpp build, or a corrected template (chat_template=FILE)",
@@ -46,12 +53,15 @@ REQUEST: tuple[KnownFailure, ...] = (
             "exceeds the available context",
             "exceed_context_size_error",
             "exceed context window",
+            "context size has been exceeded",
+            "context shift is disabled",
             "exceeds context",
             "is too large to process",
             "exceeds the context",
         ),
         r"(?:request(?: \((?P<what>\d+ tokens)\))?|decoding|input) exceeds the (?:available )?context"
-        r"|exceed_context_size_error|Requested tokens \(\d+\) exceed context window"
+        r"|exceed_context_size_error|Requested tokens (?:\(\d+\) )?exceed context window"
+        r"|Context size has been exceeded|context shift is disabled"
         r"|input(?: \(\d+ tokens\))? is too large to process",
         "a prompt is longer than the context of one slot",
         "raise context_len (it is shared by parallel slots), or shorten the prompt; for "

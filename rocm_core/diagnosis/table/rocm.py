@@ -18,8 +18,9 @@ KERNELS: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "no_rocblas_kernels",
-        ("rocblas error",),
-        r"rocBLAS error: Cannot read .*TensileLibrary\S*"
+        ("tensilelibrary",),
+        # hipBLASLt's message has quotes, and rocBLAS goes on without it.
+        r"(?:rocBLAS error: |\berror: ?)Cannot read [^\"]*TensileLibrary\S*"
         r"(?:.*for GPU arch *: *(?P<gfx>gfx\w+))?",
         "the rocBLAS in use has no kernels for {gfx}",
         OTHER_BUILD,
@@ -177,6 +178,17 @@ WITHOUT_GPU: tuple[KnownFailure, ...] = (
         "Ollama's ROCm libraries have no code for {gfx}, so it is left out",
         f"{OTHER_BUILD}; remove HSA_OVERRIDE_GFX_VERSION if it is set",
         "likelovewant/ollama-for-amd#67, ollama/ollama#14562",
+        backend="hip",
+        over=("no_rocm_device", "no_usable_gpu"),
+        ends=False,
+    ),
+    KnownFailure(
+        "no_rocm_library",
+        ("no compatible rocm library found", "no suitable rocm found"),
+        r"no compatible rocm library found|no suitable rocm found",
+        "Ollama found the card, but no ROCm libraries that it can use",
+        "install Ollama's ROCm archive (ollama-linux-amd64-rocm) or the distribution's ollama-rocm",
+        "whyvl/ollama-vulkan#15, NixOS/nixpkgs#375910",
         backend="hip",
         over=("no_rocm_device", "no_usable_gpu"),
         ends=False,
