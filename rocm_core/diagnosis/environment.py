@@ -17,6 +17,7 @@ _UNSEEN = {
     "no_usable_gpu",
     "probe_crashed",
     "vulkan_no_devices",
+    "no_rocm_library",
 }
 _MISUNDERSTOOD = {
     "no_code_object",

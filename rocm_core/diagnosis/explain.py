@@ -31,7 +31,12 @@ _SIGILL = int(getattr(signal, "SIGILL", 4))
 _BEFORE_SIGKILL = ("kernel", "device", "memory")
 # Windows: STATUS_ILLEGAL_INSTRUCTION, and the same as a signed number.
 _ILLEGAL_ON_WINDOWS = (0xC000001D, 0xC000001D - (1 << 32))
-_DLL_MISSING_ON_WINDOWS = (0xC0000135, 0xC0000135 - (1 << 32))
+# What an exit code of Windows says by itself: the row, and its stage.
+_SAID_BY_CODE = {
+    0xC0000005: ("crashed", "crash"),
+    0xC0000135: ("missing_dll", "loader"),
+    0xC0000139: ("mixed_dlls", "loader"),
+}
 _ERROR_LINE = re.compile(
     r"^[\d.]+ E |\berror\b|\bfailed\b|\bfatal\b|GGML_ASSERT|GGML_ABORT|what\(\)|exception",
     re.IGNORECASE,
@@ -164,25 +169,17 @@ def _with_the_end(candidates: list[_Candidate], code: int | None) -> list[_Candi
         likely = [one for one in candidates if one.stage in possible]
         others = [one._replace(stage=_END + 1) for one in candidates if one.stage not in possible]
         return [*likely, _of_row("killed", _END), *others]
-    if code in _DLL_MISSING_ON_WINDOWS:
-        return [*candidates, _DLL_MISSING]
+    if code is not None and code < -(1 << 16):  # a signed number of Windows
+        code += 1 << 32
+    if code in _SAID_BY_CODE:
+        name, stage = _SAID_BY_CODE[code]
+        return [*candidates, _of_row(name, _STAGE[stage])]
     return candidates
 
 
 def _of_row(name: str, stage: int) -> _Candidate:
     row = next(row for row in KNOWN if row.name == name)
     return _Candidate(name, stage, (), row.cause, row.remedy, "")
-
-
-_DLL_MISSING = _Candidate(
-    "missing_library",
-    _STAGE["loader"],
-    (),
-    "a DLL that the program needs is not on this machine",
-    "unpack the whole build into one directory; install the Visual C++ runtime and, for a HIP "
-    "build, the HIP SDK of its version",
-    "",
-)
 
 
 def _ranked(candidates: list[_Candidate]) -> list[tuple[_Candidate, bool]]:

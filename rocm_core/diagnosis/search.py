@@ -1,6 +1,6 @@
 """Search a log of any length for the rows of the table. Pure; memory is bounded by the table.
 
-lines ──blocks──▶ keys that occur ──lines with one──▶ unwrapped ──rows of the key──▶ first line of each row
+lines ─blocks─▶ keys that occur ─lines with one─▶ unwrapped ─rows of the key─▶ first line of each
 
 A key is a text that a row's line must have (``KnownFailure.keys``). Most blocks have none, so most
 lines meet no regular expression.

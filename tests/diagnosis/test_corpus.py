@@ -29,3 +29,14 @@ def test_no_order_of_two_failures_is_an_accident(log: FailureLog) -> None:
     failure = explained(log)
     assert failure is not None
     assert not [other for other in failure.alternatives if "listed first" in other.why]
+
+
+@pytest.mark.parametrize("log", HEALTHY, ids=lambda log: f"{log.file}-{log.source}")
+def test_a_run_that_went_well_has_no_cause(log: FailureLog) -> None:
+    assert explained(log) is None
+
+
+def test_the_corpus_is_as_large_as_it_says() -> None:
+    assert len(FAILURES) >= 150
+    assert len({log.name for log in FAILURES}) >= 40
+    assert len(HEALTHY) >= 60

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from rocm_core.diagnosis.table.access import ACCESS, KERNEL
 from rocm_core.diagnosis.table.downloads import DOWNLOAD
-from rocm_core.diagnosis.table.loading import LOADER, PROCESSOR
+from rocm_core.diagnosis.table.loading import CRASH, LOADER, PROCESSOR
 from rocm_core.diagnosis.table.memory import MEMORY
 from rocm_core.diagnosis.table.models import MODEL
 from rocm_core.diagnosis.table.options import ARGUMENTS
@@ -92,6 +92,7 @@ STAGES: tuple[Stage, ...] = (
         "the server runs on without a GPU after such a line",
         (*NO_VULKAN, *WITHOUT_GPU),
     ),
+    Stage("crash", "Crashes", "a crash alone says nothing of its cause", CRASH),
 )
 
 KNOWN: tuple[KnownFailure, ...] = tuple(row for stage in STAGES for row in stage.rows)

@@ -39,7 +39,8 @@ KERNEL: tuple[KnownFailure, ...] = (
     KnownFailure(
         "gpu_firmware_missing",
         ("direct firmware load for amdgpu", "failed to load firmware", "failed to load ucode"),
-        r"Direct firmware load for (?P<what>amdgpu/\S+) failed|amdgpu.*failed to load (?:firmware|ucode)",
+        r"Direct firmware load for (?P<what>amdgpu/\S+) failed"
+        r"|amdgpu.*failed to load (?:firmware|ucode)",
         "the kernel has no firmware for the card ({what})",
         "install linux-firmware (firmware-amd-graphics on Debian) and update the initramfs",
         "Linux amdgpu",
@@ -66,7 +67,8 @@ ACCESS: tuple[KnownFailure, ...] = (
     KnownFailure(
         "no_dri_on_host",
         ("adding custom device", "stat /dev/dri"),
-        r'adding custom device "(?P<what>/dev/dri[^"]*)": no such file|stat /dev/dri\S*: no such file',
+        r'adding custom device "(?P<what>/dev/dri[^"]*)": no such file'
+        r"|stat /dev/dri\S*: no such file",
         "the host has no {what} to pass into the container",
         "load the card's driver (amdgpu) on a native Linux host; Docker Desktop, macOS and WSL "
         "have no /dev/dri: there take --device out, and use the CPU",

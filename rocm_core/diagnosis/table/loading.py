@@ -30,6 +30,19 @@ PROCESSOR: tuple[KnownFailure, ...] = (
     ),
 )
 
+# The last resort: the program fell over, and nothing before says why.
+CRASH: tuple[KnownFailure, ...] = (
+    KnownFailure(
+        "crashed",
+        ("segmentation fault", "sigsegv", "0xc0000005", "-1073741819", "access violation"),
+        r"segmentation fault|\bSIGSEGV\b|0xc0000005|-1073741819|access violation",
+        "the program used memory that is not its own: a fault of the build, or of the GPU's driver",
+        "update the GPU's driver; try another build; gpu_layers=0 tells whether the GPU's part is "
+        "at fault",
+        "ollama/ollama#5629, ollama/ollama#4334, docker/model-runner#479, janhq/jan#8432",
+    ),
+)
+
 LOADER: tuple[KnownFailure, ...] = (
     KnownFailure(
         "missing_llama_library",
@@ -73,6 +86,23 @@ LOADER: tuple[KnownFailure, ...] = (
         "the program needs {what}, which is not on this machine",
         "install the package that has it (libgomp1 for libgomp.so.1)",
         "#25807",
+    ),
+    KnownFailure(
+        "missing_dll",
+        ("0xc0000135", "-1073741515"),
+        r"0xc0000135|-1073741515",
+        "a DLL that the program needs is not on this machine",
+        "unpack the whole build into one directory; install the Visual C++ runtime and, for a HIP "
+        "build, the HIP SDK of its version",
+        "ollama/ollama#5669, docker/model-runner#608",
+    ),
+    KnownFailure(
+        "mixed_dlls",
+        ("0xc0000139", "-1073741511"),
+        r"0xc0000139|-1073741511",
+        "a DLL that was found lacks a function: it is of another version than the program",
+        "leave the DLLs of one build only beside the program, and unpack that build whole",
+        "likelovewant/ollama-for-amd#8",
     ),
     KnownFailure(
         "broken_library",

@@ -12,7 +12,8 @@ MODEL: tuple[KnownFailure, ...] = (
         r"failed to load GGUF split from (?P<what>\S+)"
         r"|(?:invalid|illegal) split file(?: idx)?: *(?P<file>[^,\s]+)"
         r"|must be loaded with the first split|missing split",
-        "a part of a model that is split into several files is missing, or is not the first: {what}",
+        "a part of a model that is split into several files is missing, or is not the first: "
+        "{what}",
         "put all parts (…-00001-of-000NN.gguf and so on) under their published names into one "
         "directory, and name the first; parts that end in .part1of2 are joined with cat, the "
         "others never (llama-gguf-split --merge)",
@@ -67,6 +68,15 @@ MODEL: tuple[KnownFailure, ...] = (
         "the file is not a GGUF model",
         "give a .gguf file; convert other formats with llama.cpp's convert_hf_to_gguf.py",
         "gguf.cpp",
+    ),
+    KnownFailure(
+        "read_failed",
+        ("read error:",),
+        r"error loading model: read error: (?P<what>.+)",
+        "the system could not read the model file: {what}",
+        'look at dmesg for errors of the disk; try load_mode="mmap" if the file was read '
+        "without, and the reverse; copy the file to a local disk",
+        "lmstudio-ai/lmstudio-bug-tracker#1343, llama-mmap.cpp",
     ),
     KnownFailure(
         "truncated",
@@ -125,7 +135,8 @@ MODEL: tuple[KnownFailure, ...] = (
     KnownFailure(
         "draft_vocabulary",
         ("draft model vocab", "draft vocab"),
-        r"draft model vocab(?: type)? must match|draft vocab\w* (?:is not|does not) (?:compatible|match)",
+        r"draft model vocab(?: type)? must match"
+        r"|draft vocab\w* (?:is not|does not) (?:compatible|match)",
         "the draft model has another vocabulary than the model",
         "use a draft model of the same family (draft_model=), or none",
         "common/speculative.cpp, #3812, LostRuins/koboldcpp#2325",

@@ -59,7 +59,8 @@ REQUEST: tuple[KnownFailure, ...] = (
             "is too large to process",
             "exceeds the context",
         ),
-        r"(?:request(?: \((?P<what>\d+ tokens)\))?|decoding|input) exceeds the (?:available )?context"
+        r"(?:request(?: \((?P<what>\d+ tokens)\))?|decoding|input) "
+        r"exceeds the (?:available )?context"
         r"|exceed_context_size_error|Requested tokens (?:\(\d+\) )?exceed context window"
         r"|Context size has been exceeded|context shift is disabled"
         r"|input(?: \(\d+ tokens\))? is too large to process",

@@ -45,7 +45,8 @@ KERNELS: tuple[KnownFailure, ...] = (
         r"device kernel image is invalid|HSA_STATUS_ERROR_INVALID_(?:CODE_OBJECT|ISA)",
         "the build's code does not run on the chosen GPU",
         f"{OTHER_BUILD}; unset HSA_OVERRIDE_GFX_VERSION",
-        "#23934, lemonade-sdk/llamacpp-rocm#92, ROCm/legacy-rocm-build#6042, oobabooga/textgen#7319",
+        "#23934, lemonade-sdk/llamacpp-rocm#92, ROCm/legacy-rocm-build#6042, "
+        "oobabooga/textgen#7319",
         backend="hip",
         over=("invalid_device_function", "gpu_reset"),
     ),
@@ -83,8 +84,9 @@ KERNELS: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "gpu_page_fault",
-        ("memory access fault by gpu", "gfxhub"),
-        r"Memory access fault by GPU node-\d+|gfxhub\d*\]? page fault",
+        ("memory access fault by gpu", "memory critical error by agent", "gfxhub"),
+        r"Memory access fault by GPU node-\d+|Memory critical error by agent"
+        r"|gfxhub\d*\]? page fault",
         "the GPU touched memory that is not there: a wrong HSA_OVERRIDE_GFX_VERSION, or a bug of "
         "driver or firmware",
         "unset HSA_OVERRIDE_GFX_VERSION; update kernel, firmware and ROCm",
@@ -149,7 +151,8 @@ WITHOUT_GPU: tuple[KnownFailure, ...] = (
     KnownFailure(
         "backend_not_loaded",
         ("load_backend", "is not supported on this system"),
-        r"load_backend: failed to load .*(?P<what>(?:lib)?ggml-(?:hip|cuda|vulkan|sycl)\S*?\.(?:so|dll))"
+        r"load_backend: failed to load .*"
+        r"(?P<what>(?:lib)?ggml-(?:hip|cuda|vulkan|sycl)\S*?\.(?:so|dll))"
         r"|backend \S*(?:hip|cuda|vulkan|sycl)\S* is not supported on this system"
         r"|load_backend: .*incompatible API version",
         "the GPU part of llama.cpp could not be loaded",
@@ -167,6 +170,17 @@ WITHOUT_GPU: tuple[KnownFailure, ...] = (
         "only one, or with devices=",
         "ollama/ollama#16690, SirUli/homeassistant-ollama-addon#319",
         versions="Ollama 0.30 and newer; gfx1151 is kept, others only with the variable",
+        over=("no_rocm_device", "no_usable_gpu"),
+        ends=False,
+    ),
+    KnownFailure(
+        "igpu_memory",
+        ("unsupported radeon igpu detected",),
+        r"unsupported Radeon iGPU detected",
+        "older versions of Ollama leave out an integrated GPU with less than 1 GiB of memory",
+        "update Ollama, or give the GPU 1 GiB or more in the firmware's setup (UMA frame buffer)",
+        "ollama/ollama#4836",
+        backend="hip",
         over=("no_rocm_device", "no_usable_gpu"),
         ends=False,
     ),
@@ -195,10 +209,15 @@ WITHOUT_GPU: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "no_rocm_device",
-        ("failed to initialize", "could not initialize tensile host", "no compatible gpus"),
+        (
+            "failed to initialize",
+            "could not initialize tensile host",
+            "no compatible gpus",
+            "no hip devices found",
+        ),
         r"failed to initialize (?:ROCm|CUDA|HIP): (?P<what>.+)"
         r"|Could not initialize Tensile host:.*No devices found"
-        r"|no compatible GPUs were discovered",
+        r"|no compatible GPUs were discovered|No hip devices found",
         "ROCm found no GPU that it can use",
         "check that /dev/kfd exists and is yours to use (sudo usermod -aG render,video $USER, then "
         "log in again); in a container pass --device /dev/kfd --device /dev/dri; unset "

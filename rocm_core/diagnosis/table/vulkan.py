@@ -20,7 +20,8 @@ VULKAN: tuple[KnownFailure, ...] = (
             "device_lost",
             "ggml_vulkan: device fault",
         ),
-        r"ErrorDeviceLost|DeviceLostError|ggml_vulkan: device (?:lost|fault) on|VK_ERROR_DEVICE_LOST",
+        r"ErrorDeviceLost|DeviceLostError|VK_ERROR_DEVICE_LOST"
+        r"|ggml_vulkan: device (?:lost|fault) on",
         "the GPU stopped answering Vulkan, mostly because one step took longer than the driver "
         "allows, and was reset",
         "lower the batch (extra_args=['-ub', '256']) and context_len; update Mesa, kernel and "
@@ -31,12 +32,14 @@ VULKAN: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "vulkan_unsupported_device",
-        ("does not support 16-bit storage", "unsupported device"),
+        ("does not support 16-bit storage", "unsupported device", "errorextensionnotpresent"),
         r"device (?P<what>\S+) does not support 16-bit storage"
-        r"|error loading model: unsupported device\b",
-        "Vulkan sees a GPU, {what}, that lacks what llama.cpp needs (16-bit storage)",
-        "choose another GPU with devices= (GGML_VK_VISIBLE_DEVICES), or the CPU (gpu_layers=0)",
-        "#27723, ggml-vulkan.cpp",
+        r"|error loading model: unsupported device\b|createDevice: ErrorExtensionNotPresent",
+        "Vulkan sees a GPU, {what}, whose driver lacks what llama.cpp needs (16-bit storage, or "
+        "an extension)",
+        "update the driver; choose another GPU with devices= (GGML_VK_VISIBLE_DEVICES), or the "
+        "CPU (gpu_layers=0)",
+        "#27723, #14559, ggml-vulkan.cpp",
         backend="vulkan",
         versions="such a device beside a better one is left out since b6500 (PR 15976)",
     ),
@@ -97,7 +100,8 @@ NO_VULKAN: tuple[KnownFailure, ...] = (
             "ggml_vulkan: device with index",
         ),
         r"Invalid device index (?P<what>\d+) in GGML_VK_VISIBLE_DEVICES"
-        r"|Invalid Vulkan device index|ggml_vulkan: Device with index (?P<index>\d+) does not exist",
+        r"|Invalid Vulkan device index"
+        r"|ggml_vulkan: Device with index (?P<index>\d+) does not exist",
         "GGML_VK_VISIBLE_DEVICES names device {what}, which the Vulkan loader does not have",
         "unset it, or count from 0 among the devices of vulkaninfo --summary",
         "ggml-vulkan.cpp",
