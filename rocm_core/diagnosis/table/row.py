@@ -4,6 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
+
+# What ``.*`` of a pattern spans at most: else a line that repeats a word takes the square of its
+# length.
+_SPAN = 300
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern on first use: most programs never explain a failure."""
+    return re.compile(pattern.replace(".*", f".{{0,{_SPAN}}}"), re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +49,7 @@ class KnownFailure:
 
     def search(self, line: str) -> re.Match[str] | None:
         """Return the first match of the pattern in a log line, or None."""
-        # Compiled on first use: most programs never explain a failure.
-        return re.search(self.pattern, line, re.IGNORECASE)
+        return _compiled(self.pattern).search(line)
 
 
 @dataclass(frozen=True, slots=True)
