@@ -27,6 +27,8 @@ _END = len(STAGES)
 _ON_GPU = ("weights_do_not_fit", "vram_short", "gpu_out_of_memory", "vulkan_allocation_limit")
 _SIGKILL = int(getattr(signal, "SIGKILL", 9))
 _SIGILL = int(getattr(signal, "SIGILL", 4))
+# Signals of a fault in the process itself.
+_CRASHES = [-int(getattr(signal, name, 6)) for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE")]
 # What a process that was killed from outside may have suffered from before.
 _BEFORE_SIGKILL = ("kernel", "device", "memory")
 # Windows: STATUS_ILLEGAL_INSTRUCTION, and the same as a signed number.
@@ -104,10 +106,11 @@ def explain_reading(
     candidates = [_candidate(match) for match in found if match.row.ends or code is None]
     names = {match.row.name for match in found}
     variables = {**reading.variables, **(environment or {})}
-    crashed = code is not None and code < 0 and code not in (-_SIGKILL, -_SIGILL) and not names
+    telling = _telling(found, code)
+    crashed = code in _CRASHES and not names
     candidates += [
         _Candidate(name, _STAGE["environment"], (), *words)
-        for name, *words in suspects(variables, names, crashed=crashed)
+        for name, *words in suspects(variables, telling, crashed=crashed)
     ]
     if kernel is not None:
         candidates += _of_kernel(kernel, found, code)
@@ -116,6 +119,18 @@ def explain_reading(
         return None
     ranked = _ranked(list({one.name: one for one in reversed(candidates)}.values()))
     return _told(ranked, reading)
+
+
+def _telling(found: Sequence[Match], code: int | None) -> set[str]:
+    """Return the rows that a variable may be the cause of: not all of a server that ended.
+
+    A server whose GPUs are hidden on purpose runs on the CPU, and says so; what ends it is
+    another thing.
+    """
+    ending = [match for match in found if match.row.ends or code is None]
+    if code is not None and any(match.stage != DEGRADED for match in ending):
+        ending = [match for match in ending if match.stage != DEGRADED]
+    return {match.row.name for match in ending}
 
 
 def _as_signal(returncode: int | None) -> int | None:
@@ -261,10 +276,11 @@ def first_known(lines: Sequence[str], table: Sequence[KnownFailure] = KNOWN) -> 
     return None
 
 
-def runs_without_gpu(reading: Reading) -> Failure | None:
+def runs_without_gpu(reading: Reading, engine: str | None = None) -> Failure | None:
     """Return why a server that started runs without a GPU, as far as its log says."""
     found = {**reading.before, **reading.found}
-    away = [_candidate(match) for match in found.values() if match.stage == DEGRADED]
+    of_engine = [m for m in found.values() if engine is None or m.row.backend in ("", engine)]
+    away = [_candidate(match) for match in of_engine if match.stage == DEGRADED]
     return _told(_ranked(away), reading) if away else None
 
 

@@ -113,6 +113,25 @@ def test_the_warning_of_a_build_without_a_gpu_ends_no_server() -> None:
     assert explain_failure([warning]) is not None, "of a process that runs it says enough"
 
 
+def test_gpus_that_are_hidden_on_purpose_end_no_server() -> None:
+    lines = [
+        "warning: no usable GPU found, --gpu-layers option will be ignored",
+        "ggml_cuda_init: failed to initialize ROCm: no ROCm-capable device is detected",
+    ]
+    hidden = {"ROCR_VISIBLE_DEVICES": ""}
+    memory = "0.01.66 E ggml_aligned_malloc: insufficient memory (attempted to allocate 4096.00 MB)"
+    for log, code, name in [
+        (lines, None, "gpus_hidden"),
+        (lines, 1, "gpus_hidden"),
+        ([*lines, memory], 1, "out_of_memory"),
+        ([lines[0], memory], 1, "out_of_memory"),
+    ]:
+        failure = explain_failure(log, code, hidden)
+        assert failure is not None
+        assert failure.name == name
+    assert explain_failure(lines[:1], 1, hidden) is None
+
+
 def test_the_most_specific_cause_wins_whatever_the_order() -> None:
     lines = [
         "warning: no usable GPU found, --gpu-layers option will be ignored",
