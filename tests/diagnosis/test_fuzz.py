@@ -48,7 +48,7 @@ WRAPPERS = {
 def winner(log: FailureLog, lines: Iterable[str] | None = None) -> str | None:
     said = log.lines if lines is None else lines
     failure = explain_failure(said, log.returncode, log.environment, log.kernel_log or None)
-    return failure and failure.name
+    return failure.name if failure else None
 
 
 def padded(lines: list[str], size: int) -> Iterator[str]:
