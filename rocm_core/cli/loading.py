@@ -13,6 +13,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 def load_progress(name: str) -> Iterator[Callable[[float], None]]:
     """Shows a bar while the block runs; yields what to call with the share done (0..1)."""
     console = Console(stderr=True)
+    if not console.is_terminal:
+        # Before rich 15 a disabled bar still ends with an empty line.
+        yield lambda _share: None
+        return
     bar = Progress(
         SpinnerColumn(),
         TextColumn("loading {task.description}"),
@@ -20,7 +24,6 @@ def load_progress(name: str) -> Iterator[Callable[[float], None]]:
         TimeElapsedColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
     )
     with bar:
         # Without a total the bar pulses: builds that report no progress still show life.

@@ -39,7 +39,7 @@ class GenerateConfig:
 
     max_tokens: int | None = _field(
         Whole(-1),
-        "Most tokens to generate; -1 or None: no limit but the context.",
+        "Most tokens to generate; -1 or None: no limit but the context. llama-server makes 1 of 0.",
         256,
         nullable=True,
         unit=_TOKENS,
@@ -226,6 +226,13 @@ class GenerateConfig:
         False,
         adapter_default=False,
     )
+    allow_long_runs: bool = _of_call(
+        Switch(),
+        "Send a prompt with more than 10,000 characters in a row without a break, which some "
+        "engines do not survive; not sent.",
+        False,
+        adapter_default=False,
+    )
     extra: Mapping[str, Any] = _of_call(
         Json(), "Further fields of the request, sent as they are.", dict, in_adapters=False
     )
@@ -249,7 +256,10 @@ def _warn_of_empty_stop() -> None:
 
 # Fields that are sent under another name for each endpoint, or not at all.
 _NOT_SENT_AS_IT_IS = frozenset(
-    {"max_tokens", "stop", "template_date", "stop_token_ids", "timeout", "coalesce", "extra"}
+    {
+        *("max_tokens", "stop", "template_date", "stop_token_ids", "timeout", "coalesce"),
+        *("allow_long_runs", "extra"),
+    }
 )
 SAMPLING_FIELDS = tuple(
     field.name for field in fields(GenerateConfig) if field.name not in _NOT_SENT_AS_IT_IS

@@ -343,6 +343,22 @@ class Device(Kind):
         return value if isinstance(value, str) else _WHOLE.read(value)
 
 
+class Rule(Kind):
+    """A rule of ``--override-tensor``: a regular expression, ``=``, a buffer type."""
+
+    allowed = "rules of the form pattern=buffer, such as 'ffn_.*_exps=CPU'"
+    placeholder = "RULE"
+
+    def read(self, value: Any) -> str:
+        """Accept ``str`` with something on both sides of the last ``=`` and no comma."""
+        if not isinstance(value, str):
+            raise ValueError
+        pattern, _, buffer = value.rpartition("=")
+        if not pattern.strip() or not buffer.strip() or "," in value:
+            raise ValueError
+        return value
+
+
 class Pairs(Kind):
     """Names and values."""
 

@@ -149,9 +149,9 @@ def _found(config: LoadConfig, env: Mapping[str, str]) -> Engine | EngineNotFoun
 
 
 def _choice(engines: Engines) -> list[Check]:
-    """Say which engine a model gets where there is a choice, and which registration is wrong."""
+    """Say which engine a model gets, and which registration is wrong."""
     checks = []
-    if engines.choice and engines.choice.others:
+    if engines.choice:
         checks.append(Check("engine_choice", "ok", engines.choice.text))
     for problem in registered_problems():
         remedy = f"correct or remove the package that registers it ({GROUP})"

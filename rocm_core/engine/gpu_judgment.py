@@ -25,7 +25,7 @@ from rocm_core.engine.installed.choice import (
     process_environment,
 )
 from rocm_core.engine.installed.software import (
-    names_software,
+    asks_for_software,
     showing_software,
     software_devices,
 )
@@ -188,7 +188,8 @@ def _by_itself(
     config: LoadConfig, engine: Engine, access: GpuAccess, able: Capabilities
 ) -> GpuJudgment:
     software = software_devices(able.devices)
-    listed = list(able.devices) if names_software(config.devices) else hardware(able.devices)
+    asked = asks_for_software(config.devices, process_environment(config))
+    listed = list(able.devices) if asked else hardware(able.devices)
     if listed and not able.crashed:
         named = named_devices(config.devices, able.devices)
         used = [device for device in listed if not named or device.name in named]

@@ -22,6 +22,7 @@ from rocm_core.errors import BackendUnavailable, ConfigError, EngineNotFound, Ro
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.gpu import HIDE_GPUS, Selection, list_gpus, select_gpus
 from rocm_core.gpu.host_memory import host_memory
+from rocm_core.gpu.vulkan import match_device
 
 log = logging.getLogger("rocm_core.server")
 
@@ -117,8 +118,9 @@ def named_devices(devices: Sequence[int | str], listed: Sequence[Device]) -> lis
     """Return llama.cpp's names of the GPUs that ``devices`` chooses among those an engine lists.
 
     Args:
-        devices: each an index in ``listed``, llama.cpp's name (``Vulkan0``), or part of the
-            card's name, which means every GPU of that name.
+        devices: each an index in ``listed``, llama.cpp's name (``Vulkan0``), part of the card's
+            name, which means every GPU of that name, or the UUID, PCI address or name by which
+            ``list_gpus`` knows a GPU that certainly is one of them.
         listed: from ``probe.capabilities``.
 
     Raises:
@@ -132,11 +134,42 @@ def named_devices(devices: Sequence[int | str], listed: Sequence[Device]) -> lis
             names = [listed[int(text)].name]
         elif not names and not isinstance(device, int):
             names = [d.name for d in listed if text in d.description.casefold()]
+        if not names and not isinstance(device, int):
+            names = _by_kernel(text, listed)
         if not names:
             there = "; ".join(f"{d.name} {d.description}" for d in listed) or "none"
             raise ConfigError(f"there is no GPU {device!r} for this engine. It lists: {there}")
         found.update(dict.fromkeys(names))
     return list(found)
+
+
+def _by_kernel(text: str, listed: Sequence[Device]) -> list[str]:
+    """Return the names of Vulkan devices that are the kernel's GPU of that UUID, address or name.
+
+    Raises:
+        ConfigError: the kernel has the GPU, and it is uncertain which of the devices it is.
+    """
+    gpus = list_gpus()
+    wanted = [
+        gpu
+        for gpu in gpus
+        if text in ((gpu.uuid or "").casefold(), gpu.pci or "") or text in gpu.name.casefold()
+    ]
+    if not wanted:
+        return []
+    matches = [
+        (d.name, match_device(d.description, d.total_mib, gpus))
+        for d in listed
+        if d.backend == "Vulkan"
+    ]
+    names = [name for name, match in matches if match.gpu in wanted]
+    if len(names) < len(wanted) and matches:
+        why = "; ".join(f"{name}: {match.reason}" for name, match in matches if not match.gpu)
+        raise ConfigError(
+            f"it is uncertain which device of this engine is {wanted[0].label} ({why or 'none'}). "
+            f"Give its own name in devices: {', '.join(name for name, _ in matches)}"
+        )
+    return names
 
 
 def _with_named_devices(config: LoadConfig) -> LoadConfig:

@@ -26,6 +26,7 @@ from rocm_core.engine.engine_files import (
 )
 from rocm_core.engine.locate import Engine
 from rocm_core.engine.offload_bundles import gfx_targets, rocblas_targets
+from rocm_core.gpu.vulkan import is_software
 
 if TYPE_CHECKING:
     from rocm_core.diagnosis.explain import Failure
@@ -48,8 +49,6 @@ MASKS = (
     *("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"),
     *("GPU_DEVICE_ORDINAL", "GGML_VK_VISIBLE_DEVICES", "GGML_BACKEND_PATH", "LD_LIBRARY_PATH"),
 )
-# Vulkan drivers that compute on the CPU, by what their device names contain.
-SOFTWARE = ("llvmpipe", "lavapipe", "swiftshader")
 _Backends = tuple[tuple[str, ...], frozenset[str] | None]
 
 
@@ -75,7 +74,7 @@ class Device:
     @property
     def software(self) -> bool:
         """Whether it is no GPU, but a driver that computes on the CPU (llvmpipe)."""
-        return any(name in self.description.casefold() for name in SOFTWARE)
+        return is_software(self.description)
 
 
 State = Literal["gpu", "no_device", "cpu_only", "broken"]

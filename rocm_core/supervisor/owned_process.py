@@ -29,7 +29,8 @@ from rocm_core.engine.command_line import (
     environment,
 )
 from rocm_core.engine.gpu_placement import place_on_gpus, with_prompt_cache
-from rocm_core.engine.installed.software import names_software
+from rocm_core.engine.installed.choice import process_environment
+from rocm_core.engine.installed.software import asks_for_software
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     AuthenticationError,
@@ -58,6 +59,8 @@ log = logging.getLogger("rocm_core.server")
 _POLL = 0.02
 # llama-server's log is asynchronous: its lines may come this long after the first answer.
 _LOG_DELAY = 2.0
+# The same where only a warning depends on it: its own thread may be behind on a busy machine.
+_LOG_LAG = 0.3
 # Between two polls, so that a flood of log lines cannot occupy this thread.
 _PAUSE = 0.002
 _PROBE_TIMEOUTS = Timeouts(connect=1.0, first_token=1.0)
@@ -247,10 +250,13 @@ class OwnedServer(ServerHandle):
         # Its patterns are compiled for a load on a GPU alone.
         from rocm_core.diagnosis.gpu_use import gpu_problem, gpu_use
 
-        deadline = time.monotonic() + _LOG_DELAY
-        how = {"strict": bool(required), "software": names_software(self._config.devices)}
-        while problem := gpu_problem(self.child.tail(), **how):
-            if gpu_use(self.child.tail()).used is not None or time.monotonic() > deadline:
+        asked = asks_for_software(self._config.devices, process_environment(self._config))
+        deadline = time.monotonic() + (_LOG_DELAY if required else _LOG_LAG)
+        while True:
+            tail = self.child.tail()
+            problem = gpu_problem(tail, strict=bool(required), software=asked)
+            told = gpu_use(tail).used is not None or time.monotonic() > deadline
+            if told or (not required and any("listening on" in line for line in tail)):
                 break
             self.child.changed.clear()
             self.child.changed.wait(_POLL)

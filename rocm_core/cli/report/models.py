@@ -13,6 +13,7 @@ from rich.table import Table
 
 from rocm_core.cli.sizes import show_size
 from rocm_core.discover.models import FoundModel, discover_models
+from rocm_core.gguf.notes import text_notes
 
 _FACTS = (
     "architecture",
@@ -63,7 +64,7 @@ def _facts(model: FoundModel) -> dict[str, Any]:
         parts=[str(part) for part in model.parts],
         mmproj=str(model.mmproj) if model.mmproj else None,
     )
-    return {**shown, **facts}
+    return {**shown, **facts, "notes": list(text_notes(model.info)) if model.info else []}
 
 
 def _print(found: list[FoundModel]) -> None:
@@ -80,6 +81,8 @@ def _print(found: list[FoundModel]) -> None:
     for model in found:
         if model.problem:
             console.print(f"{escape(str(model.path))}: {escape(model.problem)}", style="red")
+        for note in text_notes(model.info) if model.info else ():
+            console.print(f"{escape(model.name)}: {escape(note)}", style="yellow")
 
 
 def _row(model: FoundModel) -> tuple[str, ...]:

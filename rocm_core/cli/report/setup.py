@@ -69,7 +69,7 @@ def _advise(config: LoadConfig, site: Site) -> Advice:
     """Return the advice; for a software device that of a machine whose card is one."""
     if not names_software(config.devices) or site.has_card:
         return advise_here(config)
-    with_card = replace(site, amdgpu=True, kfd_problem=None)
+    with_card = replace(site, render_nodes=("software",), kfd_problem=None)
     return advise(with_card, look_at_engines(config, process_environment(config)))
 
 
@@ -130,5 +130,5 @@ def proof(trial: Trial) -> list[str]:
 
 def _compared(device: Speed, cpu: Speed, what: str) -> str:
     there, here = getattr(device, what), getattr(cpu, what)
-    ratio = f"{there / here:.2f} times" if here else "more than"
+    ratio = f"{there / here:.2g} times" if here else "more than"
     return f"{there:.0f} tokens/s, {ratio} the CPU's {here:.0f}"

@@ -29,6 +29,15 @@ MODEL: tuple[KnownFailure, ...] = (
         "llama-model-loader.cpp",
     ),
     KnownFailure(
+        "incomplete_vocabulary",
+        ("error loading model vocabulary",),
+        r"error loading model vocabulary: (?:_Map_base|(?:unordered_)?map)::at",
+        "the vocabulary lacks a token that llama.cpp asks for: if general.name has phi-3 in it, "
+        "<unk>, <s>, </s> or <|endoftext|>",
+        "give a model that is no Phi-3 another name (--override-kv general.name=str:NAME)",
+        "llama-vocab.cpp (llama_vocab::impl::load)",
+    ),
+    KnownFailure(
         "unknown_tokenizer",
         ("unknown pre-tokenizer", "unknown tokenizer"),
         r"unknown (?:pre-)?tokenizer(?: type)?: '(?P<what>[^']+)'",

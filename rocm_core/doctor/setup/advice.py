@@ -88,6 +88,8 @@ class Installed:
             with code for the card.
         vulkan: whether that back end is Vulkan.
         problem: what it can do instead, or why it reaches none.
+        named: what names it (``server_path``, ROCM_LLAMA_SERVER_PATH); empty if nothing does, so
+            that a better one goes before it.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Installed:
     could: bool = False
     vulkan: bool = False
     problem: str = ""
+    named: str = ""
 
 
 def advise(site: Site, engines: Sequence[Installed]) -> Advice:
@@ -104,6 +107,23 @@ def advise(site: Site, engines: Sequence[Installed]) -> Advice:
         site: from ``look_at_site``.
         engines: the installed ones, the one that a model gets first.
     """
+    named = next((engine for engine in engines if engine.named), None)
+    if named is None or named.reaches or not site.has_card:
+        return _advise(site, engines)
+    advice = _advise(site, [engine for engine in engines if engine is not named])
+    free = Step("restart", _unset(named.named))
+    return Advice(
+        advice.engine,
+        f"{named.name}, which {named.named} names: {named.problem}; {advice.reason}",
+        (*advice.steps, free),
+    )
+
+
+def _unset(name: str) -> str:
+    return f"unset {name}" if name.isupper() else f"leave out {name}"
+
+
+def _advise(site: Site, engines: Sequence[Installed]) -> Advice:
     for engine in engines:
         if engine.reaches:
             return Advice(engine.name, engine.reaches)
@@ -114,7 +134,8 @@ def advise(site: Site, engines: Sequence[Installed]) -> Advice:
         why = "there is no AMD card; this one is ready at once"
         return Advice("CPU, the embedded engine", why, (Step("pip", EMBEDDED),))
     access = _access(site)
-    ready = next((engine for engine in engines if engine.could), None)
+    fitting = (e for e in engines if e.could and not (e.vulkan and _is_accelerator(site)))
+    ready = next(fitting, None)
     if ready is not None:
         driver = _vulkan_driver(site) if ready.vulkan else ()
         steps = (*driver, *access) or (Step("system", _UNSEEN),)
@@ -129,7 +150,7 @@ def _engine(site: Site) -> tuple[str, str, tuple[Step, ...]]:
     if site.wsl:
         return "HIP, a program of your own", "this is WSL", (Step("system", WSL),)
     targets = sorted({gpu.gfx for gpu in site.gpus if gpu.gfx})
-    accelerator = bool(targets) and all(target in _ACCELERATORS for target in targets)
+    accelerator = _is_accelerator(site)
     if accelerator or (site.rocm and not site.takes_wheel):
         names = f" -DAMDGPU_TARGETS={';'.join(targets)}" if targets else ""
         command = _COMPILE.format(options=f"-DGGML_HIP=ON{names}")
@@ -145,6 +166,11 @@ def _engine(site: Site) -> tuple[str, str, tuple[Step, ...]]:
     command = _COMPILE.format(options="-DGGML_VULKAN=ON")
     why = f"there is no wheel for {site.machine}, and Vulkan needs no ROCm"
     return "Vulkan, compiled by pip", why, (Step("pip", command), *driver)
+
+
+def _is_accelerator(site: Site) -> bool:
+    targets = [gpu.gfx for gpu in site.gpus if gpu.gfx]
+    return bool(targets) and all(target in _ACCELERATORS for target in targets)
 
 
 def _vulkan_driver(site: Site) -> tuple[Step, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from rocm_core.config import LoadConfig
 from rocm_core.doctor.setup.advice import Advice, Installed, advise
@@ -45,13 +46,14 @@ def look_at_engines(config: LoadConfig, env: Mapping[str, str]) -> list[Installe
     Raises:
         EngineNotFound: the path that the user names is wrong.
     """
-    if named := named_engine(config.engine, config.server_path, env):
-        return [_described(named, config, env)]
+    named = named_engine(config.engine, config.server_path, env)
     engines = [*installed_engines(config.engine, env), *registered_engines(config.engine)]
-    if not engines:
-        return []
-    first = choose_engine(config, env)
-    engines.sort(key=lambda engine: engine != first)
+    if named:
+        first = replace(_described(named, config, env), named=named.source)
+        return [first, *(_described(engine, config, env) for engine in engines)]
+    if engines:
+        best = choose_engine(config, env)
+        engines.sort(key=lambda engine: engine != best)
     return [_described(engine, config, env) for engine in engines]
 
 

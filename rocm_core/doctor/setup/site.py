@@ -36,6 +36,7 @@ class Site:
     Attributes:
         gpus: the cards that the compute driver shows.
         bare_cards: PCI addresses of AMD cards without the amdgpu driver.
+        render_nodes: render nodes of the amdgpu driver, also of cards that KFD does not support.
         kfd_problem: why ROCm cannot compute; ``None`` if it can.
         amdgpu: whether the kernel's driver is loaded.
         vulkan_drivers: manifests of Vulkan drivers, by file name.
@@ -49,6 +50,7 @@ class Site:
 
     gpus: tuple[Gpu, ...] = ()
     bare_cards: tuple[str, ...] = ()
+    render_nodes: tuple[str, ...] = ()
     kfd_problem: str | None = None
     amdgpu: bool = False
     vulkan_drivers: tuple[str, ...] = ()
@@ -63,7 +65,7 @@ class Site:
     @property
     def has_card(self) -> bool:
         """Whether there is an AMD card, usable or not; in WSL that is unknown, and assumed."""
-        return bool(self.gpus or self.bare_cards or self.amdgpu or self.wsl)
+        return bool(self.gpus or self.bare_cards or self.render_nodes or self.wsl)
 
     @property
     def has_vulkan_driver(self) -> bool:
@@ -90,6 +92,7 @@ def look_at_site(root: str | os.PathLike[str] = "/", env: Mapping[str, str] | No
     return Site(
         gpus=tuple(list_gpus(root)),
         bare_cards=_bare_cards(base),
+        render_nodes=_render_nodes(base),
         kfd_problem=kfd_problem(root),
         amdgpu=any((base / path).is_dir() for path in ("sys/module/amdgpu", "sys/class/kfd/kfd")),
         vulkan_drivers=_vulkan_drivers(base, env),
@@ -111,6 +114,11 @@ def _bare_cards(root: Path) -> tuple[str, ...]:
         and _read(device / "class").startswith(_DISPLAY_CLASS)
         and not (device / "driver").exists()
     )
+
+
+def _render_nodes(root: Path) -> tuple[str, ...]:
+    nodes = sorted((root / "sys/class/drm").glob("renderD*"))
+    return tuple(n.name for n in nodes if "DRIVER=amdgpu" in _read(n / "device/uevent"))
 
 
 def _vulkan_drivers(root: Path, env: Mapping[str, str]) -> tuple[str, ...]:

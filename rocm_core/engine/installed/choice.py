@@ -1,8 +1,7 @@
 """Choose the engine that a model gets among those that are installed, by what they can do here.
 
     named by the user  ──▶  that one (server_path, ROCM_LLAMA_SERVER_PATH, engine=)
-    one installed      ──▶  that one
-    several            ──▶  HIP with code for the card > a back end that lists the card >
+    installed          ──▶  HIP with code for the card > a back end that lists the card >
                             HIP that does not tell > the CPU; the first of equals
 
 Which GPU backs an engine is asked of its files first, and of the program only where they do not
@@ -23,7 +22,7 @@ from rocm_core.config import LoadConfig
 from rocm_core.engine.installed.packages import backends_of
 from rocm_core.engine.installed.software import (
     VISIBLE,
-    names_software,
+    asks_for_software,
     showing_software,
     software_devices,
 )
@@ -44,6 +43,7 @@ log = logging.getLogger("rocm_core.server")
 CODE, LISTED, UNTOLD, CPU = range(4)
 # Where the drivers of other GPUs, and of AMD's in WSL, have their devices.
 _DEVICE_FILES = ("/dev/dxg", "/dev/nvidiactl")
+_RENDER_NODES = "/dev/dri"
 _chosen: dict[object, EngineChoice] = {}
 
 
@@ -96,11 +96,10 @@ def explain_choice(config: LoadConfig, env: Mapping[str, str] | None = None) -> 
     engines = engines or list(registered_engines(config.engine))
     if not engines:
         raise none_installed(config.engine)
-    if len(engines) == 1:
-        return EngineChoice(engines[0], "the only one that is installed")
     wants_cpu = config.backend == "cpu" or (config.gpu_layers == 0 and not config.require_gpu)
     if wants_cpu or not _may_have_gpu(config, env):
         why = "for the CPU" if wants_cpu else "there is no GPU"
+        why = "the only one that is installed" if len(engines) == 1 else why
         return EngineChoice(min(engines, key=_made_for_gpu), why)
     return _best(engines, config, env)
 
@@ -156,7 +155,7 @@ def _may_have_gpu(config: LoadConfig, env: Mapping[str, str]) -> bool:
         return True
     if not sys.platform.startswith("linux") or list_gpus():
         return True
-    return any(map(os.path.exists, _DEVICE_FILES)) or any(Path("/dev/dri").glob("renderD*"))
+    return any(map(os.path.exists, _DEVICE_FILES)) or any(Path(_RENDER_NODES).glob("renderD*"))
 
 
 def _made_for_gpu(engine: Engine) -> bool:
@@ -164,18 +163,32 @@ def _made_for_gpu(engine: Engine) -> bool:
 
 
 def _best(engines: list[Engine], config: LoadConfig, env: Mapping[str, str]) -> EngineChoice:
+    if len(engines) == 1 and _has_gpu_backend(engines[0], env):
+        return EngineChoice(engines[0], "the only one that is installed")
     gpus, problem = list_gpus(), kfd_problem()
     facts = tuple((gpu.hip_index, gpu.gfx, gpu.uuid, gpu.pci, gpu.problem) for gpu in gpus)
     masks = tuple(env.get(name) for name in MASKS)
     key = (tuple(engine.argv for engine in engines), config.devices, masks, facts, problem)
     if key not in _chosen:
-        _chosen[key] = _compare(engines, config.devices, env)
+        best, level = _compare(engines, config.devices, env)
+        if level >= CPU and (more := list(registered_engines(config.engine))):
+            best, _ = _compare([*engines, *more], config.devices, env)
+        _chosen[key] = best
     return _chosen[key]
+
+
+def _has_gpu_backend(engine: Engine, env: Mapping[str, str]) -> bool:
+    try:
+        access = gpu_access(engine, env)
+    except EngineNotFound:
+        return False
+    return access.by_kfd or bool(access.by_itself)
 
 
 def _compare(
     engines: list[Engine], devices: Sequence[int | str], env: Mapping[str, str]
-) -> EngineChoice:
+) -> tuple[EngineChoice, int]:
+    """Return the best of ``engines``, and its level."""
     ways: list[tuple[Engine, Reach]] = []
     for engine in engines:
         ways.append((engine, reach(engine, devices, env)))
@@ -185,7 +198,7 @@ def _compare(
     if best[1].level >= CPU:  # a build for the CPU before one that looks for GPUs in vain
         best = min(ways, key=lambda way: (way[1].level, _made_for_gpu(way[0])))
     others = tuple((engine, way.reason) for engine, way in ways if engine is not best[0])
-    return EngineChoice(best[0], best[1].reason, others)
+    return EngineChoice(best[0], best[1].reason, others), best[1].level
 
 
 def _by_kfd(
@@ -198,7 +211,7 @@ def _by_kfd(
     except ConfigError as error:
         return Reach(CPU, f"a HIP build: {str(error).partition('. ')[0]}")
     if not selection:
-        reasons = [*selection.warnings, *(f"{gpu.label}: {why}" for gpu, why in selection.skipped)]
+        reasons = dict.fromkeys([*selection.warnings, *(why for _, why in selection.skipped)])
         return Reach(CPU, f"a HIP build: {'; '.join(reasons) or 'no GPU'}")
     names = ", ".join(dict.fromkeys(_target(gpu) for gpu in selection))
     if targets is None:
@@ -216,13 +229,14 @@ def _by_itself(
     devices: Sequence[int | str],
     env: Mapping[str, str],
 ) -> Reach:
-    asked = names_software(devices)
+    asked = asks_for_software(devices, env)
     able = capabilities(engine, {**env, **showing_software(engine, devices, env)})
-    seen = list(software_devices(able.devices)) if asked else hardware(able.devices)
+    seen = list(able.devices) if asked else hardware(able.devices)
     has = ", ".join(backends)
     if seen and not able.crashed:
         names = ", ".join(f"{device.name} {device.description}" for device in seen)
-        note = ", a software device that was asked for" if asked else ""
+        software = any(device.software for device in seen)
+        note = ", a software device that was asked for" if software else ""
         return Reach(LISTED, f"its {has} back end lists {names}{note}")
     if able.failure is not None:
         return Reach(CPU, f"its {has} back end: {able.failure.cause}")

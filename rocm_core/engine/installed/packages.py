@@ -4,7 +4,8 @@
     entry points rocm_core.engines    added by other packages; reading them takes some 25 ms
 
 An entry point names the path of a ``llama-server``, or a function without arguments that returns
-it. They are read where no known engine was found, and by ``doctor`` and ``setup``.
+it. They are read where no known engine was found or none reaches the card, and by ``doctor`` and
+``setup``.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rocm_core.engine.locate import Engine
-from rocm_core.engine.probe import SOFTWARE, Device, capabilities
+from rocm_core.engine.probe import Device, capabilities
+from rocm_core.gpu.vulkan import is_software
 
 VISIBLE = "GGML_VK_VISIBLE_DEVICES"
 # Devices of one loader that are asked, one after the other.
@@ -20,8 +21,17 @@ _index: dict[object, str | None] = {}
 
 def names_software(devices: Sequence[int | str]) -> bool:
     """Return whether one of ``devices`` is the name of a software device."""
-    words = [str(device).strip().casefold() for device in devices]
-    return any(name in word for word in words for name in SOFTWARE)
+    return any(is_software(str(device)) for device in devices)
+
+
+def asks_for_software(devices: Sequence[int | str], env: Mapping[str, str]) -> bool:
+    """Return whether a software device may be used: it is named, or shown and chosen by number.
+
+    Args:
+        devices: the option ``devices``.
+        env: environment of the engine's process.
+    """
+    return names_software(devices) or bool(devices and env.get(VISIBLE))
 
 
 def software_devices(devices: Sequence[Device]) -> tuple[Device, ...]:
