@@ -117,6 +117,7 @@ def test_noise_around_a_line_changes_nothing() -> None:
         assert winner(log, padded(log.lines, 200_000)) == log.name, log.source
 
 
+@pytest.mark.slow
 def test_a_hundred_megabytes_take_seconds() -> None:
     began = time.monotonic()
     reading = read_log(padded(["libvulkan.so.1: cannot open shared object file"], 100 << 20))
