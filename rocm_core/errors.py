@@ -41,7 +41,15 @@ from typing import Any
 
 
 class RocmError(Exception):
-    """Base class of every exception raised on purpose."""
+    """Base class of every exception raised on purpose.
+
+    Attributes:
+        cause: why, in words for people, where a known failure explains it; else empty.
+        remedy: what to do about that cause; else empty.
+    """
+
+    cause: str = ""
+    remedy: str = ""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors with keyword-only fields must survive pickling (multiprocessing, Ray).
@@ -110,8 +118,12 @@ class ServerError(RocmError):
         returncode: int | None = None,
         command: Sequence[str] = (),
         log_tail: Sequence[str] = (),
+        cause: str = "",
+        remedy: str = "",
     ) -> None:
         self.returncode = returncode
+        self.cause = cause
+        self.remedy = remedy
         self.command = tuple(command)
         self.log_tail = tuple(log_tail)
         super().__init__(_with_evidence(message, self.command, self.log_tail))

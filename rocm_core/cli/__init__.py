@@ -82,7 +82,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     import argparse
 
     from rocm_core import __version__
-    from rocm_core.cli.report import bench, config, doctor, fit, models, setup, top
+    from rocm_core.cli.report import bench, config, doctor, explain, fit, models, setup, top
     from rocm_core.cli.run import chat, logs, ps, serve, stop
 
     parser = argparse.ArgumentParser(
@@ -91,6 +91,9 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     )
     parser.add_argument("--version", action="version", version=f"llama-rocm {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (chat, serve, ps, stop, logs, models, fit, top, bench, setup, doctor, config):
+    for command in (
+        *(chat, serve, ps, stop, logs, models, fit, top, bench),
+        *(setup, doctor, explain, config),
+    ):
         command.add_command(commands)
     return parser, dict(commands.choices)
