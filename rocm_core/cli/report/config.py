@@ -41,13 +41,18 @@ def run(options: argparse.Namespace) -> int:
     """Print the effective options."""
     given = load_options(options) | generation_options(options)
     rows = effective(given | ({"model": options.model} if options.model else {}))
+    untrusted = current_settings(complete=True).untrusted
     if options.json:
         shown = {name: {"value": value, "source": source} for name, value, source in rows}
+        for name, path in untrusted.items():
+            shown[name]["untrusted"] = path
         print(json.dumps(shown, indent=2))
         return 0
     width = max(len(name) for name, _, _ in rows)
     for name, value, source in rows:
         print(f"{name:<{width}}  {json.dumps(value):<24}  {source}")
+    for name, path in untrusted.items():
+        print(f"not trusted: {name} in {path} (llama-rocm trust {Path(path).parent})")
     return 0
 
 
