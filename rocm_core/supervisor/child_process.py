@@ -16,7 +16,6 @@ import json
 import logging
 import os
 import queue
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from concurrent.futures import Future
 from typing import IO, Any
 
 from rocm_core.engine import parent_death
+from rocm_core.engine.locate import program_on_path
 
 log = logging.getLogger("rocm_core.server")
 
@@ -81,7 +81,7 @@ def _setpriv() -> Sequence[str]:
     It makes the same request to the kernel as ``parent_death``, in 1 ms of CPU time where an
     interpreter takes 17.
     """
-    program = shutil.which("setpriv")
+    program = program_on_path("setpriv")
     if program is None:
         return ()
     prefix = (program, "--pdeathsig", "KILL", "--")
