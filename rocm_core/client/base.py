@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import re
 import socket
 import ssl
 import time
@@ -107,6 +108,12 @@ class ClientSettings:
         elif api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
         for name, value in self._headers.items():
+            # ``field-name`` of RFC 9110, 5.1 and 5.6.2.
+            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+                raise ConfigError(
+                    f"{name!r:.60} is no name of a header: it takes letters, digits and "
+                    "!#$%&'*+-.^_`|~"
+                )
             if not (value.isascii() and value.isprintable() and value == value.strip()):
                 raise ConfigError(f"the {name} header holds characters that HTTP does not allow")
         self._verify = tls or True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from rocm_core.config.values import (
     Text,
     TextOrPath,
     Whole,
+    scaled_path,
 )
 from rocm_core.errors import ConfigError
 
@@ -37,8 +37,6 @@ GpuLayers = int | Literal["auto"]
 ALL_LAYERS = -1
 _TOKENS, _SECONDS = "tokens", "seconds"
 _MIB = 1 << 20  # the unit of --cache-ram
-# path:scale; what follows the colon is a number.
-_SCALED = r"(.+):([-+]?(?:\d+\.?\d*|\.\d+))"
 # llama.cpp --cache-type-k (common/arg.cpp); which of them a build takes is for the build to say.
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 _UNQUANTIZED = (None, *CACHE_TYPES[:3])
@@ -313,6 +311,17 @@ class LoadConfig:
         adapter_default=None,
         unit=_SECONDS,
     )
+    media_root: str | Path | None = option(
+        None,
+        FilePath(),
+        "Directory below which a user's message may name image and audio files (file:///…); None: "
+        "a message opens no file.",
+        compare=False,
+        example="/srv/pictures",
+    )
+    media_max_size: int = option(
+        20 << 20, Size(), "Longest file that is opened so.", compare=False, unit="bytes"
+    )
     keep_alive: str | float = option(
         0.0,
         Duration(endless=True),
@@ -349,7 +358,7 @@ class LoadConfig:
     @property
     def lora_adapters(self) -> tuple[tuple[str, float], ...]:
         """Path and scale of each of ``lora``; ``~`` stands for the home directory."""
-        return tuple(map(_adapter, self.lora))
+        return tuple(map(scaled_path, self.lora))
 
     def layers_on_gpu(self, layers: int) -> int:
         """Return how many of a model's ``layers`` are asked to be on a GPU; auto asks for all."""
@@ -387,10 +396,3 @@ class LoadConfig:
             )
         if self.chat_template is not None and self.chat_template_file is not None:
             raise ConfigError("chat_template and chat_template_file exclude each other; give one")
-
-
-def _adapter(value: str | Path) -> tuple[str, float]:
-    """Return path and scale of ``path[:scale]``; a ``Path`` object has no scale."""
-    found = re.fullmatch(_SCALED, value, re.DOTALL) if isinstance(value, str) else None
-    path, scale = (found[1], float(found[2])) if found else (value, 1.0)
-    return str(Path(path).expanduser()), scale

@@ -34,7 +34,10 @@ GENERATE = tuple(name for name, found in options_of(GenerateConfig).items() if f
 LIMITS = {found.name: attribute for attribute, found in options_of(Timeouts).items()}
 TARGET = ("model", "base_url")
 # Load options that mean something for a server that runs already.
-_FOR_URLS = ("stall_timeout", "max_in_flight", "max_queue", "queue_timeout")
+_FOR_URLS = (
+    *("stall_timeout", "max_in_flight", "max_queue", "queue_timeout"),
+    *("media_root", "media_max_size"),
+)
 
 
 def is_url(ref: str | os.PathLike[str] | None) -> bool:

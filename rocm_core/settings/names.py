@@ -24,7 +24,7 @@ from whoever made it: they are last, until the user trusts them (``trust``)."""
 GUARDED = frozenset(
     {"server_path", "environment", "extra_args", "lora", "rpc_servers"}
     | {"chat_template", "chat_template_file"}
-    | {"ca_file", "client_cert", "client_key", "verify_tls"}
+    | {"ca_file", "client_cert", "client_key", "verify_tls", "media_root"}
 )
 """Options that name programs, code or files to open, or that weaken TLS: in a project's file they
 count only after ``llama-rocm trust``."""

@@ -26,6 +26,7 @@ from typing import IO, Any
 
 from rocm_core.engine import parent_death
 from rocm_core.engine.locate import program_on_path
+from rocm_core.terminal import visible
 
 log = logging.getLogger("rocm_core.server")
 
@@ -280,7 +281,7 @@ class Child:
         if line.startswith(_STATE_PREFIX):
             self._state(line[len(_STATE_PREFIX) :])
         else:
-            text = line.decode("utf-8", "replace").rstrip()
+            text = visible(line.decode("utf-8", "replace").rstrip())
             if text:
                 self._tail.append(text)
                 log.debug("[%d] %s", self.pid, text)

@@ -153,6 +153,7 @@ PROGRAMS: dict[str, Any] = {
     "client_cert": "theirs.pem",
     "client_key": "theirs.key",
     "verify_tls": False,
+    "media_root": "/",
 }
 
 

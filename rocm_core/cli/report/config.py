@@ -15,6 +15,7 @@ from rocm_core.cli.options import (
     generation_options,
     load_options,
 )
+from rocm_core.cli.screen import say
 from rocm_core.config import Option
 from rocm_core.config.catalog import setting_options
 from rocm_core.settings import GENERATE, current_settings
@@ -46,13 +47,13 @@ def run(options: argparse.Namespace) -> int:
         shown = {name: {"value": value, "source": source} for name, value, source in rows}
         for name, path in untrusted.items():
             shown[name]["untrusted"] = path
-        print(json.dumps(shown, indent=2))
+        say(json.dumps(shown, indent=2))
         return 0
     width = max(len(name) for name, _, _ in rows)
     for name, value, source in rows:
-        print(f"{name:<{width}}  {json.dumps(value):<24}  {source}")
+        say(f"{name:<{width}}  {json.dumps(value):<24}  {source}")
     for name, path in untrusted.items():
-        print(f"not trusted: {name} in {path} (llama-rocm trust {Path(path).parent})")
+        say(f"not trusted: {name} in {path} (llama-rocm trust {Path(path).parent})")
     return 0
 
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from rocm_core.cli.screen import say
 from rocm_core.errors import ConfigError
 from rocm_core.settings.names import CONFIG_VARIABLE, PROJECT
 from rocm_core.settings.reading import content_of
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     if options.revoke:
         ended = store.revoke(directory)
         for path in ended:
-            print(f"no longer trusted: {path}")
+            say(f"no longer trusted: {path}")
         if not ended:
             raise ConfigError(
                 f"{directory.resolve()}: no file is trusted (llama-rocm trust --list)"
@@ -63,12 +64,12 @@ def _trust(store: TrustStore, directory: Path) -> None:
         content = content_of(path, data, trusted=False)
         store.add(path, data)
         free = [name for name in content.values if name not in content.guarded]
-        print(f"trusted until it changes: {path}")
-        print(f"  counts from now on: {', '.join(content.guarded) or 'nothing new'}")
-        print(f"  counted before:     {', '.join(free) or 'nothing'}")
+        say(f"trusted until it changes: {path}")
+        say(f"  counts from now on: {', '.join(content.guarded) or 'nothing new'}")
+        say(f"  counted before:     {', '.join(free) or 'nothing'}")
 
 
 def _list(store: TrustStore) -> None:
     for entry in store.entries():
         changed = "" if store.holds(entry) else "  (changed or gone: not trusted any more)"
-        print(f"{entry.path}{changed}")
+        say(f"{entry.path}{changed}")
