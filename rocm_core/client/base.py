@@ -108,11 +108,12 @@ class ClientSettings:
         elif api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
         for name, value in self._headers.items():
-            # ``field-name`` of RFC 9110, 5.1 and 5.6.2.
-            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            # RFC 9110, 5.1 and 5.6.2. Not shown further: it may be a whole header.
+            legal = re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*", name)
+            if not name or not legal or legal[0] != name:
                 raise ConfigError(
-                    f"{name!r:.60} is no name of a header: it takes letters, digits and "
-                    "!#$%&'*+-.^_`|~"
+                    f"the name of a header ({legal[0] if legal else ''!r} …) holds characters that "
+                    "HTTP does not allow: it takes letters, digits and !#$%&'*+-.^_`|~"
                 )
             if not (value.isascii() and value.isprintable() and value == value.strip()):
                 raise ConfigError(f"the {name} header holds characters that HTTP does not allow")

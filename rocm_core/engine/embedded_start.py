@@ -8,14 +8,20 @@ program (``runpy``). Of a file Python puts the directory on the path (not with P
 one takes it off again. ``shared/daemon_start.py`` does the same.
 """
 
+from __future__ import annotations
+
 import os
 import sys
+
+TYPE_CHECKING = False  # nothing but the two is imported before the path is right
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
 _ROOT = os.path.dirname(os.path.dirname(_HERE))  # noqa: PTH120
 
 
-def python_environment(inherited):  # type: ignore[no-untyped-def]  # before anything is imported
+def python_environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """Return the environment for such a Python: in PYTHONPATH nothing stands for where it starts.
 
     An empty part does (``PYTHONPATH=$PYTHONPATH:/mine`` where none was set); ``.`` as well.

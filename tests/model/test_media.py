@@ -221,4 +221,4 @@ async def test_the_core_and_llamaindex_open_no_file_by_themselves(tmp_path: Path
 
 
 def test_a_server_with_and_without_a_media_root_is_the_same() -> None:
-    assert LoadConfig(media_root="/a", media_max_size="1M") == LoadConfig()
+    assert LoadConfig(media_root="/a", media_max_size=1) == LoadConfig()

@@ -14,6 +14,7 @@ from rocm_core.cli.console import make_console
 from rocm_core.cli.screen import say
 from rocm_core.cli.sizes import show_size
 from rocm_core.discover.models import FoundModel, discover_models
+from rocm_core.terminal import visible
 
 _FACTS = (
     "architecture",
@@ -73,7 +74,7 @@ def _print(found: list[FoundModel]) -> None:
         table.add_column(name, no_wrap=name == "name", overflow="fold")
     table.add_column("where", overflow="fold")
     for model in found:
-        table.add_row(*(escape(cell) for cell in _row(model)))
+        table.add_row(*(escape(visible(cell)) for cell in _row(model)))
     # As wide as it must be when it goes to a file or a pipe: names stay whole.
     console = make_console()
     console.width = console.width if console.is_terminal else 240

@@ -146,7 +146,7 @@ async def test_no_message_opens_a_file_by_itself(tmp_path: Path) -> None:
             await chat.ainvoke([HumanMessage([{"type": "image", "url": there}])])
         with pytest.raises(errors.ConfigError, match="media_root=DIR"):
             chat.get_num_tokens_from_messages([HumanMessage([part])])
-        allowed = ChatRocm(base_url=server.url, media_root=tmp_path)
+        allowed = ChatRocm(base_url=server.url, media_root=str(tmp_path))
         with pytest.raises(errors.ConfigError, match="cannot read .*nothing.png"):
             allowed.invoke([HumanMessage([lost])])
         with pytest.raises(errors.ConfigError, match="role 'tool' names a file"):
