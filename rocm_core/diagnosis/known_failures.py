@@ -10,6 +10,7 @@ from __future__ import annotations
 from rocm_core.diagnosis.companion_failures import COMPANIONS
 from rocm_core.diagnosis.download_failures import DOWNLOAD
 from rocm_core.diagnosis.failure_row import KnownFailure
+from rocm_core.diagnosis.limit_failures import THREADS
 
 __all__ = ["ACCESS", "KERNELS", "KNOWN", "LOADER", "MEMORY", "MODEL", "WITHOUT_GPU", "KnownFailure"]
 
@@ -380,6 +381,7 @@ KNOWN: tuple[KnownFailure, ...] = (
     *LOADER,
     *ACCESS,
     *KERNELS,
+    *THREADS,
     *MEMORY,
     *DOWNLOAD,
     *MODEL,

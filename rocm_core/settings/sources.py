@@ -62,7 +62,7 @@ def current_settings(*, complete: bool = False) -> Settings:
     """
     global _remembered
     variables = relevant(os.environ)
-    files = list(config_files(os.environ, Path.cwd()))
+    files = list(config_files(os.environ, _working_directory()))
     stamp: Stamp = (complete, tuple(variables.items()), *(_stamp(path) for path, _ in files))
     if any(level == PROJECT for _, level in files):
         stamp = (*stamp, _stamp(trust_file(os.environ)))
@@ -101,14 +101,18 @@ def _has_ours(path: Path) -> bool:
     return path.name != ".env" or b"LLAMA_" in (data := path.read_bytes()) or b"ROCM_" in data
 
 
-def config_files(env: Mapping[str, str], cwd: Path) -> Iterator[Source]:
+def config_files(env: Mapping[str, str], cwd: Path | None) -> Iterator[Source]:
     """The files to read, the most important first: ``.env``, the project's, the user's.
+
+    Args:
+        env: environment variables.
+        cwd: the working directory; ``None``: it was removed, so there is no project.
 
     Raises:
         ConfigError: the file that ``LLAMA_ROCM_CONFIG`` names does not exist, or a directory
             has two.
     """
-    project = list(_project_directories(cwd))
+    project = _project_directories(cwd) if cwd else []
     user = _file_in(user_directory(env))
     yield from [Source(p, PROJECT) for d in project if _is_ours_to_read(p := d / ".env")][:1]
     if named := env.get(CONFIG_VARIABLE):
@@ -131,8 +135,21 @@ def user_directory(env: Mapping[str, str]) -> Path:
     """Where the user's own file is looked for."""
     if sys.platform == "win32" and env.get("APPDATA"):
         return Path(env["APPDATA"]) / "llama-rocm"
-    base = env.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path.home() / ".config") / "llama-rocm"
+    # A relative one counts as not set (XDG Base Directory Specification).
+    base = Path(env.get("XDG_CONFIG_HOME", ""))
+    if not base.is_absolute():
+        try:
+            base = Path.home() / ".config"
+        except RuntimeError:  # a user without a home: no HOME, and no entry in passwd
+            base = Path(os.devnull)
+    return base / "llama-rocm"
+
+
+def _working_directory() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
 
 
 def _project_directories(cwd: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from rocm_core.discover.refs import resolve_ref
 from rocm_core.errors import ConfigError
 from rocm_core.gguf import GGUFInfo, read_model
 from rocm_core.gpu import list_gpus, select_gpus
-from rocm_core.gpu.host_memory import host_memory
+from rocm_core.gpu.host_limits import host_memory
 from rocm_core.memory.estimate import Device, MemoryEstimate, estimate_memory
 from rocm_core.memory.fit import Goal, fit_model
 
