@@ -248,10 +248,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
         """The request, checked as far as it can be without the server."""
         config, fields = self._settings(stop, options)
         own = {name: getattr(self, name) for name in _OF_CHAT}
-        variables = {
-            **self.chat_template_kwargs,
-            **(fields.pop("chat_template_kwargs", None) or {}),
-        }
+        given = fields.pop("chat_template_kwargs", None) or {}
+        variables = {**self.chat_template_kwargs, **given}
         return chat_request(messages, config, {**own, **fields, "chat_template_kwargs": variables})
 
     def _chunk_reader(self, request: ChatRequest) -> ChatChunks:
@@ -300,8 +298,9 @@ class ChatRocm(ProfiledModel, defer_build=False):
     ) -> AsyncIterator[ChatGenerationChunk]:
         began = time.perf_counter()
         with model_errors():
+            model = await self._amodel()
             request = self._request(messages, stop, kwargs)
-            stream = achat_events(self.text_model, request, self.max_retries)
+            stream = achat_events(model, request, self.max_retries)
             async with aclosing(stream) as events:
                 event = await anext(events, StreamEvent())
                 reader = self._chunk_reader(request)
@@ -379,8 +378,9 @@ class ChatRocm(ProfiledModel, defer_build=False):
     ) -> AsyncIterator[Event]:
         began = time.perf_counter()
         with model_errors():
+            model = await self._amodel()
             request = self._request(messages, stop, kwargs)
-            stream = achat_events(self.text_model, request, self.max_retries)
+            stream = achat_events(model, request, self.max_retries)
             async with aclosing(stream) as events:
                 event = await anext(events, StreamEvent())
                 reader = self._event_reader(request, run_manager)

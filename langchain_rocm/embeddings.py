@@ -11,7 +11,8 @@ from pydantic import Field
 from langchain_rocm.errors import model_errors
 from langchain_rocm.options import ServedOptions
 from rocm_core import LoadConfig
-from rocm_core.requests import check_texts
+from rocm_core.adapter import awarn_of_lost_letters, warn_of_lost_letters
+from rocm_core.requests import check_texts, refuse_long_runs
 
 _TEXTS_PER_SLOT = 8
 
@@ -70,8 +71,10 @@ class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
         vectors: list[list[float]] = []
         with model_errors():
             check_texts(texts)
+            refuse_long_runs(texts)
             documents = [self.document_prefix + text for text in texts]
             model = self.text_model
+            warn_of_lost_letters(model, texts)
             deadline = model.deadline()
             slots = (model.props or model.load(deadline=deadline)).total_slots
             for first, batch in self._batches(documents, slots):
@@ -85,8 +88,10 @@ class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
         vectors: list[list[float]] = []
         with model_errors():
             check_texts(texts)
+            refuse_long_runs(texts)
             documents = [self.document_prefix + text for text in texts]
-            model = self.text_model
+            model = await self._amodel()
+            await awarn_of_lost_letters(model, texts)
             deadline = model.deadline()
             slots = (model.props or await model.aload(deadline=deadline)).total_slots
             for first, batch in self._batches(documents, slots):
@@ -98,14 +103,16 @@ class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
     def embed_query(self, text: str) -> list[float]:
         """Embed a query; return its vector."""
         with model_errors():
-            return self.text_model.embed([self.query_prefix + text], normalize=self.normalize)[0]
+            model = self.text_model
+            warn_of_lost_letters(model, [text])
+            return model.embed([self.query_prefix + text], normalize=self.normalize)[0]
 
     async def aembed_query(self, text: str) -> list[float]:
         """``embed_query`` for asyncio."""
         with model_errors():
-            [vector] = await self.text_model.aembed(
-                [self.query_prefix + text], normalize=self.normalize
-            )
+            model = await self._amodel()
+            await awarn_of_lost_letters(model, [text])
+            [vector] = await model.aembed([self.query_prefix + text], normalize=self.normalize)
             return vector
 
     def _batches(self, texts: Sequence[str], slots: int) -> Iterator[tuple[int, Sequence[str]]]:

@@ -99,9 +99,10 @@ class RocmLLM(LangChainOptions, BaseLLM, defer_build=False):
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
         with model_errors():
+            model = await self._amodel()
             request = self._request(prompt, stop, kwargs)
             reader = TextChunks(self.loaded_name())
-            stream = self.text_model.aevents(request, max_retries=self.max_retries)
+            stream = model.aevents(request, max_retries=self.max_retries)
             async with aclosing(stream) as events:
                 async for event in events:
                     for chunk in await _atell(run_manager, reader.read(event)):
@@ -159,7 +160,8 @@ class RocmLLM(LangChainOptions, BaseLLM, defer_build=False):
             return LLMResult(generations=[[_added_up([chunk async for chunk in stream])]])
         with model_errors():
             check_texts(prompts, "prompts")
-            facts = self.text_model.props or await self.text_model.aload()
+            model = await self._amodel()
+            facts = model.props or await model.aload()
         slots = asyncio.Semaphore(facts.total_slots or _USUAL_SLOTS)
 
         async def complete(prompt: str) -> list[Generation]:

@@ -99,6 +99,11 @@ class LangChainOptions(ServedOptions, GenerationOptions):
         """The environment variable that LangChain's ``load`` takes the key from."""
         return {"api_key": API_KEY_VARIABLE}
 
+    async def agenerate(self, *args: Any, **kwargs: Any) -> Any:
+        """LangChain's ``agenerate``, after the files of settings: its cache's key needs them."""
+        await self._aread_settings_files()
+        return await super().agenerate(*args, **kwargs)  # type: ignore[misc]
+
     @property
     def _identifying_params(self) -> dict[str, Any]:
         """The model and the options that differ from their defaults; no secrets, no I/O."""

@@ -155,7 +155,7 @@ class ProfiledModel(LangChainOptions, BaseChatModel):
     def _loaded_profile(self) -> ModelProfile:
         with model_errors():
             self.text_model.load()
-            thinking = self.text_model.template.thinking()
+            thinking = self.text_model.thinking_facts()
         props = self.text_model.props
         return profile_of(props, self.loaded_name(), thinking) if props else ModelProfile()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 
@@ -85,8 +86,10 @@ class RocmRerank(ServedOptions, BaseDocumentCompressor, defer_build=False):
         if not texts:
             return []
         with model_errors():
-            ranks = await self.text_model.arerank(query, texts, self._count(texts))
-            return self._normalized(ranks)
+            model = await self._amodel()
+            ranks = await model.arerank(query, texts, self._count(texts))
+            # The architecture is read from the file, once.
+            return await asyncio.to_thread(self._normalized, ranks)
 
     def _count(self, texts: Sequence[str]) -> int:
         return min(self.top_n or len(texts), len(texts))

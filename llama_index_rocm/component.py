@@ -1,13 +1,12 @@
-"""What the classes of this package share beyond their options: pickling, and asyncio."""
+"""What the classes of this package share beyond their options: pickling."""
 
 from __future__ import annotations
 
-import asyncio
 from copy import copy
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from rocm_core import LoadConfig, TextModel
+from rocm_core import LoadConfig
 from rocm_core.adapter import LLAMA_INDEX, RocmOptions
 
 # What LlamaIndex's own fields mean; it does not say so where an IDE would show it.
@@ -46,9 +45,3 @@ class RocmComponent(RocmOptions):
         """The load options, and for a server of our own what it has to be able to do."""
         config = RocmOptions.load_config(self)
         return replace(config, **({} if self.is_remote else mode))
-
-    async def _amodel(self) -> TextModel:
-        # Looking for the model's file, a backend and an engine reads the disk.
-        if self._text_model is None:
-            await asyncio.to_thread(lambda: self.text_model)
-        return self.text_model

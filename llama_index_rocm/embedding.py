@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from llama_index_rocm.component import RocmComponent
 from rocm_core import LoadConfig
+from rocm_core.adapter import awarn_of_lost_letters, warn_of_lost_letters
 from rocm_core.requests import check_texts
 
 
@@ -116,12 +117,14 @@ class RocmEmbedding(RocmComponent, BaseEmbedding, defer_build=False):
     def _embed(self, texts: list[str], instruction: str | None) -> list[Embedding]:
         if not texts:
             return []
+        warn_of_lost_letters(self.text_model, texts)
         return self.text_model.embed(_instructed(texts, instruction), normalize=self.normalize)
 
     async def _aembed(self, texts: list[str], instruction: str | None) -> list[Embedding]:
         if not texts:
             return []
         model = await self._amodel()
+        await awarn_of_lost_letters(model, texts)
         return await model.aembed(_instructed(texts, instruction), normalize=self.normalize)
 
 

@@ -141,8 +141,11 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
         GGUF header (read once), ``context_len`` and ``chat_template`` tell; for a server
         elsewhere or a download ``context_len``, or else LlamaIndex's default of 3900, and tools.
         ``text_model.load()`` makes it exact. ``num_output`` is ``max_tokens``, or else 256.
+
+        Reading the header blocks; after the first use there is nothing to read.
         """
-        if self._header is None:
+        known = self._text_model is not None and self._text_model.props is not None
+        if self._header is None and not known:
             ref = resolve_ref(self.base_url or self.model)
             info = read_gguf(ref.value) if ref.kind == "file" else None
             template = info.chat_template or "" if info else None
@@ -216,15 +219,17 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """``chat`` for asyncio; cancelling it frees the server's slot."""
+        model = await self._amodel()
         request = self._chat_request(messages, kwargs)
-        return await agather(request.aevents(await self._amodel()), request.answer())
+        return await agather(request.aevents(model), request.answer())
 
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """``stream_chat`` for asyncio."""
+        model = await self._amodel()
         request = self._chat_request(messages, kwargs)
-        source = aresponses(request.aevents(await self._amodel()), request.answer())
+        source = aresponses(request.aevents(model), request.answer())
         return await aobserved(llm_chat_callback, self, messages, kwargs, source)
 
     # -- completion -------------------------------------------------------------------------
@@ -254,15 +259,17 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponse:
         """``complete`` for asyncio; cancelling it frees the server's slot."""
+        model = await self._amodel()
         request = self._prompt_request(prompt, formatted, kwargs)
-        return await agather(request.aevents(await self._amodel()), CompletionAnswer())
+        return await agather(request.aevents(model), CompletionAnswer())
 
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
         """``stream_complete`` for asyncio."""
+        model = await self._amodel()
         request = self._prompt_request(prompt, formatted, kwargs)
-        source = aresponses(request.aevents(await self._amodel()), CompletionAnswer())
+        source = aresponses(request.aevents(model), CompletionAnswer())
         return await aobserved(llm_completion_callback, self, prompt, kwargs, source)
 
     # -- tools ------------------------------------------------------------------------------

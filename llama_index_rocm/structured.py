@@ -182,7 +182,8 @@ class StructuredOutputLLM(FunctionCallingLLM):
             kwargs: options of the call.
 
         Raises:
-            InvalidAnswer: the call of a program does not fit its class.
+            InvalidAnswer: the call of a program does not fit its class, and ``error_on_tool_error``
+                is set; else it is a source with ``is_error``.
         """
         program = program_tool(tools)
         if program is None or not self.metadata.is_function_calling_model:
@@ -206,9 +207,9 @@ class StructuredOutputLLM(FunctionCallingLLM):
                     allow_parallel_tool_calls=allow_parallel_tool_calls,
                     **kwargs,
                 )
-                return program.answer(
-                    self.get_tool_calls_from_response(response, error_on_no_tool_call)
-                )
+                calls = self.get_tool_calls_from_response(response, error_on_no_tool_call)
+                last = attempt == retries
+                return program.answer(calls, report=last and not error_on_tool_error)
             except InvalidAnswer as error:
                 messages = corrected(messages, error, attempt < retries)
         raise AssertionError("the last attempt returns or raises")
@@ -247,9 +248,9 @@ class StructuredOutputLLM(FunctionCallingLLM):
                     allow_parallel_tool_calls=allow_parallel_tool_calls,
                     **kwargs,
                 )
-                return program.answer(
-                    self.get_tool_calls_from_response(response, error_on_no_tool_call)
-                )
+                calls = self.get_tool_calls_from_response(response, error_on_no_tool_call)
+                last = attempt == retries
+                return program.answer(calls, report=last and not error_on_tool_error)
             except InvalidAnswer as error:
                 messages = corrected(messages, error, attempt < retries)
         raise AssertionError("the last attempt returns or raises")

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rocm_core.errors import RocmError
     from rocm_core.gguf import GGUFInfo, read_gguf, read_model
     from rocm_core.gpu import Gpu, Selection, list_gpus, select_gpus
-    from rocm_core.memory.estimate import Device, MemoryEstimate, estimate_memory
+    from rocm_core.memory.estimate import Companions, Device, MemoryEstimate, estimate_memory
     from rocm_core.memory.fit import fit_model
     from rocm_core.model.ndjson import afrom_ndjson, ato_ndjson, from_ndjson, to_ndjson
     from rocm_core.model.service import LlamaService
@@ -61,6 +61,7 @@ __all__ = [
     "Chat",
     "Check",
     "Client",
+    "Companions",
     "Completion",
     "Connection",
     "Deadline",
@@ -123,7 +124,7 @@ _HOMES = {
     "errors": ("RocmError",),
     "gguf": ("GGUFInfo", "read_gguf", "read_model"),
     "gpu": ("Gpu", "Selection", "list_gpus", "select_gpus"),
-    "memory.estimate": ("Device", "MemoryEstimate", "estimate_memory"),
+    "memory.estimate": ("Companions", "Device", "MemoryEstimate", "estimate_memory"),
     "memory.fit": ("fit_model",),
     "model.ndjson": ("afrom_ndjson", "ato_ndjson", "from_ndjson", "to_ndjson"),
     "model.service": ("LlamaService",),

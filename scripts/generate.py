@@ -7,6 +7,7 @@ rocm_core/adapter/fields.py     the adapters' fields, so that an IDE knows and s
 .env.example                    every setting, commented out
 docs/reference/options.md       every option, in every way in
 docs/migrating.md               what the options of other integrations are called here
+docs/reference/engines.md       the engines that pip installs, and what `llama-rocm setup` advises
 docs/reference/schemas.md       what becomes of each keyword of a JSON schema
 """
 
@@ -23,6 +24,7 @@ from rocm_core.config import Option
 from rocm_core.config.catalog import adapter_options, groups, setting_options
 from rocm_core.schema.table import ROWS
 from rocm_core.settings.names import ALIASES, variable_of
+from scripts.engines_page import engines
 
 ROOT = Path(__file__).parents[1]
 _SOURCE = "Generated from rocm_core.config by `python -m scripts.generate`; change it there."
@@ -56,6 +58,7 @@ from rocm_core.config import (
     Engine,
     FlashAttention,
     GpuLayers,
+    LazyMode,
     LoadMode,
     RestartPolicy,
     SplitMode,
@@ -303,6 +306,7 @@ FILES: dict[str, Callable[[], str]] = {
     ".env.example": env_example,
     "docs/reference/options.md": reference,
     "docs/migrating.md": migrating,
+    "docs/reference/engines.md": engines,
     "docs/reference/schemas.md": schemas,
 }
 

@@ -41,14 +41,31 @@ class ProgramTool(Generic[Model]):
     def _is_wrapped(self) -> bool:
         return issubclass(self.output_cls, RootModel)
 
-    def answer(self, calls: Sequence[ToolSelection]) -> AgentChatResponse:
+    def answer(self, calls: Sequence[ToolSelection], *, report: bool) -> AgentChatResponse:
         """Return the response whose sources are the objects of these calls.
 
+        Args:
+            calls: the model's.
+            report: whether a call that does not fit the class is a source with ``is_error``.
+
         Raises:
-            InvalidAnswer: the arguments of a call do not fit the class.
+            InvalidAnswer: a call does not fit the class, and ``report`` is not set.
         """
-        outputs = [self._output(call) for call in calls]
+        outputs = [self._reported(call) if report else self._output(call) for call in calls]
         return AgentChatResponse("\n\n".join(each.content for each in outputs), sources=outputs)
+
+    def _reported(self, call: ToolSelection) -> ToolOutput:
+        try:
+            return self._output(call)
+        except InvalidAnswer as error:
+            return ToolOutput(
+                content=f"Error: {error}",
+                tool_name=call.tool_name,
+                raw_input=call.tool_kwargs,
+                raw_output=str(error),
+                is_error=True,
+                exception=error,
+            )
 
     def _output(self, call: ToolSelection) -> ToolOutput:
         value: Any = call.tool_kwargs

@@ -17,6 +17,7 @@ from rocm_core.adapter.followup_request import (
     call_or_insist,
     tools_then_format,
 )
+from rocm_core.adapter.lost_letters import awarn_of_lost_letters, warn_of_lost_letters
 from rocm_core.adapter.options import GenerationOptions, RocmOptions
 from rocm_core.adapter.rivals import LANGCHAIN, LLAMA_INDEX
 
@@ -29,6 +30,7 @@ __all__ = [
     "RocmOptions",
     "acall_or_insist",
     "atools_then_format",
+    "awarn_of_lost_letters",
     "call_or_insist",
     "correction",
     "misfit",
@@ -37,4 +39,5 @@ __all__ = [
     "read_class",
     "read_type",
     "tools_then_format",
+    "warn_of_lost_letters",
 ]

@@ -16,6 +16,7 @@ from rocm_core.config import (
     Engine,
     FlashAttention,
     GpuLayers,
+    LazyMode,
     LoadMode,
     RestartPolicy,
     SplitMode,
@@ -87,13 +88,31 @@ class LoadFields(BaseModel):
     """Proportions of the model for each of several GPUs; empty: as their free memory."""
     main_gpu: int | None = declared("main_gpu")
     """With split_mode none, the GPU to use, counted among the chosen ones."""
+    override_tensor: list[str] = declared("override_tensor")
+    """Where single weights lie: rules of a regular expression for their names, =, and a buffer type
+    that the build lists (CPU, Vulkan0, ROCm0); the first rule that matches counts, before n_cpu_moe
+    and n_cpu_ffn."""
+    n_cpu_moe: int | None = declared("n_cpu_moe")
+    """Layers, from the first, whose experts' weights stay in host memory (mixture of experts): the
+    rest of a model that is too large goes to the GPU; more than there are: all. Unit: layers."""
+    n_cpu_ffn: int | None = declared("n_cpu_ffn")
+    """Layers, from the first, whose dense feed-forward weights stay in host memory; for experts
+    n_cpu_moe. Unit: layers."""
     parallel: int | None = declared("parallel")
     """Slots with a context of their own each; None: 4 slots that share one KV cache of context_len
     tokens. Unit: slots."""
+    kv_unified_per_slot: int | None = declared("kv_unified_per_slot")
+    """Slots that share one KV cache, with at most so many tokens each: one conversation may be
+    longer than its share while others are short. context_len is then the whole cache (0: room for
+    every slot); None: with parallel every slot has a cache of its own. Unit: tokens."""
     load_mode: LoadMode | None = declared("load_mode")
     """How the model's file gets into memory: mmap (mapped), none (read), mlock and mmap+mlock (kept
     from being swapped out), dio (read past the page cache) or auto; None: the build's own default.
     The flags --no-mmap, --mlock and -dio of older builds in one option."""
+    lazy_mode: LazyMode | None = declared("lazy_mode")
+    """Weights of which a token needs a few rows (embeddings per layer): on reads them from the file
+    when they are needed, off keeps them in memory, auto: on above 4 GiB; None: the build's own
+    default."""
     threads: int | None = declared("threads")
     """CPU threads; None: by physical cores and model size."""
     batch_size: int | None = declared("batch_size")
@@ -118,6 +137,9 @@ class LoadFields(BaseModel):
     """LoRA adapter files, each as path or path:scale; with a scale of 0 it is loaded and off."""
     mmproj: str | None = declared("mmproj")
     """File of the multimodal projector."""
+    mmproj_device: str | None = declared("mmproj_device")
+    """The GPU for the projector, by the name that the build lists (Vulkan0), or none for the CPU;
+    None: the first GPU."""
     draft_model: str | None = declared("draft_model")
     """GGUF of a draft model for speculative decoding; its vocabulary must be the model's."""
     chat_template: str | None = declared("chat_template")
@@ -243,3 +265,6 @@ class GenerationFields(BaseModel):
     coalesce: bool = declared("coalesce")
     """One event for all pieces that arrived while the consumer was busy; not sent. Off with
     stop_token_ids, which need every token."""
+    allow_long_runs: bool = declared("allow_long_runs")
+    """Send a prompt with more than 10,000 characters in a row without a break, which some engines
+    do not survive; not sent."""

@@ -6,6 +6,7 @@ server's and the model's own defaults apply (``TextModel`` alone has defaults of
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import warnings
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from typing_extensions import Self
 
 from rocm_core.adapter.call_options import EXTRA_BODY, GENERATE_FIELDS, CallOptions
+from rocm_core.adapter.event_loop import blocking, may_block
 from rocm_core.adapter.fields import GenerationFields, LoadFields
 from rocm_core.adapter.hints import hint
 from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts, override
@@ -31,11 +33,14 @@ _REMOTE_DEFAULTS = {
     f.name: f.default for f in fields(RemoteConfig) if f.name not in ("api_key", "headers")
 }
 _PLACES = ("base_url", "model")
+# Fields that the settings can set, and the name that LlamaIndex derives from them.
+_OF_SETTINGS = frozenset(adapter_options()) | {"model_name"}
 # Options that are never pickled.
 _SECRETS = ("api_key", "headers", "environment")
 # What the frameworks' own serializers add to the fields.
 _FOREIGN_KEYS = frozenset({"class_name"})
 _creating = threading.Lock()
+_reading = threading.Lock()
 
 
 class RocmOptions(LoadFields):
@@ -63,6 +68,8 @@ class RocmOptions(LoadFields):
     _text_model: TextModel | None = PrivateAttr(default=None)
     # Options with secrets that this copy lost when it was pickled.
     _lost: tuple[str, ...] = PrivateAttr(default=())
+    # Made inside an event loop: what was set then, while the files of settings are not read yet.
+    _set_without_files: frozenset[str] | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -84,9 +91,9 @@ class RocmOptions(LoadFields):
         """What the environment and the configuration files say of options that are not given.
 
         Taken over when the instance is made, so that its identity, its copies and its traces
-        say what really holds.
+        say what really holds; inside an event loop the files at first use.
         """
-        settings = current_settings()
+        settings = current_settings(files=may_block())
         found: dict[str, Any] = {}
         named_by = None
         if not given.get("model") and not given.get("base_url"):
@@ -105,7 +112,9 @@ class RocmOptions(LoadFields):
 
     @model_validator(mode="after")
     def _some_model(self) -> Any:
-        if not self.model and not self.base_url:
+        if not may_block():
+            self._set_without_files = frozenset(self.model_fields_set)
+        elif not self.model and not self.base_url:
             raise ValueError("give model= (a GGUF file, 'demo', …) or base_url= (a running server)")
         if urlsplit(self.base_url or self.model).password is not None:
             # The frameworks print and trace the address of a model.
@@ -152,6 +161,33 @@ class RocmOptions(LoadFields):
         memo = {} if memo is None else memo
         memo[id(self._text_model)] = None
         return super().__deepcopy__(memo)
+
+    def _read_settings_files(self) -> None:
+        """Take over what the files of settings say, unless that is done; reads the disk.
+
+        Raises:
+            pydantic.ValidationError: as the constructor outside of an event loop.
+        """
+        if self._set_without_files is None:
+            return
+        with _reading:
+            given = self._set_without_files
+            if given is None:
+                return
+            required = {n for n, field in type(self).model_fields.items() if field.is_required()}
+            values = {n: getattr(self, n) for n in given & (_OF_SETTINGS | required)}
+            values = {n: v for n, v in values.items() if v or n not in _PLACES}
+            with blocking():
+                twin = type(self)(**{**values, "validate_model_on_init": False})
+            assigned_since = self.model_fields_set - given - {"model_name"}
+            for name in (twin.model_fields_set & _OF_SETTINGS) - values.keys() - assigned_since:
+                self.__dict__[name] = twin.__dict__[name]
+                self.model_fields_set.add(name)
+            self._set_without_files = None
+
+    async def _aread_settings_files(self) -> None:
+        if self._set_without_files is not None:
+            await asyncio.to_thread(self._read_settings_files)
 
     # -- the model --------------------------------------------------------------------------
 
@@ -201,8 +237,12 @@ class RocmOptions(LoadFields):
 
     @property
     def text_model(self) -> TextModel:
-        """The model; made at first use, its server started at its first use."""
+        """The model; made at first use, its server started at its first use.
+
+        Making it reads files; ``_amodel`` does not block an event loop.
+        """
         if self._text_model is None:
+            self._read_settings_files()
             with _creating:
                 if self._text_model is None:
                     self._text_model = load_model(
@@ -214,6 +254,11 @@ class RocmOptions(LoadFields):
                     )
                     self._tell_what_was_lost(self._text_model)
         return self._text_model
+
+    async def _amodel(self) -> TextModel:
+        """Return ``text_model``; looking for files, a backend and an engine is done in a thread."""
+        model = self._text_model
+        return await asyncio.to_thread(lambda: self.text_model) if model is None else model
 
     def _tell_what_was_lost(self, model: TextModel) -> None:
         lost = [name for name in self._lost if getattr(self, name) is None]
@@ -249,6 +294,10 @@ class RocmOptions(LoadFields):
         model, self._text_model = self._text_model, None
         if model is not None:
             model.close()
+
+    async def aclose(self) -> None:
+        """``close`` without blocking the event loop."""
+        await asyncio.to_thread(self.close)
 
     def loaded_name(self) -> str:
         """The model's name for metadata; no I/O. The server's own name once it is known."""
@@ -300,6 +349,7 @@ class GenerationOptions(RocmOptions, GenerationFields):
         Raises:
             ConfigError: an option is unknown, belongs to the constructor, or does not fit.
         """
+        self._read_settings_files()
         own = {name: getattr(self, name) for name in GENERATE_FIELDS if hasattr(self, name)}
         config = GenerateConfig(**own)
         cls = type(self)

@@ -14,6 +14,10 @@ from rocm_core.cli.console import make_console
 def load_progress(name: str) -> Iterator[Callable[[float], None]]:
     """Shows a bar while the block runs; yields what to call with the share done (0..1)."""
     console = make_console(aside=True)
+    if not console.is_terminal:
+        # Before rich 15 a disabled bar still ends with an empty line.
+        yield lambda _share: None
+        return
     bar = Progress(
         SpinnerColumn(),
         TextColumn("loading {task.description}"),
@@ -21,7 +25,6 @@ def load_progress(name: str) -> Iterator[Callable[[float], None]]:
         TimeElapsedColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
     )
     with bar:
         # Without a total the bar pulses: builds that report no progress still show life.

@@ -17,7 +17,7 @@ import orjson
 
 from rocm_core.config import SAMPLING_FIELDS, GenerateConfig
 from rocm_core.errors import ConfigError, ProtocolError
-from rocm_core.requests import check_texts
+from rocm_core.requests import check_texts, refuse_long_run, refuse_long_runs
 from rocm_core.requests.sent_schemas import SCHEMA_FIELDS, with_sent_schemas
 from rocm_core.types import Message, ServerProps
 
@@ -200,6 +200,7 @@ def tokenize(
         add_special: put the begin-of-text token (BOS) in front, if the model has one.
         parse_special: special tokens inside the text count as such, not as plain text.
     """
+    refuse_long_run(text, "text")
     body = {"content": text, "add_special": add_special, "parse_special": parse_special}
     return Call("POST", "/tokenize", _field("tokens"), body)
 
@@ -212,6 +213,7 @@ _BETWEEN_TEXTS = -1
 def tokenize_batch(texts: Sequence[str]) -> Call[list[list[int]]]:
     """``POST /tokenize`` for several texts at once: the ids of each; errors as ``embeddings``."""
     check_texts(texts)
+    refuse_long_runs(texts)
     content: list[str | int] = []
     for text in texts:
         content += [text, _BETWEEN_TEXTS]
@@ -269,6 +271,7 @@ def embeddings(
         ConfigError: as ``check_texts``.
     """
     check_texts(inputs, first=first)
+    refuse_long_runs(inputs, first=first)
     body: dict[str, Any] = {"input": list(inputs)}
     if normalize is not None:
         body["embd_normalize"] = 2 if normalize else -1
@@ -282,11 +285,11 @@ def rerank(
 
     ``top_n`` limits how many; ``None`` for all. Errors as ``embeddings``.
     """
-    check_texts([query], "query")
-    check_texts(documents, "documents")
+    for texts, what in (([query], "query"), (documents, "documents")):
+        check_texts(texts, what)
+        refuse_long_runs(texts, what)
     body: dict[str, Any] = {"query": query, "documents": list(documents)}
-    if top_n is not None:
-        body["top_n"] = top_n
+    body |= {"top_n": top_n} if top_n is not None else {}
     return Call("POST", "/v1/rerank", _read_ranks, body, texts=documents, name="documents")
 
 

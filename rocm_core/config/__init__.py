@@ -1,6 +1,7 @@
 """Options as plain data: how to generate, how to load, how to reach a server, how long to wait.
 
     load, generate, remote   the dataclasses; each field is declared once with ``option(...)``
+    placement                the part of load that decides what goes to which GPU
     chat_template            what is given as a chat template: a text, a file or a name
     option, values           what a declaration holds, and the parser of each kind of value
     catalog                  every option by its flat name, in groups; where a model is
@@ -19,18 +20,16 @@ from typing import Any, TypeVar
 from rocm_core.config.chat_template import TemplateChoice, chosen_template
 from rocm_core.config.generate import SAMPLING_FIELDS, GenerateConfig
 from rocm_core.config.load import (
-    ALL_LAYERS,
     CACHE_TYPES,
-    Engine,
     Environment,
     FlashAttention,
-    GpuLayers,
+    LazyMode,
     LoadConfig,
     LoadMode,
     RestartPolicy,
-    SplitMode,
 )
 from rocm_core.config.option import Option, options_of
+from rocm_core.config.placement import ALL_LAYERS, Engine, GpuLayers, SplitMode
 from rocm_core.config.remote import Api, RemoteConfig, Timeouts
 from rocm_core.errors import ConfigError
 
@@ -44,6 +43,7 @@ __all__ = [
     "FlashAttention",
     "GenerateConfig",
     "GpuLayers",
+    "LazyMode",
     "LoadConfig",
     "LoadMode",
     "Option",

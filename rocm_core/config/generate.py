@@ -226,6 +226,13 @@ class GenerateConfig:
         False,
         adapter_default=False,
     )
+    allow_long_runs: bool = _of_call(
+        Switch(),
+        "Send a prompt with more than 10,000 characters in a row without a break, which some "
+        "engines do not survive; not sent.",
+        False,
+        adapter_default=False,
+    )
     extra: Mapping[str, Any] = _of_call(
         Json(), "Further fields of the request, sent as they are.", dict, in_adapters=False
     )
@@ -249,7 +256,10 @@ def _warn_of_empty_stop() -> None:
 
 # Fields that are sent under another name for each endpoint, or not at all.
 _NOT_SENT_AS_IT_IS = frozenset(
-    {"max_tokens", "stop", "template_date", "stop_token_ids", "timeout", "coalesce", "extra"}
+    {
+        *("max_tokens", "stop", "template_date", "stop_token_ids", "timeout", "coalesce"),
+        *("allow_long_runs", "extra"),
+    }
 )
 SAMPLING_FIELDS = tuple(
     field.name for field in fields(GenerateConfig) if field.name not in _NOT_SENT_AS_IT_IS

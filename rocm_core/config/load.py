@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from rocm_core.config.adapters import scaled_path
 from rocm_core.config.option import documented, option, read_options
+from rocm_core.config.placement import Placement
 from rocm_core.config.values import (
     Choice,
-    Device,
     Duration,
     FilePath,
-    Number,
     Pairs,
     Several,
     Size,
@@ -21,20 +21,16 @@ from rocm_core.config.values import (
     Text,
     TextOrPath,
     Whole,
-    scaled_path,
 )
 from rocm_core.errors import ConfigError
 
-Engine = Literal["auto", "binary", "embedded"]
-SplitMode = Literal["none", "layer", "row", "tensor"]
 # llama.cpp --load-mode (common/arg.cpp).
 LoadMode = Literal["auto", "none", "mmap", "mlock", "mmap+mlock", "dio"]
+LazyMode = Literal["auto", "on", "off"]
 Environment = Mapping[str, str | None] | Sequence[tuple[str, str | None]]
 RestartPolicy = Literal["on-failure", "never"]
 FlashAttention = bool | Literal["auto"]
-GpuLayers = int | Literal["auto"]
 
-ALL_LAYERS = -1
 _TOKENS, _SECONDS = "tokens", "seconds"
 _MIB = 1 << 20  # the unit of --cache-ram
 # llama.cpp --cache-type-k (common/arg.cpp); which of them a build takes is for the build to say.
@@ -45,7 +41,7 @@ _TYPES = f"{', '.join(CACHE_TYPES[:-1])} or {CACHE_TYPES[-1]}"
 
 @documented
 @dataclass(frozen=True)
-class LoadConfig:
+class LoadConfig(Placement):
     """How to load a model and run its server.
 
     The three options of the queue (``max_in_flight``, ``max_queue``, ``queue_timeout``) say nothing
@@ -56,75 +52,6 @@ class LoadConfig:
             other.
     """
 
-    backend: str = option(
-        "auto", Text(), "Who runs the model: rocm, cpu, remote, a registered name, or auto."
-    )
-    engine: Engine = option(
-        "auto",
-        Choice(*get_args(Engine)),
-        "binary (a llama-server program), embedded (llama.cpp from the package xllamacpp), or "
-        "auto: a program if there is one.",
-    )
-    server_path: str | Path | None = option(
-        None,
-        FilePath(),
-        "The llama-server to run: a file, or a directory that holds it.",
-        example="/opt/llama.cpp/build/bin/llama-server",
-    )
-    context_len: int = option(
-        0,
-        Whole(0),
-        "Context length of each slot; 0: the model's own.",
-        unit=_TOKENS,
-        wire="-c",
-        example="8k",
-    )
-    gpu_layers: GpuLayers = option(
-        ALL_LAYERS,
-        Whole(-1, all=ALL_LAYERS, auto="auto"),
-        "Layers on the GPU; -1 or all: all of them, 0: none, auto: as many as llama-server finds "
-        "room for.",
-        unit="layers",
-        wire="-ngl",
-        example="all",
-    )
-    require_gpu: bool | None = option(
-        None,
-        Switch(),
-        "If the load uses no GPU: True raises (GpuNotUsed where the load log shows it), None warns "
-        "where a GPU was asked for or is in the machine, False says nothing.",
-        example="true",
-    )
-    devices: Sequence[int | str] = option(
-        (),
-        Several(Device(), "a list of GPUs, each an index, a UUID, a PCI address or a name"),
-        "GPUs to use: each an index, UUID, PCI address or name as rocm_core.list_gpus shows them, "
-        "or for a Vulkan or CUDA build as it lists them itself; empty: every card, or the APU if "
-        "there is no card.",
-        flag="device",
-        example="0,1",
-    )
-    split_mode: SplitMode | None = option(
-        None,
-        Choice(*get_args(SplitMode)),
-        "How several GPUs share a model: none, layer, row or tensor; None: by layers.",
-        wire="-sm",
-        example="layer",
-    )
-    tensor_split: Sequence[float] = option(
-        (),
-        Several(Number(0), "proportions such as (3, 1)"),
-        "Proportions of the model for each of several GPUs; empty: as their free memory.",
-        wire="-ts",
-        example="3,1",
-    )
-    main_gpu: int | None = option(
-        None,
-        Whole(0),
-        "With split_mode none, the GPU to use, counted among the chosen ones.",
-        wire="-mg",
-        example="0",
-    )
     parallel: int | None = option(
         None,
         Whole(1),
@@ -134,6 +61,16 @@ class LoadConfig:
         wire="-np",
         example="4",
     )
+    kv_unified_per_slot: int | None = option(
+        None,
+        Whole(1),
+        "Slots that share one KV cache, with at most so many tokens each: one conversation may be "
+        "longer than its share while others are short. context_len is then the whole cache (0: "
+        "room for every slot); None: with parallel every slot has a cache of its own.",
+        unit=_TOKENS,
+        wire="--kv-unified-per-slot",
+        example="16k",
+    )
     load_mode: LoadMode | None = option(
         None,
         Choice(*get_args(LoadMode)),
@@ -142,6 +79,15 @@ class LoadConfig:
         "own default. The flags --no-mmap, --mlock and -dio of older builds in one option.",
         wire="--load-mode",
         example="mmap",
+    )
+    lazy_mode: LazyMode | None = option(
+        None,
+        Choice(*get_args(LazyMode)),
+        "Weights of which a token needs a few rows (embeddings per layer): on reads them from the "
+        "file when they are needed, off keeps them in memory, auto: on above 4 GiB; None: the "
+        "build's own default.",
+        wire="--lazy-mode",
+        example="auto",
     )
     threads: int | None = option(
         None,
@@ -212,6 +158,14 @@ class LoadConfig:
         "File of the multimodal projector.",
         wire="--mmproj",
         example="/srv/models/mmproj.gguf",
+    )
+    mmproj_device: str | None = option(
+        None,
+        Text(),
+        "The GPU for the projector, by the name that the build lists (Vulkan0), or none for the "
+        "CPU; None: the first GPU.",
+        wire="--mmproj-device",
+        example="none",
     )
     draft_model: str | Path | None = option(
         None,
@@ -359,16 +313,6 @@ class LoadConfig:
     def lora_adapters(self) -> tuple[tuple[str, float], ...]:
         """Path and scale of each of ``lora``; ``~`` stands for the home directory."""
         return tuple(map(scaled_path, self.lora))
-
-    def layers_on_gpu(self, layers: int) -> int:
-        """Return how many of a model's ``layers`` are asked to be on a GPU; auto asks for all."""
-        wanted = self.gpu_layers
-        return layers if wanted in ("auto", ALL_LAYERS) else min(int(wanted), layers)
-
-    @property
-    def counts_gpu_layers(self) -> bool:
-        """Whether a number of layers was asked for, rather than all or what fits."""
-        return self.gpu_layers not in ("auto", ALL_LAYERS)
 
     def __post_init__(self) -> None:
         read_options(self)

@@ -25,8 +25,6 @@ _SIZE = r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?"
 _BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _COUNT = rf"([-+]?{_DIGITS}(?:\.\d+)?)\s*([KM]?)"
 _THOUSANDS = {"": 1, "K": 1024, "M": 1024**2}
-# path:scale; what follows the colon is a number.
-_SCALED = r"(.+):([-+]?(?:\d+\.?\d*|\.\d+))"
 _DATE = r"\d{4}-\d\d-\d\d"
 _SCHEME = r"[a-z][a-z0-9+.-]*://"
 # "unix:/run/x.sock"; never what has a name and a password in it, which an error would show.
@@ -113,13 +111,6 @@ class FilePath(Text):
         if not isinstance(value, (str, Path)):
             raise ValueError
         return value
-
-
-def scaled_path(value: str | Path) -> tuple[str, float]:
-    """Return path and scale of ``path[:scale]``; a ``Path`` object has no scale."""
-    found = re.fullmatch(_SCALED, value, re.DOTALL) if isinstance(value, str) else None
-    path, scale = (found[1], float(found[2])) if found else (value, 1.0)
-    return str(Path(path).expanduser()), scale
 
 
 class TextOrPath(FilePath):
@@ -350,6 +341,22 @@ class Device(Kind):
     def read(self, value: Any) -> Any:
         """Accept integers and ``str``."""
         return value if isinstance(value, str) else _WHOLE.read(value)
+
+
+class Rule(Kind):
+    """A rule of ``--override-tensor``: a regular expression, ``=``, a buffer type."""
+
+    allowed = "rules of the form pattern=buffer, such as 'ffn_.*_exps=CPU'"
+    placeholder = "RULE"
+
+    def read(self, value: Any) -> str:
+        """Accept ``str`` with something on both sides of the last ``=`` and no comma."""
+        if not isinstance(value, str):
+            raise ValueError
+        pattern, _, buffer = value.rpartition("=")
+        if not pattern.strip() or not buffer.strip() or "," in value:
+            raise ValueError
+        return value
 
 
 class Pairs(Kind):

@@ -1,24 +1,16 @@
-"""Read a server's log: why the server failed, and whether it uses a GPU. Pure.
+"""Read from a server's log why the server failed. Pure.
 
 log lines, exit code ──known_failures──▶ Failure (cause, remedy, evidence)
-log lines of a load  ──────────────────▶ GpuUse, or the reason why no GPU is used
 """
 
 from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rocm_core.diagnosis.known_failures import (
-    ACCESS,
-    KERNELS,
-    KNOWN,
-    LOADER,
-    WITHOUT_GPU,
-    KnownFailure,
-)
+from rocm_core.diagnosis.known_failures import KNOWN, KnownFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +79,7 @@ def explain_failure(log: Sequence[str], returncode: int | None = None) -> Failur
             (SIGKILL, SIGILL). ``None``: unknown, or the process still runs.
     """
     lines = [_COLORS.sub("", line) for line in log]
-    found = _first_known(_after_last_success(lines))
+    found = first_known(_after_last_success(lines))
     if found and not (found.name in _ENDS_NO_SERVER and returncode is not None):
         return _memory_held(found, lines) or found
     return _BY_SIGNAL.get(-returncode) if returncode is not None else None
@@ -100,7 +92,8 @@ def _after_last_success(lines: list[str]) -> list[str]:
     return lines
 
 
-def _first_known(lines: Sequence[str], table: Sequence[KnownFailure] = KNOWN) -> Failure | None:
+def first_known(lines: Sequence[str], table: Sequence[KnownFailure] = KNOWN) -> Failure | None:
+    """Return the failure of the first row of ``table`` that a line matches, wherever it is."""
     for known in table:
         for line in lines:
             if found := known.search(line):
@@ -157,81 +150,3 @@ def describe_exit(returncode: int | None) -> str:
         return f"was ended by {signal.Signals(-returncode).name}"
     except ValueError:
         return f"was ended by signal {-returncode}"
-
-
-# ---------------------------------------------------------------------------
-# The GPU
-# ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class GpuUse:
-    """What a load log says about the GPU.
-
-    Attributes:
-        used: whether layers or buffers are on a GPU; ``None`` if the log does not say.
-        layers: ``(offloaded, total)`` layers, the output layer included; ``None`` if the log
-            does not say.
-        devices: the GPUs that llama.cpp found, by its names (``ROCm0``, ``Vulkan0``).
-        evidence: the log line that decides ``used``; empty if none does.
-    """
-
-    used: bool | None
-    layers: tuple[int, int] | None = None
-    devices: tuple[str, ...] = ()
-    evidence: str = ""
-
-
-_GPU_NAME = r"(?:ROCm|CUDA|Vulkan|SYCL|MTL|Metal|MUSA|CANN|OpenCL)\d*"
-_OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
-_BUFFER = re.compile(rf"\b({_GPU_NAME}) +model buffer size *= *([\d.]+) MiB")
-_DEVICE = re.compile(rf"(?:using device ({_GPU_NAME}) \(|- ({_GPU_NAME})\s*: .*MiB free\))")
-_FOUND = re.compile(r"found (\d+) (?:ROCm|CUDA|Vulkan|SYCL)\w* devices", re.IGNORECASE)
-_NONE = re.compile(
-    r"no usable GPU found|not compiled with GPU offload|failed to initialize (?:ROCm|CUDA|HIP):",
-    re.IGNORECASE,
-)
-# Failures after which a server still starts, but without a GPU.
-_KEEPS_GPU_AWAY = (*LOADER, *ACCESS, *KERNELS, *WITHOUT_GPU)
-
-
-def gpu_use(log: Iterable[str]) -> GpuUse:
-    """Read from a load log whether the load put anything on a GPU.
-
-    Source lines: ``load_tensors: offloaded N/M layers to GPU`` and the buffer sizes (llama.cpp
-    ``llama-model.cpp``), ``device_info`` (``common.cpp``), ``ggml_cuda_init`` (``ggml-cuda.cu``),
-    the warning for ``-ngl`` (``common/arg.cpp``). Newer builds (b11434) print all but the last
-    two only with ``--log-verbosity 4``.
-    """
-    devices: dict[str, None] = {}
-    layers: tuple[int, int] | None = None
-    yes = no = count = ""
-    for line in map(str.strip, log):
-        if found := _DEVICE.search(line):
-            devices[found[1] or found[2]] = None
-        elif found := _OFFLOADED.search(line):
-            layers, count = (int(found[1]), int(found[2])), line
-        elif (found := _BUFFER.search(line)) and float(found[2]) > 0:
-            devices[found[1]], yes = None, yes or line
-        elif _NONE.search(line) or ((found := _FOUND.search(line)) and found[1] == "0"):
-            no = no or line
-    if layers is not None:
-        return GpuUse(layers[0] > 0, layers, tuple(devices), count)
-    if yes:
-        return GpuUse(True, None, tuple(devices), yes)
-    return GpuUse(False if no else None, None, tuple(devices), no)
-
-
-def gpu_problem(log: Sequence[str], *, strict: bool) -> str | None:
-    """Return why a server uses no GPU, in words and with a remedy where known; else ``None``.
-
-    Args:
-        log: lines of the load, oldest first.
-        strict: whether a log that does not say counts as "no GPU".
-    """
-    use = gpu_use(log)
-    if use.used or (use.used is None and not strict):
-        return None
-    text = f"no layer is on a GPU ({use.evidence or 'the log shows none'})"
-    found = _first_known([_COLORS.sub("", line) for line in log], _KEEPS_GPU_AWAY)
-    return f"{text}: {found.cause}. Remedy: {found.remedy}" if found else text

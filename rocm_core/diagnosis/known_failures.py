@@ -8,6 +8,7 @@ the first row that matches any line, so rows with the more specific cause come f
 from __future__ import annotations
 
 from rocm_core.diagnosis.companion_failures import COMPANIONS
+from rocm_core.diagnosis.device_failures import DEVICES, UNSEEN
 from rocm_core.diagnosis.download_failures import DOWNLOAD
 from rocm_core.diagnosis.failure_row import KnownFailure
 from rocm_core.diagnosis.limit_failures import THREADS
@@ -383,8 +384,10 @@ KNOWN: tuple[KnownFailure, ...] = (
     *KERNELS,
     *THREADS,
     *MEMORY,
+    *DEVICES,
     *DOWNLOAD,
     *MODEL,
     *COMPANIONS,
+    *UNSEEN,
     *WITHOUT_GPU,
 )

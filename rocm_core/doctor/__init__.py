@@ -3,6 +3,7 @@
     machine   driver → /dev/kfd → GPUs → which are chosen, what masks them     (recorded trees too)
     engines   llama-server → its GPU backend → code for the chosen GPUs; the embedded engine
     runs      model directories, runtime directory, a real load and one token from the demo model
+    setup     which engine fits, and how to get it: the last resort of a card that none reaches
     endpoint  preflight: a server's URL, or a model before its first request
 
 Each part returns findings (``rocm_core.types.Check``). No check raises for what it finds; every
@@ -16,9 +17,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from rocm_core.config import LoadConfig
 from rocm_core.doctor.engines import engine_checks, find_engines
 from rocm_core.doctor.machine import machine_checks
 from rocm_core.doctor.runs import run_checks
+from rocm_core.doctor.setup.installed import advise_here
+from rocm_core.doctor.setup.site import look_at_site
+from rocm_core.errors import EngineNotFound
 from rocm_core.types import Check
 
 __all__ = ["run_doctor", "worst"]
@@ -56,8 +61,21 @@ def run_doctor(
     if allow_cpu or about.seeing_gpu:
         machine = _softened(machine)
     gpu = _softened(about.gpu) if allow_cpu else about.gpu
+    setup = [] if about.seeing_gpu else _setup(server_path, variables)
+    setup = _softened(setup) if allow_cpu else setup
     runs = run_checks(engines.found, about.seeing_gpu, variables)
-    return [*machine, *about.engines, *gpu, *runs]
+    return [*machine, *about.engines, *gpu, *setup, *runs]
+
+
+def _setup(server_path: str | Path | None, env: Mapping[str, str]) -> list[Check]:
+    """Say what ``llama-rocm setup`` says, on a machine with a card that no engine reaches."""
+    try:
+        advice = advise_here(LoadConfig(server_path=server_path), env)
+    except EngineNotFound:
+        return []  # said already
+    idle = advice.steps and look_at_site(env=env).has_card
+    detail = f"no engine reaches the card. {advice.engine}: {advice.reason}"
+    return [Check("setup", "failed", detail, advice.line)] if idle else []
 
 
 def worst(checks: Sequence[Check]) -> str:

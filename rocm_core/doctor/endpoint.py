@@ -22,6 +22,7 @@ from rocm_core.config import Api, LoadConfig, RemoteConfig, Timeouts
 from rocm_core.config.values import with_scheme
 from rocm_core.discover.refs import ModelRef
 from rocm_core.doctor.dry_run import HI, send_one
+from rocm_core.engine.installed.choice import explain_choice
 from rocm_core.errors import (
     AuthenticationError,
     HTTPStatusError,
@@ -31,8 +32,8 @@ from rocm_core.errors import (
     ServerLoading,
     ServerUnreachable,
 )
-from rocm_core.gguf import check_gguf
-from rocm_core.server import find_engine
+from rocm_core.gguf import read_gguf
+from rocm_core.gguf.notes import text_notes
 from rocm_core.types import Check, ServerProps
 
 __all__ = ["preflight_connection", "preflight_url"]
@@ -118,7 +119,7 @@ def _local_checks(ref: ModelRef, config: LoadConfig) -> Iterator[Check]:
     yield _tried("backend", lambda: _backend(ref, config), "Install an engine, or use base_url=.")
     yield _tried("engine", lambda: _engine(config), "Install one, or give server_path=.")
     if ref.kind == "file":
-        yield _tried("model_file", lambda: _file(ref), "Download the file again.")
+        yield _of_file(ref)
     else:
         yield Check("model_file", "skipped", f"llama-server downloads {ref.value} when it starts")
 
@@ -132,13 +133,18 @@ def _backend(ref: ModelRef, config: LoadConfig) -> str:
 
 
 def _engine(config: LoadConfig) -> str:
-    engine = find_engine(config.engine, config.server_path)
-    return f"{engine.kind} from {engine.source}"
+    choice = explain_choice(config)
+    return f"{choice.engine.kind} from {choice.engine.source}: {choice.reason}"
 
 
-def _file(ref: ModelRef) -> str:
-    check_gguf(ref.value)
-    return ref.value
+def _of_file(ref: ModelRef) -> Check:
+    try:
+        notes = text_notes(read_gguf(ref.value))
+    except RocmError as error:
+        return Check("model_file", "failed", str(error), "Download the file again.")
+    if notes:
+        return Check("model_file", "warning", ref.value, " ".join(notes))
+    return Check("model_file", "ok", ref.value)
 
 
 def _start(connection: Connection, deadline: Deadline) -> Check:

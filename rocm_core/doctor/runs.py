@@ -7,10 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from rocm_core.config import GenerateConfig, LoadConfig
-from rocm_core.diagnosis.explain import gpu_problem, gpu_use
+from rocm_core.diagnosis.gpu_use import gpu_problem, gpu_use
 from rocm_core.discover.refs import models_in, resolve_ref
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import ConfigError, RocmError
+from rocm_core.gguf import read_gguf
+from rocm_core.gguf.notes import text_notes
 from rocm_core.server import Server
 from rocm_core.settings import current_settings
 from rocm_core.supervisor import socket_dir
@@ -53,12 +55,22 @@ def _models(env: Mapping[str, str]) -> Check:
         remedy = f"correct or unset {_MODEL_DIR}"
         return Check(name, "failed", f"{_MODEL_DIR}={directory} is no directory", remedy)
     try:
-        number = len(models_in(path))
+        models = models_in(path)
     except OSError as error:
         return Check(
             name, "failed", f"{directory} cannot be read: {error}", "check its permissions"
         )
-    return Check(name, "ok", f"{directory} holds {number} model{'' if number == 1 else 's'}")
+    number = len(models)
+    held = f"{directory} holds {number} model{'' if number == 1 else 's'}"
+    notes = [note for model in models for note in _notes(Path(model))]
+    return Check(name, "warning", held, " ".join(notes)) if notes else Check(name, "ok", held)
+
+
+def _notes(path: Path) -> list[str]:
+    try:
+        return [f"{path.name}: {note}" for note in text_notes(read_gguf(path))]
+    except RocmError:
+        return []  # llama-rocm models tells
 
 
 def _runtime_directory() -> Check:

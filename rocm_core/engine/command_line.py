@@ -27,8 +27,9 @@ _TINY_MODEL_BYTES = 64 * 1024 * 1024
 _ALL_LAYERS = "999"
 # Options whose argument depends on more than their own value, and flags without an argument.
 _COMPUTED = frozenset(
-    {"context_len", "gpu_layers", "model_name", "parallel", "port", "threads"}
-    | {"chat_template", "chat_template_file", "load_mode", "lora", "prompt_cache"}
+    {"context_len", "gpu_layers", "kv_unified_per_slot", "model_name", "parallel", "port"}
+    | {"chat_template", "chat_template_file", "load_mode", "lora", "mmproj_device"}
+    | {"prompt_cache", "threads"}
 )
 _BARE = ("embeddings", "rerank")
 # Flags of builds without --load-mode.
@@ -150,7 +151,7 @@ def arguments(
     args = ["-hf" if ref.kind == "hf" else "-m", ref.value, *address.arguments]
     args += ["--alias", config.model_name or ref.name]
     args += _gpu_layers(config, build)
-    args += _context(config)
+    args += _context(config, build)
     args += _prompt_cache(config, build)
     threads = config.threads or _threads(ref, cores)
     args += ["-t", str(threads)]
@@ -160,6 +161,7 @@ def arguments(
         if getattr(config, name):
             args.append(build.known(options_of(LoadConfig)[name].wire, name))
     args += [*_load_mode(config, build), *_lora(config, build), *_drafting(config, build)]
+    args += _mmproj_device(config, build)
     if config.require_gpu and "--log-verbosity" in build.flags:
         # Newer builds log only on this level what they put on the GPU.
         args += ["--log-verbosity", "4"]
@@ -196,6 +198,15 @@ def _drafting(config: LoadConfig, build: Build) -> list[str]:
     return ["--spec-type", "draft-simple"]
 
 
+def _mmproj_device(config: LoadConfig, build: Build) -> list[str]:
+    device = config.mmproj_device
+    if device is None:
+        return []
+    if device == "none" and "--mmproj-device" not in build.flags:
+        return [build.known("--no-mmproj-offload", "mmproj_device='none'")]
+    return [build.known("--mmproj-device", "mmproj_device"), device]
+
+
 def _chat_template(config: LoadConfig, build: Build) -> list[str]:
     choice = chosen_template(config)
     if choice is None:
@@ -219,10 +230,22 @@ def _gpu_layers(config: LoadConfig, build: Build) -> list[str]:
         # Builds that fit the layers to the free memory do so unasked.
         build.known("--fit", "gpu_layers='auto'")
         return []
-    return ["-ngl", str(config.gpu_layers) if config.counts_gpu_layers else _ALL_LAYERS]
+    if config.counts_gpu_layers:
+        return ["-ngl", str(config.gpu_layers)]
+    # The word came before --load-mode. Like a number it ends --fit where the layers do not fit
+    # (common/fit.cpp); only gpu_layers="auto" leaves their number to the build.
+    return ["-ngl", "all" if "--load-mode" in build.flags else _ALL_LAYERS]
 
 
-def _context(config: LoadConfig) -> list[str]:
+def _context(config: LoadConfig, build: Build) -> list[str]:
+    if config.kv_unified_per_slot is not None:
+        name = "kv_unified_per_slot"
+        cap = [build.known("--kv-unified-per-slot", name), str(config.kv_unified_per_slot)]
+        # Without an explicit -np the slots share a cache anyway.
+        many = [] if config.parallel is None else ["-np", str(config.parallel)]
+        shared = [build.known("--kv-unified", name)] if many else []
+        whole = ["-c", str(config.context_len)] if config.context_len else []
+        return [*many, *shared, *cap, *whole]
     if config.parallel is None:
         return ["-c", str(config.context_len)] if config.context_len else []
     # With an explicit -np, llama-server divides -c among the slots.

@@ -92,6 +92,38 @@ def _load_mode(params: Any, text: str, x: Any) -> None:
     params.load_mode = _find(x, "llama_load_mode", "LLAMA_LOAD_MODE_", word)
 
 
+# llama.cpp common/common.h: LLM_FFN_EXPS_REGEX and LLM_FFN_DENSE_REGEX.
+EXPERTS = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
+DENSE_FEED_FORWARD = r"\.ffn_(up|down|gate)\."
+
+
+def _on_cpu(names: str) -> _Setter:
+    """Return what keeps the weights of the first layers in host memory."""
+
+    def put(params: Any, text: str, x: Any) -> None:
+        # 0 layers are no rule.
+        for layer in range(_whole(text)):
+            _override(params, rf"blk\.{layer}{names}=CPU", x)
+
+    return put
+
+
+def _whole(text: str) -> int:
+    if int(text) < 0:
+        raise ValueError
+    return int(text)
+
+
+def _override(params: Any, text: str, x: Any) -> None:
+    # The setter replaces the rules that were there.
+    before = params.tensor_buft_overrides
+    params.tensor_buft_overrides = f"{before},{text}" if before else text
+
+
+def _lazy_mode(params: Any, text: str, x: Any) -> None:
+    params.lazy_mode = _find(x, "llama_lazy_mode", "LLAMA_LAZY_MODE_", text)
+
+
 def _speculative_types(params: Any, text: str, x: Any) -> None:
     prefix = "COMMON_SPECULATIVE_TYPE_"
     params.speculative.types = [
@@ -128,6 +160,14 @@ def _csv_row(text: str) -> list[str]:
     return fields
 
 
+def _host(params: Any, text: str) -> None:
+    # A list since xllamacpp 2026.10; one text before.
+    if hasattr(params, "hostnames"):
+        params.hostnames = [text]
+    else:
+        params.hostname = text
+
+
 def _template_file(params: Any, text: str, x: Any) -> None:
     params.chat_template = Path(text).read_text(encoding="utf-8")
 
@@ -145,7 +185,7 @@ _WITH_VALUE: dict[str, _Setter] = {
     "-hf -hfr --hf-repo": _as(str, "model.hf_repo"),
     "-hff --hf-file": _as(str, "model.hf_file"),
     "-a --alias": lambda params, text, x: _put(params, "model_alias", {text}),
-    "--host": lambda params, text, x: _put(params, "hostnames", [text]),
+    "--host": lambda params, text, x: _host(params, text),
     "--port": _as(int, "port"),
     "-c --ctx-size": _as(int, "n_ctx"),
     "-np --parallel": _slots,
@@ -154,6 +194,11 @@ _WITH_VALUE: dict[str, _Setter] = {
     "-ts --tensor-split": _tensor_split,
     "-mg --main-gpu": _as(int, "main_gpu"),
     "-lm --load-mode": _load_mode,
+    "-lzm --lazy-mode": _lazy_mode,
+    "-ot --override-tensor": _override,
+    "-ncmoe --n-cpu-moe": _on_cpu(EXPERTS),
+    "-ncffn --n-cpu-ffn": _on_cpu(DENSE_FEED_FORWARD),
+    "--kv-unified-per-slot": _as(_whole, "kv_unified_per_slot"),
     "-t --threads": _as(int, "cpuparams.n_threads", "cpuparams_batch.n_threads"),
     "-tb --threads-batch": _as(int, "cpuparams_batch.n_threads"),
     "--threads-http": _as(int, "n_threads_http"),
@@ -171,6 +216,7 @@ _WITH_VALUE: dict[str, _Setter] = {
     "--lora": _adapter,
     "--lora-scaled": _scaled_adapter,
     "-mm --mmproj": _as(str, "mmproj.path"),
+    "-mmdev --mmproj-device": _as(str, "mmproj_device"),
     "-md --model-draft --spec-draft-model": _as(str, f"{_DRAFT}.mparams.path"),
     "--spec-type": _speculative_types,
     "--spec-draft-n-max": _as(int, f"{_DRAFT}.n_max"),

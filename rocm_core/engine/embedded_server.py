@@ -22,6 +22,7 @@ from rocm_core.engine.parent_death import die_with_parent
 PARENT_VARIABLE = "ROCM_PARENT_PID"
 # llama-server's `-np auto`: 4 slots that share one KV cache (tools/server/server.cpp).
 _AUTO_SLOTS = 4
+_AUTO_LAYERS = -1  # common_params::n_gpu_layers; -2 is all
 # xllamacpp demands a path even if the model is a download, which then replaces it.
 _NO_PATH = "(not downloaded)"
 
@@ -53,6 +54,11 @@ def parameters(argv: Sequence[str], key: str | None) -> Any:
     if template and not params.use_jinja and template not in BUILT_IN_TEMPLATES:
         # xllamacpp would take chatml in its place.
         raise ValueError(f"error: the supplied chat template is not supported: {template}")
+    # Older releases of xllamacpp do not have it.
+    per_slot = getattr(params, "kv_unified_per_slot", 0)
+    if per_slot and not params.n_ctx:
+        # As llama-server (tools/server/server.cpp); xllamacpp would take the model's own context.
+        params.n_ctx = params.n_parallel * per_slot
     if params.embedding:
         params.n_batch = params.n_ubatch
     return params
@@ -96,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     x: Any = importlib.import_module("xllamacpp")
     try:
         params = parameters(argv, os.environ.get("LLAMA_API_KEY"))
-        if params.n_gpu_layers > 0 and not _gpus(x):
+        if params.n_gpu_layers not in (0, _AUTO_LAYERS) and not _gpus(x):
             sys.stderr.write("warning: no usable GPU found, --gpu-layers option will be ignored\n")
         server = x.Server(params)
     except (RuntimeError, ValueError) as error:

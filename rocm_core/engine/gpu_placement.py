@@ -8,19 +8,21 @@ masks leave, and how much memory is free. So these choices are never part of a s
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 
 from rocm_core.config import LoadConfig
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.command_line import CACHE_RAM
-from rocm_core.engine.locate import find_engine
+from rocm_core.engine.installed.choice import choose_engine, hardware, process_environment
+from rocm_core.engine.installed.software import VISIBLE, showing_software
+from rocm_core.engine.locate import Engine
 from rocm_core.engine.probe import Device, GpuAccess, capabilities, gpu_access
 from rocm_core.errors import BackendUnavailable, ConfigError, EngineNotFound, RocmError
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.gpu import HIDE_GPUS, Selection, list_gpus, select_gpus
 from rocm_core.gpu.host_limits import host_memory
+from rocm_core.gpu.vulkan import match_device
 
 log = logging.getLogger("rocm_core.server")
 
@@ -86,14 +88,19 @@ def with_prompt_cache(ref: ModelRef, config: LoadConfig, flags: frozenset[str]) 
     return replace(config, prompt_cache=size)
 
 
-def choose_gpus(config: LoadConfig) -> Selection:
+def choose_gpus(config: LoadConfig, access: GpuAccess | None = None) -> Selection:
     """Return the GPUs that a server with ``config`` would use if it were started now.
+
+    Args:
+        config: how to run the server.
+        access: how its engine reaches GPUs; ``None``: the one that ``config`` gets.
 
     Raises:
         ConfigError: as ``place_on_gpus``.
     """
     env = process_environment(config)
-    selection = select_gpus(list_gpus(), config.devices, env, _access(config).gfx_targets)
+    access = access or _access(config)
+    selection = select_gpus(list_gpus(), config.devices, env, access.gfx_targets)
     number, labels = len(selection), "; ".join(gpu.label for gpu in selection)
     if config.tensor_split and selection and len(config.tensor_split) != number:
         raise ConfigError(
@@ -111,8 +118,9 @@ def named_devices(devices: Sequence[int | str], listed: Sequence[Device]) -> lis
     """Return llama.cpp's names of the GPUs that ``devices`` chooses among those an engine lists.
 
     Args:
-        devices: each an index in ``listed``, llama.cpp's name (``Vulkan0``), or part of the
-            card's name, which means every GPU of that name.
+        devices: each an index in ``listed``, llama.cpp's name (``Vulkan0``), part of the card's
+            name, which means every GPU of that name, or the UUID, PCI address or name by which
+            ``list_gpus`` knows a GPU that certainly is one of them.
         listed: from ``probe.capabilities``.
 
     Raises:
@@ -126,6 +134,8 @@ def named_devices(devices: Sequence[int | str], listed: Sequence[Device]) -> lis
             names = [listed[int(text)].name]
         elif not names and not isinstance(device, int):
             names = [d.name for d in listed if text in d.description.casefold()]
+        if not names and not isinstance(device, int):
+            names = _by_kernel(text, listed)
         if not names:
             there = "; ".join(f"{d.name} {d.description}" for d in listed) or "none"
             raise ConfigError(f"there is no GPU {device!r} for this engine. It lists: {there}")
@@ -133,30 +143,66 @@ def named_devices(devices: Sequence[int | str], listed: Sequence[Device]) -> lis
     return list(found)
 
 
+def _by_kernel(text: str, listed: Sequence[Device]) -> list[str]:
+    """Return the names of Vulkan devices that are the kernel's GPU of that UUID, address or name.
+
+    Raises:
+        ConfigError: the kernel has the GPU, and it is uncertain which of the devices it is.
+    """
+    gpus = list_gpus()
+    wanted = [
+        gpu
+        for gpu in gpus
+        if text in ((gpu.uuid or "").casefold(), gpu.pci or "") or text in gpu.name.casefold()
+    ]
+    if not wanted:
+        return []
+    matches = [
+        (d.name, match_device(d.description, d.total_mib, gpus))
+        for d in listed
+        if d.backend == "Vulkan"
+    ]
+    names = [name for name, match in matches if match.gpu in wanted]
+    if len(names) < len(wanted) and matches:
+        why = "; ".join(f"{name}: {match.reason}" for name, match in matches if not match.gpu)
+        raise ConfigError(
+            f"it is uncertain which device of this engine is {wanted[0].label} ({why or 'none'}). "
+            f"Give its own name in devices: {', '.join(name for name, _ in matches)}"
+        )
+    return names
+
+
 def _with_named_devices(config: LoadConfig) -> LoadConfig:
-    if not config.devices:
+    env = process_environment(config)
+    # Software devices are listed only where the user's variable shows them.
+    if not config.devices and not env.get(VISIBLE):
         return config
-    engine = find_engine(config.engine, config.server_path)
+    engine = choose_engine(config, env)
+    shown = showing_software(engine, config.devices, env)
+    listed = capabilities(engine, {**env, **shown}).devices
+    if config.devices:
+        names = named_devices(config.devices, listed)
+        _check_has_device_flag(config, engine)
+    else:
+        names = [device.name for device in hardware(listed)]
+        if len(names) in (0, len(listed)) or "--device" not in engine.flags():
+            return config
+    args = (*config.extra_args, "--device", ",".join(names))
+    return replace(config, extra_args=args, environment={**dict(config.environment), **shown})
+
+
+def _check_has_device_flag(config: LoadConfig, engine: Engine) -> None:
     if "--device" not in engine.flags():
         raise ConfigError(
             f"devices={list(config.devices)}: {engine.label} has no --device to choose among its "
             "GPUs. Remove devices, or use another build (server_path=, engine='binary')."
         )
-    listed = capabilities(engine, process_environment(config)).devices
-    names = ",".join(named_devices(config.devices, listed))
-    return replace(config, extra_args=(*config.extra_args, "--device", names))
 
 
 def why_none(selection: Selection) -> str:
     """Return why an empty selection is empty, as a phrase for an error message."""
     reasons = [*selection.warnings, *(f"{gpu.label}: {why}" for gpu, why in selection.skipped)]
     return "; ".join(reasons) or "the kernel's compute driver shows no GPU"
-
-
-def process_environment(config: LoadConfig) -> dict[str, str]:
-    """Return this process's environment with the changes of ``config.environment``."""
-    merged = {**os.environ, **dict(config.environment)}
-    return {name: value for name, value in merged.items() if value is not None}
 
 
 def _needs_kfd(config: LoadConfig) -> bool:
@@ -166,8 +212,8 @@ def _needs_kfd(config: LoadConfig) -> bool:
 
 def _access(config: LoadConfig) -> GpuAccess:
     try:
-        engine = find_engine(config.engine, config.server_path)
-        return gpu_access(engine, process_environment(config))
+        env = process_environment(config)
+        return gpu_access(choose_engine(config, env), env)
     except EngineNotFound:
         return GpuAccess(True, (), None)  # the start itself raises it
 
@@ -177,7 +223,8 @@ def _with_gpus_hidden(config: LoadConfig) -> LoadConfig:
         return config
     # A build for GPUs wakes the GPU, takes memory there and crashes with its driver even without
     # layers on it.
-    return replace(config, environment={**HIDE_GPUS, **dict(config.environment)})
+    hidden = {**HIDE_GPUS, VISIBLE: ""}  # set but empty: ggml-vulkan takes no device
+    return replace(config, environment={**hidden, **dict(config.environment)})
 
 
 def _log_selection(selection: Selection) -> None:

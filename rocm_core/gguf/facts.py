@@ -55,6 +55,7 @@ class GGUFInfo:
         part, parts: number of this file, from 1, in a model that is split into ``parts`` files.
         kind: ``model``, ``adapter``, ``projector`` (mmproj) or another ``general.type``.
         file_size, weights_size: bytes of the file, and of the tensor data in it.
+        ordinary_end: whether the vocabulary has ``</s>`` as an ordinary token.
         missing: bytes that the file is too short, as after an interrupted download; else 0.
     """
 
@@ -89,6 +90,7 @@ class GGUFInfo:
     file_size: int
     weights_size: int
     missing: int
+    ordinary_end: bool = False
 
     def of_architecture(self, key: str) -> Any:
         """Return the value of ``<architecture>.<key>``; ``None`` if the header lacks it."""
@@ -231,6 +233,7 @@ def info_of(path: Path, header: Header, file_size: int) -> GGUFInfo:
         file_size=file_size,
         weights_size=weights,
         missing=0 if end is None else max(header.data_start + end - file_size, 0),
+        ordinary_end=header.ordinary_end,
     )
 
 

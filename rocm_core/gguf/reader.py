@@ -31,6 +31,8 @@ _SCALARS = {
 }
 _STRING, _ARRAY = 8, 9
 _MAX_HEADER = 48 << 20
+# A token's text, and the type of an ordinary one (llama.cpp include/llama.h, llama_token_type).
+_END, _NORMAL = b"</s>", 1
 _MAX_PAIRS, _MAX_TENSORS = 1 << 13, 1 << 15
 _MAX_TEXT, _MAX_NAME = 4 << 20, 1 << 10
 _MAX_DIMENSIONS = 4
@@ -74,6 +76,7 @@ class Header:
             one of them is left out.
         lengths: number of items of every array, also of those that ``metadata`` leaves out.
         data_start: bytes from the start of the file to the tensor data.
+        ordinary_end: whether the token ``</s>`` of the vocabulary is an ordinary one.
     """
 
     version: int
@@ -82,6 +85,7 @@ class Header:
     lengths: dict[str, int]
     tensors: tuple[TensorInfo, ...]
     data_start: int
+    ordinary_end: bool = False
 
 
 def parse_header(view: bytes | mmap.mmap) -> Header:
@@ -103,6 +107,7 @@ class _Reader:
         self._text = 0
         self._items = 0
         self._nested_arrays = 0
+        self._tokens = self._token_types = (0, 0)
         # Versions are small numbers, so a large one was written in the other byte order.
         self._order = "<" if struct.unpack_from("<I", view, 4)[0] < 1 << 16 else ">"
         self._scalars = {code: struct.Struct(self._order + code) for code in _SCALARS.values()}
@@ -131,7 +136,26 @@ class _Reader:
         if type(alignment) is not int or alignment <= 0 or alignment & (alignment - 1):
             raise ValueError(f"the alignment {alignment!r} is no power of two")
         start = -(-self._at // alignment) * alignment
-        return Header(version, self._order == ">", metadata, lengths, listed, start)
+        ordinary = self._token_type(self._end_token()) == _NORMAL
+        return Header(version, self._order == ">", metadata, lengths, listed, start, ordinary)
+
+    def _end_token(self) -> int | None:
+        """Return the id of ``</s>``; ``None`` if the vocabulary lacks it."""
+        start, end = self._tokens
+        unpack = self._scalars["Q"].unpack_from
+        spelled = struct.pack(f"{self._order}Q", len(_END)) + _END
+        place = self._view.find(spelled, start, end)
+        number = 0
+        while 0 <= start < place:  # ids are counted only where the text is found
+            start += 8 + unpack(self._view, start)[0]
+            number += 1
+        return number if start == place else None
+
+    def _token_type(self, token: int | None) -> int | None:
+        start, count = self._token_types
+        if token is None or token >= count:
+            return None
+        return int(struct.unpack_from(f"{self._order}i", self._view, start + 4 * token)[0])
 
     def _scalar(self, code: str) -> Any:
         shape = self._scalars[code]
@@ -165,7 +189,13 @@ class _Reader:
         return self._scalar(_SCALARS[kind])
 
     def _array(self, key: str) -> tuple[int, tuple[Any, ...] | None]:
-        return self._items_of_array(not key.startswith("tokenizer."), 1)
+        before = self._at + 12  # after the type and the number of the items
+        found = self._items_of_array(not key.startswith("tokenizer."), 1)
+        if key == "tokenizer.ggml.tokens":
+            self._tokens = (before, self._at)
+        elif key == "tokenizer.ggml.token_type" and self._at - before == 4 * found[0]:
+            self._token_types = (before, found[0])
+        return found
 
     def _items_of_array(self, keep: bool, depth: int) -> tuple[int, tuple[Any, ...] | None]:
         """Return the number of items, and the items unless they are left out."""

@@ -64,13 +64,14 @@ def cells_of(info: GGUFInfo, config: LoadConfig, ubatch: int) -> Cells:
 
     Args:
         info: facts of the model.
-        config: ``context_len`` and ``parallel``; unset, the model's context and 4 slots that
-            share one cache.
+        config: ``context_len``, ``parallel`` and ``kv_unified_per_slot``; unset, the model's
+            context and 4 slots that share one cache.
         ubatch: tokens of the physical batch; a sliding window needs room for one more.
     """
-    shared = config.parallel is None
-    slots = config.parallel or AUTO_SLOTS
-    context = padded(config.context_len or info.context_length or _CELLS_STEP)
+    slots, per_slot = config.parallel or AUTO_SLOTS, config.kv_unified_per_slot
+    shared = config.parallel is None or per_slot is not None
+    whole = slots * per_slot if per_slot else info.context_length
+    context = padded(config.context_len or whole or _CELLS_STEP)
     window = 0
     if any(sliding(info)):
         seen = (info.sliding_window or 0) * (slots if shared else 1)

@@ -1,4 +1,4 @@
-"""Find the largest context, the most layers or the most slots that fit the free memory."""
+"""Find the largest load that fits the free memory: context, layers, experts on GPUs, or slots."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Literal
 
 from rocm_core.config import LoadConfig
 from rocm_core.gguf import GGUFInfo
-from rocm_core.memory.estimate import Device, MemoryEstimate, estimate_memory
+from rocm_core.memory.estimate import Companions, Device, MemoryEstimate, estimate_memory
 
-Goal = Literal["context", "layers", "slots"]
+Goal = Literal["context", "layers", "experts", "slots"]
 _CONTEXT_STEP = 256
 _MAX_SLOTS = 256
 
@@ -23,6 +23,7 @@ def fit_model(
     goal: Goal,
     margin: int,
     available: int | None = None,
+    companions: Companions | None = None,
 ) -> tuple[LoadConfig, MemoryEstimate]:
     """Find the largest ``config`` that leaves ``margin`` bytes free on every device.
 
@@ -31,9 +32,11 @@ def fit_model(
         config: the other options; with goal ``context``, its ``context_len`` is the upper limit.
         devices: GPUs with their free memory.
         goal: ``context`` raises ``context_len`` in steps of 256, up to the limit or the model's
-            own; ``layers`` raises ``gpu_layers``; ``slots`` raises ``parallel``, up to 256.
+            own; ``layers`` raises ``gpu_layers``; ``experts`` finds the smallest ``n_cpu_moe`` with
+            which every layer goes to a GPU, and beyond that the most layers; ``slots`` raises
+            ``parallel``, up to 256.
         margin: bytes of each device to leave free.
-        available: as for ``estimate_memory``.
+        available, companions: as for ``estimate_memory``.
 
     Returns:
         The config and its estimate. If not even the smallest fits, the smallest, and
@@ -45,12 +48,21 @@ def fit_model(
 
     def reckoned(count: int) -> tuple[LoadConfig, MemoryEstimate]:
         chosen = _changed(config, goal, count)
-        return chosen, estimate_memory(info, chosen, devices, available=available)
+        return chosen, estimate_memory(
+            info, chosen, devices, available=available, companions=companions
+        )
 
     def fits(count: int) -> bool:
         return reckoned(count)[1].fits(margin)
 
     least, most = _range(info, config, goal)
+    if goal == "experts":
+        # The experts are most of such a model and each token uses few of them, so the CPU computes
+        # them alone, while attention and its cache stay on the GPU.
+        count = next((count for count in range(most + 1) if fits(count)), None)
+        if count is not None:
+            return reckoned(count)
+        config, goal, most = replace(config, n_cpu_moe=most), "layers", most + 1
     if goal == "layers":
         # All layers can need less than all but one: then no GPU computes for the host. So every
         # count is tried, from the largest.
@@ -64,6 +76,8 @@ def _range(info: GGUFInfo, config: LoadConfig, goal: Goal) -> tuple[int, int]:
         return 1, max(most // _CONTEXT_STEP, 1)
     if goal == "layers":
         return 0, (info.layers or 0) + 1
+    if goal == "experts":
+        return 0, info.layers or 0
     return 1, _MAX_SLOTS
 
 
@@ -72,6 +86,8 @@ def _changed(config: LoadConfig, goal: Goal, count: int) -> LoadConfig:
         return replace(config, context_len=count * _CONTEXT_STEP)
     if goal == "layers":
         return replace(config, gpu_layers=count)
+    if goal == "experts":
+        return replace(config, n_cpu_moe=count or None)
     return replace(config, parallel=count)
 
 

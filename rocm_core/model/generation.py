@@ -23,8 +23,10 @@ from typing import Any
 from rocm_core.backend import Connection
 from rocm_core.client import (
     Chat,
+    Completion,
     Deadline,
     GenerationRequest,
+    Infill,
     RequestFor,
     Steps,
     StreamCall,
@@ -53,12 +55,17 @@ from rocm_core.model.steps import (
 )
 from rocm_core.model.template import ChatTemplate
 from rocm_core.model.token_ids import StopIds, stopped_by_id
-from rocm_core.requests import refuse_unanswered
+from rocm_core.requests import (
+    refuse_long_run,
+    refuse_long_runs_in_messages,
+    refuse_unanswered,
+)
 from rocm_core.types import ServerProps, StreamEvent
 
 # Errors of a request that no slot has taken yet: it may be sent again.
 _TEMPORARY = (ServerBusy, ServerLoading, ServerUnreachable)
 _MAX_PAUSE = 8.0
+_ALLOWED = " allow_long_runs=True sends it all the same."
 
 
 class Retries:
@@ -280,3 +287,11 @@ class Generation:
 def _refuse_impossible(request: GenerationRequest | RequestFor) -> None:
     if isinstance(request, Chat):
         refuse_unanswered(request.messages)
+        if not request.config.allow_long_runs:
+            refuse_long_runs_in_messages(request.messages, _ALLOWED)
+    elif isinstance(request, GenerationRequest) and not request.config.allow_long_runs:
+        given = [request.prompt] if isinstance(request, Completion) else []
+        texts = [request.prefix, request.suffix] if isinstance(request, Infill) else given
+        for text in texts:
+            if isinstance(text, str):
+                refuse_long_run(text, "the prompt", _ALLOWED)

@@ -20,7 +20,8 @@ from rocm_core.model.generation import LastError
 from rocm_core.model.recipe import Recipe, remade
 from rocm_core.model.refused_text import naming
 from rocm_core.model.steps import AsyncSender, Hold, Ready, RequestSteps, Sender
-from rocm_core.types import Check, ModelInfo, ServerProps
+from rocm_core.model.template import ChatTemplate
+from rocm_core.types import Check, ModelInfo, ServerProps, ThinkingFacts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,6 +44,7 @@ class ServedModel:
         self._name = connection.ref.name
         self._header: GGUFInfo | None = None
         self._last_error = LastError()
+        self.template = ChatTemplate(lambda: self.connection, self._timeouts)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name!r})"
@@ -86,7 +88,7 @@ class ServedModel:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        await self.aclose()
 
     def explain_refusals(self, note: str) -> None:
         """Add ``note``, a sentence, to the message of every ``AuthenticationError`` from now on."""
@@ -122,7 +124,8 @@ class ServedModel:
         """``load`` without blocking the event loop."""
         deadline = deadline or self.deadline()
         with self._last_error:
-            return self._info(await self.connection.aready(on_progress, deadline))
+            props = await self.connection.aready(on_progress, deadline)
+            return await asyncio.to_thread(self._info, props)  # reads the file's header
 
     def deadline(
         self, config: GenerateConfig | None = None, limits: Timeouts | None = None
@@ -252,6 +255,14 @@ class ServedModel:
         unless it fails later.
         """
         return self._last_error.error
+
+    def thinking_facts(self) -> ThinkingFacts:
+        """Return what the model's chat template knows of thinking, found by rendering it.
+
+        Raises:
+            RocmError: the server cannot be started or reached, or a limit passes.
+        """
+        return self.template.thinking()
 
     def metrics(self) -> dict[str, float]:
         """Return llama-server's counters and gauges (``GET /metrics``).

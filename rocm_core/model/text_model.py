@@ -33,7 +33,7 @@ from rocm_core.discover.refs import resolve_ref
 from rocm_core.model.generation import Generation
 from rocm_core.model.recipe import Recipe
 from rocm_core.model.served_model import ServedModel
-from rocm_core.model.template import ChatTemplate, MessagesFor
+from rocm_core.model.template import MessagesFor
 from rocm_core.model.token_ids import TokenReader
 from rocm_core.settings import current_settings, plan
 from rocm_core.types import StreamEvent, Token
@@ -86,7 +86,6 @@ class TextModel(ServedModel):
     ) -> None:
         super().__init__(connection, timeouts)
         self._defaults = generate or GenerateConfig()
-        self.template = ChatTemplate(lambda: self.connection, self._timeouts)
         self._generation = Generation(
             lambda: self.connection,
             self.template,

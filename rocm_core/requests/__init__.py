@@ -6,6 +6,11 @@ Adapters import these names; the modules are private to ``rocm_core``.
 from rocm_core.requests.abilities import refuse_unable
 from rocm_core.requests.arguments import object_text, parse_arguments
 from rocm_core.requests.fields import CHAT_FIELDS, GENERATION_FIELDS, INFILL_FIELDS
+from rocm_core.requests.long_runs import (
+    refuse_long_run,
+    refuse_long_runs,
+    refuse_long_runs_in_messages,
+)
 from rocm_core.requests.reasoning import dated, reasoning_fields, unthinking
 from rocm_core.requests.response_format import (
     normalized_format,
@@ -58,6 +63,9 @@ __all__ = [
     "parse_answer",
     "parse_arguments",
     "reasoning_fields",
+    "refuse_long_run",
+    "refuse_long_runs",
+    "refuse_long_runs_in_messages",
     "refuse_unable",
     "refuse_unanswered",
     "resolved",

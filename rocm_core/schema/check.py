@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -88,7 +89,9 @@ def _errors(value: Any, schema: Any) -> Iterator[Any]:
     """Yield the faults of a value, the most telling one first."""
     import jsonschema  # not at the top: a quarter of an adapter's import time
 
-    validator = _validator(schema, jsonschema)
+    from rocm_core.schema.values import without_nulls
+
+    validator = _validator(without_nulls(schema), jsonschema)
     best = jsonschema.exceptions.best_match(validator.iter_errors(value))
     if best is not None:
         yield best
@@ -114,7 +117,7 @@ def _is_old(schema: Any) -> bool:
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
-    """Check ``pattern``; one that Python cannot read is taken for matched."""
+    """Check ``pattern``; warn of one that Python cannot read, and take it for matched."""
     import jsonschema
 
     if not validator.is_type(instance, "string"):
@@ -124,7 +127,12 @@ def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterat
             pattern = pattern.replace(other, python)
     try:
         matched = re.search(pattern, instance) is not None
-    except re.error:
+    except re.error as error:
+        warnings.warn(
+            f"the pattern {pattern!r} is not checked, and no engine enforces it: Python cannot "
+            f"read it ({error}). Write it without that.",
+            stacklevel=2,
+        )
         return
     if not matched:
         yield jsonschema.ValidationError(f"{instance!r} does not match {pattern!r}")
@@ -145,11 +153,22 @@ def _misfit(error: Any, compiled: CompiledSchema) -> str:
 
 
 def _note(error: Any, compiled: CompiledSchema) -> str | None:
-    """Return why the engine does not enforce what failed, from the note that fits best."""
+    """Return why the engine does not enforce what failed; ``None`` if it does."""
     place = [str(part) for part in error.absolute_schema_path]
     if error.validator == "additionalProperties":
         place.append("patternProperties")  # says which properties are additional
-    found = [note for note in compiled.unenforced if note.keyword in place]
-    if not found:
-        return None
-    return max(found, key=lambda note: len({*note.path.split("/")} & {*place})).reason
+    for note in compiled.unenforced:
+        tokens = [_unescaped(token) for token in note.path.split("/")]
+        if note.keyword in place and _property(tokens) == _property(place):
+            return note.reason
+    return None
+
+
+def _property(tokens: list[str]) -> str | None:
+    """Return the name of the innermost property on a path through a schema."""
+    named = [at for at, token in enumerate(tokens[:-1]) if token == "properties"]
+    return tokens[named[-1] + 1] if named else None
+
+
+def _unescaped(token: str) -> str:
+    return token.replace("~1", "/").replace("~0", "~")

@@ -17,7 +17,6 @@ from functools import lru_cache
 from typing import Any
 
 from rocm_core.errors import ConfigError
-from rocm_core.schema.normalize import Normalizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,11 @@ def compile_schema(
 
 @lru_cache(maxsize=256)
 def _compiled(text: str, where: str, shown: bool) -> CompiledSchema:
-    schema = json.loads(text)
+    # Not at the top: a program that has no schemas need not wait for them.
+    from rocm_core.schema.normalize import Normalizer
+    from rocm_core.schema.values import without_nulls
+
+    schema = without_nulls(json.loads(text))
     run = Normalizer(schema, where, shown)
     sent = run.node(schema, "#")
     if sent is None:

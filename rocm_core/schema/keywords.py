@@ -74,11 +74,26 @@ ENFORCED_FORMATS: Final = ("date", "time", "date-time", "uuid")
 _OCTET: Final = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _LABEL: Final = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ATOM: Final = "[A-Za-z0-9_+-]"
+_HEX: Final = "[0-9A-Fa-f]{1,4}"
+_IPV6: Final = "|".join(
+    [f"({_HEX}:){{7}}{_HEX}", f"({_HEX}:){{1,7}}:", f":(:{_HEX}){{1,7}}", "::"]
+    + [f"({_HEX}:){{1,{left}}}(:{_HEX}){{1,{7 - left}}}" for left in range(1, 7)]
+)
+_PATH: Final = "[A-Za-z0-9._~%!$&'()*+,;=:@/-]"
 _UUID: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-%d[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 FORMAT_PATTERNS: Final[dict[str, str]] = {
     "ipv4": rf"^{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}$",
     "email": (rf"^{_ATOM}{{1,32}}(\.{_ATOM}{{1,16}}){{0,3}}@({_LABEL}\.){{1,4}}[A-Za-z]{{2,16}}$"),
     "hostname": rf"^({_LABEL}\.){{0,4}}{_LABEL}$",
+    "ipv6": f"^({_IPV6})$",
+    "uri": (
+        rf"^[a-z][a-z0-9+.-]{{1,15}}://({_LABEL}\.){{0,4}}{_LABEL}(:[0-9]{{1,4}})?"
+        rf"(/{_PATH}{{0,200}})?(\?{_PATH}{{0,200}})?(#{_PATH}{{0,60}})?$"
+    ),
+    "duration": (
+        "^P([0-9]{1,6}D(T[0-9]{1,6}[HMS])?|T[0-9]{1,6}[HM]"
+        "|T([0-9]{1,6}H)?([0-9]{1,6}M)?[0-9]{1,6}S)$"
+    ),
     **{f"uuid{version}": _UUID % version for version in range(1, 9)},
 }
 """Formats that are sent as a pattern: it matches values of the format only, if not all of them."""

@@ -27,6 +27,8 @@ DEPTH: Final = 64
 SCHEMAS: Final = 5_000
 """Subschemas of the compiled schema, its definitions included."""
 
+VALUES: Final = 2_000
+"""Values of one ``enum``: the grammar tries all of them at once."""
 ALTERNATIVES: Final = 64
 """Alternatives that two ``anyOf`` beside each other may become."""
 TUPLE_LENGTHS: Final = 16

@@ -221,7 +221,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "the grammar of the format; that the month has this day is checked",
     ),
     _row(
-        "`format`: uuid1 to uuid8, ipv4, email, hostname",
+        "`format`: uuid1 to uuid8, ipv4, ipv6, email, hostname, uri, duration",
         "rewritten",
         {"type": "string", "format": "ipv4"},
         "a pattern of the usual forms",
@@ -229,7 +229,7 @@ ROWS: Final[tuple[Row, ...]] = (
     _row(
         "`format`: others",
         "checked",
-        {"type": "string", "format": "ipv6", "maxLength": 9},
+        {"type": "string", "format": "iri", "maxLength": 9},
         "the engines have no grammar for it",
     ),
     # ---- lists -----------------------------------------------------------------------------

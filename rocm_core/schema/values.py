@@ -30,6 +30,26 @@ _LARGEST_INTEGER = 2**63  # what JSON parsers of engines keep exactly
 _PLAIN = {"flag": bool, "text": str}
 
 
+# What these keywords hold are values of any kind, ``null`` among them.
+_HOLD_VALUES = frozenset({"const", "enum", "default", "examples"})
+
+
+def without_nulls(schema: Any) -> Any:
+    """Return a schema without keywords that are ``null``.
+
+    Serializers write ``null`` for a keyword that was not given; JSON Schema allows none.
+    """
+    if isinstance(schema, list):
+        return [without_nulls(inner) for inner in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    return {
+        key: value if key in _HOLD_VALUES else without_nulls(value)
+        for key, value in schema.items()
+        if value is not None or key in _HOLD_VALUES - {"enum", "examples"}
+    }
+
+
 class Refuser(Protocol):
     """Whatever words an error for a path and a keyword."""
 
@@ -90,7 +110,8 @@ def _is_schema(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    whole = isinstance(value, int) and not isinstance(value, bool)  # of any size
+    return whole or (isinstance(value, float) and math.isfinite(value))
 
 
 def sendable(value: Any) -> bool:

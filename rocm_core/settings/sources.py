@@ -49,12 +49,13 @@ _lock = threading.Lock()
 _remembered: tuple[Stamp, Settings] | None = None
 
 
-def current_settings(*, complete: bool = False) -> Settings:
+def current_settings(*, complete: bool = False, files: bool = True) -> Settings:
     """The settings as they are now; read anew when the environment or a file has changed.
 
     Args:
         complete: with the aliases that ``find_engine`` and ``resolve_ref`` read for themselves,
             even if nothing else is set.
+        files: whether to read files; without, those of the environment, and no I/O.
 
     Raises:
         ConfigError: a file cannot be read, or a key or value is wrong; the message names the
@@ -62,25 +63,26 @@ def current_settings(*, complete: bool = False) -> Settings:
     """
     global _remembered
     variables = relevant(os.environ)
-    files = list(config_files(os.environ, _working_directory()))
-    stamp: Stamp = (complete, tuple(variables.items()), *(_stamp(path) for path, _ in files))
-    if any(level == PROJECT for _, level in files):
+    if not files:
+        return _read(variables, []) if any(map(_is_ours, variables)) else Settings()
+    found = list(config_files(os.environ, _working_directory()))
+    stamp: Stamp = (complete, tuple(variables.items()), *(_stamp(path) for path, _ in found))
+    if any(level == PROJECT for _, level in found):
         stamp = (*stamp, _stamp(trust_file(os.environ)))
     with _lock:
         if _remembered is None or _remembered[0] != stamp:
-            if not (
-                complete
-                or any(map(_is_ours, variables))
-                or any(_has_ours(path) for path, _ in files)
-            ):
+            ours = complete or any(map(_is_ours, variables))
+            if not (ours or any(_has_ours(path) for path, _ in found)):
                 _remembered = (stamp, Settings())
             else:
-                from rocm_core.settings.reading import (
-                    read,  # imports a parser for each kind of file
-                )
-
-                _remembered = (stamp, read(variables, files, trust_file(os.environ)))
+                _remembered = (stamp, _read(variables, found))
         return _remembered[1]
+
+
+def _read(variables: Mapping[str, str], files: list[Source]) -> Settings:
+    from rocm_core.settings.reading import read  # imports a parser for each kind of file
+
+    return read(variables, files, trust_file(os.environ))
 
 
 def relevant(env: Mapping[str, str]) -> dict[str, str]:

@@ -24,8 +24,6 @@ from rocm_core.diagnosis.explain import (
     describe_exit,
     error_lines,
     explain_failure,
-    gpu_problem,
-    gpu_use,
 )
 from rocm_core.diagnosis.load_result import missing_adapters, missing_modality
 from rocm_core.discover.refs import ModelRef
@@ -37,6 +35,8 @@ from rocm_core.engine.command_line import (
     environment,
 )
 from rocm_core.engine.gpu_placement import place_on_gpus, with_prompt_cache
+from rocm_core.engine.installed.choice import process_environment
+from rocm_core.engine.installed.software import asks_for_software
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     AuthenticationError,
@@ -65,6 +65,8 @@ log = logging.getLogger("rocm_core.server")
 _POLL = 0.02
 # llama-server's log is asynchronous: its lines may come this long after the first answer.
 _LOG_DELAY = 2.0
+# The same where only a warning depends on it: its own thread may be behind on a busy machine.
+_LOG_LAG = 0.3
 # Between two polls, so that a flood of log lines cannot occupy this thread.
 _PAUSE = 0.002
 _PROBE_TIMEOUTS = Timeouts(connect=1.0, first_token=1.0)
@@ -261,9 +263,16 @@ class OwnedServer(ServerHandle):
         wanted = required or (required is None and self._config.backend == "rocm")
         if not wanted or not self._config.gpu_layers:
             return
-        deadline = time.monotonic() + _LOG_DELAY
-        while problem := gpu_problem(self.child.tail(), strict=bool(required)):
-            if gpu_use(self.child.tail()).used is not None or time.monotonic() > deadline:
+        # Its patterns are compiled for a load on a GPU alone.
+        from rocm_core.diagnosis.gpu_use import gpu_problem, gpu_use
+
+        asked = asks_for_software(self._config.devices, process_environment(self._config))
+        deadline = time.monotonic() + (_LOG_DELAY if required else _LOG_LAG)
+        while True:
+            tail = self.child.tail()
+            problem = gpu_problem(tail, strict=bool(required), software=asked)
+            told = gpu_use(tail).used is not None or time.monotonic() > deadline
+            if told or (not required and any("listening on" in line for line in tail)):
                 break
             self.child.changed.clear()
             self.child.changed.wait(_POLL)

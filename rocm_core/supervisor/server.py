@@ -19,7 +19,8 @@ from rocm_core.client import Deadline
 from rocm_core.config import LoadConfig, Timeouts
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.gpu_judgment import resolve_backend
-from rocm_core.engine.locate import Engine, find_engine
+from rocm_core.engine.installed.choice import logged_choice, with_engine
+from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     ConfigError,
     PortInUse,
@@ -219,8 +220,8 @@ class SupervisedServer(ServerView):
             self._vram.record()
 
     def _launch_on_free_port(self, startup: Startup) -> None:
-        engine = find_engine(self.config.engine, self.config.server_path)
-        config = resolve_backend(self.config)
+        engine = logged_choice(self.config)
+        config = with_engine(resolve_backend(self.config), engine)
         if self.ref.kind == "file":
             check_gguf(self.ref.value)
         for number in range(1, _PORT_ATTEMPTS + 1):

@@ -21,6 +21,7 @@ from rocm_core.cli import main
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.gpu_judgment import resolve_backend
 from rocm_core.engine.gpu_placement import place_on_gpus
+from rocm_core.engine.installed.choice import choose_engine
 from rocm_core.engine.locate import PATH_VARIABLE
 from rocm_core.errors import BackendUnavailable, ConfigError
 from tests.support.gpu_trees import build
@@ -113,7 +114,7 @@ def lay_out(
     run_on(root, patch)
     patch.setenv("PATH", str(tmp_path / "bin"))
     patch.delenv(PATH_VARIABLE, raising=False)
-    patch.setattr("rocm_core.engine.locate._packaged", lambda: None)
+    patch.setattr("rocm_core.engine.locate._packaged", lambda: iter(()))
     options: dict[str, Any] = {}
     if engine in BINARIES:
         path = BINARIES[engine](tmp_path / ("bin" if way == "found" else "mine")).argv[0]
@@ -289,14 +290,16 @@ def test_the_embedded_engine_gets_the_gpus_like_the_program(row: Callable[..., S
     assert dict(placed.environment)["ROCR_VISIBLE_DEVICES"] == "GPU-a1ffc9d1799c317f"
 
 
-def test_the_other_engine_is_the_remedy_where_it_has_a_gpu_backend(
+def test_an_engine_that_reaches_the_gpu_goes_before_one_that_comes_first(
     row: Callable[..., Setting], tmp_path: Path
 ) -> None:
     row("card", "ROCm wheel", "found")
-    cpu_program(tmp_path / "bin")
-    with pytest.warns(RuntimeWarning, match="CPU build.*Remedy: use engine='embedded'"):
-        assert server_config(REF, LoadConfig()).backend == "cpu"
-    assert server_config(REF, LoadConfig(engine="embedded")).backend == "rocm"
+    cpu = cpu_program(tmp_path / "bin")
+    assert server_config(REF, LoadConfig()).backend == "rocm"
+    assert choose_engine(LoadConfig()).kind == "embedded"
+    named = LoadConfig(server_path=cpu.argv[0])
+    with pytest.warns(RuntimeWarning, match="CPU build.*Remedy: leave the choice.*xllamacpp"):
+        assert server_config(REF, named).backend == "cpu"
 
 
 @pytest.mark.parametrize(("listed", "backend"), [(RX_6800, "rocm"), (EMPTY, "cpu")])

@@ -78,7 +78,8 @@ def test_every_option_has_a_field_on_the_wire() -> None:
     }  # fmt: skip
     schema = {"type": "object"}
     names = {field.name for field in dataclasses.fields(GenerateConfig)}
-    assert names == {*values, "json_schema", "stop_token_ids", "timeout", "coalesce", "extra"}
+    ours = {"stop_token_ids", "timeout", "coalesce", "template_date", "allow_long_runs", "extra"}
+    assert names == {*values, "json_schema", *ours}
 
     native = body_of(calls.completion("Hi", GenerateConfig(**values)))
     chat = body_of(calls.chat(HI, GenerateConfig(max_tokens=1, json_schema=schema)))

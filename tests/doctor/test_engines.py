@@ -169,3 +169,31 @@ def test_a_wrong_path_is_a_failure_even_beside_the_embedded_engine(tmp_path: Pat
     assert found.engines[0].status == "failed"
     assert "does not exist" in found.engines[0].detail
     assert found.engines[0].remedy
+
+
+def test_a_card_whose_memory_another_program_holds(tmp_path: Path) -> None:
+    engine = program(tmp_path, RX_6800.replace("16342 MiB free", "512 MiB free"))
+    library(tmp_path, "libggml-vulkan.so")
+    backend = engine_part(Path(engine.argv[0]), xtx(tmp_path), {}).gpu[0]
+    assert backend.status == "warning"
+    assert "512 of 16368 MiB free" in backend.detail
+    assert "another program holds more than half" in backend.remedy
+
+
+def test_a_software_device_is_said_to_be_one(tmp_path: Path) -> None:
+    listed = "  Vulkan0: llvmpipe (LLVM 15.0.6, 256 bits) (2048 MiB, 2048 MiB free)\n"
+    engine = program(tmp_path, EMPTY + listed)
+    library(tmp_path, "libggml-vulkan.so")
+    found = engine_part(Path(engine.argv[0]), xtx(tmp_path), {})
+    assert found.gpu[0].status == "failed"
+    assert "sees only Vulkan0 llvmpipe" in found.gpu[0].detail
+    assert "a software device, which computes on the CPU" in found.gpu[0].detail
+    assert "llama-rocm setup" in found.gpu[0].remedy
+    assert not found.seeing_gpu
+
+
+def test_the_engine_that_a_model_gets_is_named_with_the_reason(tmp_path: Path) -> None:
+    engine = program(tmp_path, RX_6800)
+    checks = engine_part(Path(engine.argv[0]), xtx(tmp_path), {}).engines
+    (choice,) = [check for check in checks if check.name == "engine_choice"]
+    assert choice.detail == f"{engine.argv[0]} (server_path): named by server_path"

@@ -48,9 +48,64 @@ def test_unset_context_is_left_to_the_model() -> None:
     assert "-c" not in flags_of(parallel=2)
 
 
-@pytest.mark.parametrize(("layers", "flag"), [(-1, "999"), (0, "0"), (12, "12")])
+@pytest.mark.parametrize(("layers", "flag"), [(-1, "all"), (0, "0"), (12, "12")])
 def test_gpu_layers(layers: int, flag: str) -> None:
     assert value(flags_of(gpu_layers=layers), "-ngl") == flag
+
+
+def test_all_layers_are_a_number_for_builds_before_the_word() -> None:
+    old = Build(FLAGS - {"-lm", "--load-mode"})
+    assert value(arguments(REMOTE_FILE, LoadConfig(), SOCKET, old, cores=6), "-ngl") == "999"
+
+
+def test_weights_are_placed_by_rules_before_counts() -> None:
+    args = flags_of(n_cpu_moe=0, n_cpu_ffn=3, override_tensor=[r"blk\.1\.=CPU", "norm=Vulkan0"])
+    assert value(args, "--override-tensor") == r"blk\.1\.=CPU,norm=Vulkan0"
+    assert (value(args, "--n-cpu-moe"), value(args, "--n-cpu-ffn")) == ("0", "3")
+    assert args.index("--override-tensor") < args.index("--n-cpu-moe")
+    assert value(flags_of(lazy_mode="off"), "--lazy-mode") == "off"
+
+
+@pytest.mark.parametrize("rule", ["norm", "=CPU", "norm=", "a,b=CPU", ""])
+def test_a_rule_has_a_pattern_and_a_buffer(rule: str) -> None:
+    with pytest.raises(ConfigError, match="pattern=buffer"):
+        LoadConfig(override_tensor=[rule])
+
+
+def test_slots_with_a_share_of_one_cache() -> None:
+    args = flags_of(kv_unified_per_slot=512)
+    assert value(args, "--kv-unified-per-slot") == "512"
+    assert not {"-c", "-np", "--kv-unified"} & set(args)
+    args = flags_of(kv_unified_per_slot=512, parallel=3, context_len=1024)
+    assert (value(args, "-np"), value(args, "-c")) == ("3", "1024")
+    assert "--kv-unified" in args
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "flag"),
+    [
+        ("n_cpu_moe", 1, "--n-cpu-moe"),
+        ("n_cpu_ffn", 1, "--n-cpu-ffn"),
+        ("override_tensor", ["a=CPU"], "--override-tensor"),
+        ("kv_unified_per_slot", 512, "--kv-unified-per-slot"),
+        ("lazy_mode", "on", "--lazy-mode"),
+        ("mmproj_device", "Vulkan0", "--mmproj-device"),
+    ],
+)
+def test_a_build_without_the_flag_of_an_option_refuses_it(
+    option: str, given: Any, flag: str
+) -> None:
+    build = Build(FLAGS - {flag}, "llama-server b10434")
+    config = LoadConfig(**{option: given})
+    with pytest.raises(ConfigError, match=f"b10434 has no {flag}, which {option} needs"):
+        arguments(REMOTE_FILE, config, SOCKET, build, cores=6)
+
+
+def test_a_projector_on_the_cpu_is_a_switch_of_older_builds() -> None:
+    config = LoadConfig(mmproj_device="none")
+    old = arguments(REMOTE_FILE, config, SOCKET, Build(FLAGS - {"--mmproj-device"}), cores=6)
+    assert "--no-mmproj-offload" in old
+    assert value(flags_of(mmproj_device="none"), "--mmproj-device") == "none"
 
 
 def test_a_required_gpu_makes_the_log_tell_what_went_there() -> None:

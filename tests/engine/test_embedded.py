@@ -14,6 +14,7 @@ from rocm_core.engine import embedded_start
 from rocm_core.engine.embedded_flags import BUILT_IN_TEMPLATES, FLAGS, flags_of
 from rocm_core.engine.embedded_server import parameters
 from rocm_core.engine.locate import find_engine
+from tests.support.engines import as_the_wheel_can
 
 pytestmark = pytest.mark.engine
 
@@ -33,7 +34,9 @@ def test_a_download_reaches_the_engine_as_a_repository() -> None:
     params = parameters(["-hf", "org/repo:Q4_K_M", "--port", "1"], "key")
     assert params.model.hf_repo == "org/repo:Q4_K_M"
     assert not Path(params.model.path).exists()
-    assert params.hostnames == ["127.0.0.1"]  # by argparse -hf was -h f
+    # By argparse -hf was -h f. The field is a list since 2026.10.
+    hosts = params.hostnames if hasattr(params, "hostnames") else [params.hostname]
+    assert hosts == ["127.0.0.1"]
     assert params.api_keys == ["key"]
 
 
@@ -77,6 +80,32 @@ def test_flags_of_several_gpus_set_what_they_name() -> None:
 )
 def test_every_load_mode_is_one_of_the_engine(word: str, member: str) -> None:
     assert of("--load-mode", word).load_mode.name == f"LLAMA_LOAD_MODE_{member}"
+
+
+def test_weights_that_stay_in_host_memory_are_rules_in_the_order_of_the_flags() -> None:
+    params = of("-ot", "norm=CPU", "-ncmoe", "2", "-ncffn", "1")
+    assert params.tensor_buft_overrides.split(",") == [
+        "norm=CPU",
+        r"blk\.0\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU",
+        r"blk\.1\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU",
+        r"blk\.0\.ffn_(up|down|gate)\.=CPU",
+    ]
+    assert of("-ncmoe", "0").tensor_buft_overrides == ""
+    assert "invalid value '-1'" in refusal("-ncmoe", "-1")
+    assert "invalid value 'norm=Vulkan7'" in refusal("-ot", "norm=Vulkan7")
+
+
+def test_a_share_of_a_cache_sizes_the_cache_as_llama_server_does() -> None:
+    with as_the_wheel_can("kv_unified_per_slot"):
+        assert of("--kv-unified-per-slot", "512").n_ctx == 4 * 512
+        assert of("-np", "2", "-kvu", "--kv-unified-per-slot", "512").n_ctx == 1024
+        assert of("-c", "4096", "--kv-unified-per-slot", "512").n_ctx == 4096
+
+
+@pytest.mark.parametrize("word", ["on", "off", "auto"])
+def test_every_lazy_mode_is_one_of_the_engine(word: str) -> None:
+    with as_the_wheel_can("lazy_mode"):
+        assert of("--lazy-mode", word).lazy_mode.name == f"LLAMA_LAZY_MODE_{word.upper()}"
 
 
 def test_slots_share_a_cache_unless_their_number_is_given() -> None:
@@ -148,6 +177,9 @@ def test_every_flag_can_be_set_and_is_one_of_llama_servers(
         **dict.fromkeys(("-sm", "--split-mode"), "layer"),
         **dict.fromkeys(("-lm", "--load-mode"), "mmap"),
         **{"--spec-type": "draft-simple", "--pooling": "mean", "--lora-scaled": "a:1"},
+        **dict.fromkeys(("-lzm", "--lazy-mode"), "on"),
+        **dict.fromkeys(("-ot", "--override-tensor"), "norm=CPU"),
+        **dict.fromkeys(("-mmdev", "--mmproj-device"), "none"),
         "--chat-template-file": str(template),
     }
     for flag in FLAGS - {"--version", "--list-devices"}:

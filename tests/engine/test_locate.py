@@ -12,7 +12,8 @@ import pytest
 
 from rocm_core import LoadConfig, Server, resolve_ref
 from rocm_core.config import Engine
-from rocm_core.engine.locate import PATH_VARIABLE, Output, run_bounded
+from rocm_core.engine.installed.bounded import Output, run_bounded
+from rocm_core.engine.locate import PATH_VARIABLE
 from rocm_core.errors import ConfigError, EngineNotFound
 from rocm_core.server import find_engine
 from tests.support.programs import PATIENCE, in_time

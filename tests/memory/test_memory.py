@@ -141,10 +141,17 @@ def test_some_layers_on_the_gpu_are_the_last_ones(info: GGUFInfo) -> None:
     assert host.kv_cache == 2 * gpu.kv_cache  # 6 blocks here, 3 blocks and the output there
 
 
-def test_no_layers_on_the_gpu_is_a_load_on_the_host(info: GGUFInfo) -> None:
-    gpu, host = estimate_memory(info, LoadConfig(gpu_layers=0), [Device("ROCm0", 1)]).devices
-    assert gpu.total == 0
+def test_no_layers_on_the_gpu_is_a_load_on_the_host_that_computes_on_the_gpu(
+    info: GGUFInfo,
+) -> None:
+    config = LoadConfig(gpu_layers=0, context_len=4096)
+    gpu, host = estimate_memory(info, config, [Device("ROCm0", 1)]).devices
     assert host.weights == info.weights_size
+    assert (gpu.weights, gpu.kv_cache) == (0, 0)
+    # 14.28 and 5.51 MiB in the log of b10434 (Vulkan): the GPU computes large batches, with copies
+    # of one weight and one layer's cache at a time.
+    assert gpu.total == gpu.compute == pytest.approx(14.28 * MIB, rel=0.15)
+    assert host.compute == pytest.approx(5.51 * MIB, rel=0.01)
 
 
 def test_layers_are_split_by_free_memory_or_as_told(info: GGUFInfo) -> None:
@@ -157,11 +164,53 @@ def test_layers_are_split_by_free_memory_or_as_told(info: GGUFInfo) -> None:
     assert sum(d.kv_cache for d in told.devices) == sum(d.kv_cache for d in by_memory.devices)
 
 
-def test_two_gpus_hold_the_masks_of_several_batches(info: GGUFInfo) -> None:
+def test_two_gpus_hold_the_inputs_of_several_batches_and_so_does_the_host(info: GGUFInfo) -> None:
     config = LoadConfig(context_len=8192)
-    one = estimate_memory(info, config, [Device("ROCm0", GIB)]).devices[0]
-    two = estimate_memory(info, config, [Device("ROCm0", GIB), Device("ROCm1", GIB)]).devices[0]
-    assert two.compute - one.compute == 3 * 8192 * 512 * 2
+    one, host = estimate_memory(info, config, [Device("ROCm0", GIB)]).devices
+    gpus = [Device("ROCm0", GIB), Device("ROCm1", GIB)]
+    two, _, beside = estimate_memory(info, config, gpus).devices
+    # The masks, some integers for each token, and the tokens' vectors.
+    masks, indices, vectors = 3 * 8192 * 512 * 2, 3 * 512 * 32, 4 * 384 * 512 * 4
+    assert two.compute - one.compute == masks + indices + vectors
+    assert beside.compute - host.compute == masks + indices
+
+
+def test_batches_overlap_on_two_gpus_only_if_these_hold_every_layer(info: GGUFInfo) -> None:
+    gpus = [Device("ROCm0", GIB), Device("ROCm1", GIB)]
+    whole = estimate_memory(info, LoadConfig(context_len=8192), gpus).devices
+    for options in ({"gpu_layers": 9}, {"n_cpu_ffn": 1}, {"override_tensor": ("norm=CPU",)}):
+        config = override(LoadConfig(context_len=8192), options)
+        assert estimate_memory(info, config, gpus).devices[-1].compute < whole[-1].compute / 2
+
+
+def test_one_gpu_of_two_is_the_main_one_without_a_split(info: GGUFInfo) -> None:
+    gpus = [Device("ROCm0", GIB), Device("ROCm1", GIB)]
+    config = LoadConfig(split_mode="none", main_gpu=1)
+    assert [d.layers for d in estimate_memory(info, config, gpus).devices] == [0, 10, 0]
+
+
+def test_tensor_split_of_the_config_is_the_split(info: GGUFInfo) -> None:
+    gpus = [Device("ROCm0", GIB), Device("ROCm1", GIB)]
+    config = LoadConfig(tensor_split=(9, 1))
+    assert [d.layers for d in estimate_memory(info, config, gpus).devices] == [9, 1, 0]
+
+
+def test_a_gpu_with_the_output_layer_alone_holds_the_logits(info: GGUFInfo) -> None:
+    gpus = [Device("ROCm0", GIB), Device("ROCm1", GIB)]
+    config = LoadConfig(context_len=4096, gpu_layers=3)
+    _, last, _ = estimate_memory(info, config, gpus).devices
+    assert last.compute == pytest.approx(0.31 * MIB, rel=0.05)  # printed by b10434
+
+
+def test_memory_of_an_apu_is_counted_once_for_host_and_gpu(info: GGUFInfo) -> None:
+    config = LoadConfig(prompt_cache=0)
+    gpu, host = estimate_memory(info, config, [Device("APU", GIB, unified=True)]).devices
+    both = gpu.total + host.total
+    for free, fits in ((both, True), (both - 1, False)):
+        device = Device("APU", free, unified=True)
+        assert estimate_memory(info, config, [device]).fits() is fits
+    card = Device("ROCm0", gpu.total)
+    assert estimate_memory(info, config, [card]).fits()
 
 
 @pytest.mark.parametrize("split", [(1,), (0, 0), (-1, 2)])

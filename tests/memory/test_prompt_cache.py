@@ -77,7 +77,7 @@ def test_a_gpu_whose_memory_is_the_hosts_has_to_hold_it_too(info: GGUFInfo) -> N
     config = LoadConfig(prompt_cache="96M")
     gpu, host = estimate_memory(info, config, [Device("APU", GIB, unified=True)]).devices
     assert (gpu.prompt_cache, host.prompt_cache) == (96 * MIB, 0)
-    apu = [Device("APU", gpu.total + 96 * MIB - 1, unified=True)]
+    apu = [Device("APU", gpu.total + host.total + 96 * MIB - 1, unified=True)]
     assert not estimate_memory(info, config, apu).fits()
     assert estimate_memory(info, replace(config, prompt_cache="95M"), apu).fits()
 

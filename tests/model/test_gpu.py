@@ -10,7 +10,7 @@ import pytest
 from rocm_core import load_model
 from rocm_core.backend.local import LocalConnection
 from rocm_core.config import Engine
-from rocm_core.diagnosis.explain import gpu_use
+from rocm_core.diagnosis.gpu_use import gpu_use
 from rocm_core.engine.locate import find_engine
 from rocm_core.engine.probe import capabilities
 from rocm_core.errors import EngineNotFound

@@ -11,7 +11,7 @@ from rocm_core import TextModel
 from rocm_core.errors import ConfigError
 from rocm_core.schema import compile_schema
 from rocm_core.schema.table import ROWS, Row
-from tests.support.walking import chats, completions, fits
+from tests.support.schemas.walking import chats, completions, fits
 
 _SENT = [row for row in ROWS if row.binary != "refused"]
 _NEVER_SENT = "more than 12 digits"

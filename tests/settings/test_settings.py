@@ -330,7 +330,7 @@ def test_every_option_is_a_setting() -> None:
     assert named <= set(setting_options())
     flat = {name for name in ChatRocm.model_fields if name in GenerateConfig.__dataclass_fields__}
     per_call = {"stop_token_ids", "grammar", "logit_bias", "ignore_eos", "cache_prompt"}
-    per_call |= {"id_slot", "n_keep", "coalesce"}
+    per_call |= {"id_slot", "n_keep", "coalesce", "allow_long_runs"}
     assert flat - per_call <= set(setting_options())
 
 

@@ -14,9 +14,9 @@ import pytest
 from rocm_core import GenerateConfig, LoadConfig, Server, State, resolve_ref
 from rocm_core.config import Engine
 from rocm_core.diagnosis.explain import Failure, explain_failure
+from rocm_core.engine.installed.choice import logged_choice
 from rocm_core.errors import RocmError, ServerDied, ServerStartError
 from rocm_core.server import Engine as Found
-from rocm_core.server import find_engine
 from rocm_core.supervisor import owned_process
 from rocm_core.supervisor import server as supervisor
 from tests.support.models.reciter import RECITER
@@ -92,9 +92,9 @@ def test_a_failed_start_is_explained_once_to_all_who_wait(
 
     def find(*args: Any) -> Found:
         assert waited_for.wait(PATIENCE)
-        return find_engine(*args)
+        return logged_choice(*args)
 
-    monkeypatch.setattr(supervisor, "find_engine", find)
+    monkeypatch.setattr(supervisor, "logged_choice", find)
     threads = [threading.Thread(target=start) for _ in range(4)]
     for thread in threads:
         thread.start()

@@ -24,7 +24,8 @@ from tests.support.machine import run_on
 from tests.support.models.reciter import RECITER
 from tests.support.servers.fake_engines import EMPTY, hip_program, vulkan_program
 
-OFFLOADED = "load_tensors: offloaded 2/2 layers to GPU"
+# The count of offloaded layers proves nothing: a build without a device prints it too.
+OFFLOADED = "load_tensors:        ROCm0 model buffer size =  4403.49 MiB"
 
 
 @pytest.fixture

@@ -12,7 +12,10 @@ from typing import Any
 from rocm_core import LoadConfig, Server, resolve_ref
 
 # "load_tensors:   CPU_Mapped model buffer size =     0.13 MiB" (llama.cpp src/*.cpp)
-_LINE = re.compile(r"\b(model|KV|output|compute) buffer size = +([\d.]+) MiB")
+_LINE = re.compile(r"(\S+) +(model|KV|LoRA|output|compute) buffer size = +([\d.]+) MiB")
+_CONTEXT = "constructing llama_context"
+_DEVICE = re.compile(r"(?:Vulkan|ROCm|CUDA)\d+")
+HOST = "CPU"
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,47 @@ class Buffers:
         return self.model + self.kv + self.output + self.compute
 
 
+def devices_of(lines: list[str]) -> dict[str, Counter[str]]:
+    """Megabytes (MiB) of each device by kind; everything that is no GPU's is the host's.
+
+    A context that reserves again (with adapters) replaces its compute buffers; another context, of
+    a draft model, has its own.
+    """
+    sizes: dict[str, Counter[str]] = {}
+    compute: dict[tuple[int, str], float] = {}
+    context = 0
+    for line in lines:
+        context += _CONTEXT in line
+        if not (found := _LINE.search(line)):
+            continue
+        kind, size = found[2].lower(), float(found[3])
+        if kind == "compute":
+            compute[context, found[1]] = size
+        else:
+            sizes.setdefault(_device(found[1]), Counter())[kind] += size  # type: ignore[assignment]
+    for (_, name), size in compute.items():
+        sizes.setdefault(_device(name), Counter())["compute"] += size  # type: ignore[assignment]
+    return sizes
+
+
+def _device(name: str) -> str:
+    return name if _DEVICE.fullmatch(name) else HOST
+
+
 def buffers_of(lines: list[str]) -> Buffers:
     """The sums in a log."""
-    sizes: Counter[str] = Counter()
-    for line in lines:
-        if found := _LINE.search(line):
-            sizes[found[1].lower()] += float(found[2])  # type: ignore[assignment]
-    return Buffers(*(sizes[kind] for kind in ("model", "kv", "output", "compute")))
+    found = devices_of(lines).values()
+    kinds = ("model", "kv", "output", "compute")
+    return Buffers(*(sum(sizes[kind] for sizes in found) for kind in kinds))
 
 
 def measure(path: Path, *extra: str, **options: Any) -> Buffers:
     """Load ``path`` in a real llama-server and add up its buffer lines."""
+    return buffers_of(load_log(path, *extra, **options))
+
+
+def load_log(path: Path, *extra: str, **options: Any) -> list[str]:
+    """Load ``path`` in a real llama-server; return the lines of its log."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "load.log"
         config = LoadConfig(
@@ -55,4 +88,4 @@ def measure(path: Path, *extra: str, **options: Any) -> Buffers:
             server.start()
         finally:
             server.stop()
-        return buffers_of(log.read_text(encoding="utf-8", errors="replace").splitlines())
+        return log.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rocm_core.engine import gpu_judgment
+from rocm_core.engine.installed import choice
 from rocm_core.gpu import kfd_problem, list_gpus
 
 Files = Mapping[str, object]
@@ -18,9 +19,10 @@ def run_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on this program runs on the machine below ``root``, and has warned of nothing."""
     for name in MASKS:
         monkeypatch.delenv(name, raising=False)
-    for module in ("gpu_judgment", "gpu_placement"):
+    for module in ("gpu_judgment", "gpu_placement", "installed.choice"):
         monkeypatch.setattr(f"rocm_core.engine.{module}.list_gpus", lambda: list_gpus(root))
-    monkeypatch.setattr(gpu_judgment, "kfd_problem", lambda: kfd_problem(root))
+    for reader in (gpu_judgment, choice):
+        monkeypatch.setattr(reader, "kfd_problem", lambda: kfd_problem(root))
     monkeypatch.setattr(gpu_judgment, "_warned", set())
 
 

@@ -9,7 +9,7 @@ import pytest
 from rocm_core import GenerateConfig, Server
 from rocm_core.config import Engine
 from rocm_core.engine.gpu_judgment import resolve_backend
-from rocm_core.engine.locate import find_engine
+from rocm_core.engine.installed.choice import choose_engine
 from rocm_core.errors import ServerStartError
 from rocm_core.shared.registry import key_of, with_absolute_paths
 from tests.support.engines import make_server
@@ -44,7 +44,7 @@ def shared(engine: Engine, **options: Any) -> Server:
 def shared_key(server: Server) -> str:
     """The key under which ``server`` is shared with other programs."""
     config = with_absolute_paths(resolve_backend(server.config))
-    return key_of(server.ref, config, find_engine(config.engine, config.server_path))
+    return key_of(server.ref, config, choose_engine(config))
 
 
 def fails_to_start(server: Server) -> None:

@@ -130,6 +130,7 @@ _MODEL: dict[str, Verb] = {
     "info": lambda it: it.info,
     "load": lambda it: it.load(),
     "metrics": lambda it: it.metrics(),
+    "thinking_facts": lambda it: it.thinking_facts(),
     "preflight": lambda it: it.preflight(dry_run=True),
     "rerank": lambda it: it.rerank("q", ["a"]),
     "tokenize": lambda it: it.tokenize("Hi"),
@@ -249,7 +250,8 @@ VERBS: dict[type, dict[str, Verb]] = {
 
 _OF_CLIENTS = {"abort_streams", "address", "forget_connections", "in_flight"}
 _OF_OPTIONS = {
-    *("close", "is_remote", "load_config", "load_options", "loaded_name", "text_model", "timeouts")
+    *("aclose", "close", "is_remote", "load_config", "load_options", "loaded_name", "text_model"),
+    "timeouts",
 }
 # Ways to put runnables together, and what they are.
 _OF_RUNNABLES = {

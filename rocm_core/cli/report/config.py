@@ -16,10 +16,14 @@ from rocm_core.cli.options import (
     load_options,
 )
 from rocm_core.cli.screen import say
-from rocm_core.config import Option
+from rocm_core.config import LoadConfig, Option
 from rocm_core.config.catalog import setting_options
+from rocm_core.engine.installed.choice import explain_choice
+from rocm_core.errors import RocmError
 from rocm_core.settings import GENERATE, current_settings
 
+# The options that decide which engine a model gets.
+_FOR_ENGINE = ("backend", "devices", "engine", "gpu_layers", "require_gpu", "server_path")
 _MASK = "********"
 _DEFAULT = "default"
 # By its looks alone: what is shown may be no correct URL.
@@ -43,8 +47,10 @@ def run(options: argparse.Namespace) -> int:
     given = load_options(options) | generation_options(options)
     rows = effective(given | ({"model": options.model} if options.model else {}))
     untrusted = current_settings(complete=True).untrusted
+    engine = _engine(rows)
     if options.json:
         shown = {name: {"value": value, "source": source} for name, value, source in rows}
+        shown["engine"]["chosen"] = engine
         for name, path in untrusted.items():
             shown[name]["untrusted"] = path
         say(json.dumps(shown, indent=2))
@@ -54,7 +60,17 @@ def run(options: argparse.Namespace) -> int:
         say(f"{name:<{width}}  {json.dumps(value):<24}  {source}")
     for name, path in untrusted.items():
         say(f"not trusted: {name} in {path} (llama-rocm trust {Path(path).parent})")
+    say(f"\nthe engine of a model: {engine}")
     return 0
+
+
+def _engine(rows: list[tuple[str, Any, str]]) -> str:
+    """Return the engine that a model with these options gets, and why."""
+    given = {name: value for name, value, _ in rows if name in _FOR_ENGINE and value is not None}
+    try:
+        return explain_choice(LoadConfig(**given)).text
+    except RocmError as error:
+        return f"none: {error}"
 
 
 def effective(flags: dict[str, Any]) -> list[tuple[str, Any, str]]:

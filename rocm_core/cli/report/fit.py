@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from rocm_core.cli.options import add_option
@@ -13,10 +14,10 @@ from rocm_core.cli.sizes import parse_memory, parse_size, show_size
 from rocm_core.config import LoadConfig, options_of
 from rocm_core.discover.refs import resolve_ref
 from rocm_core.errors import ConfigError
-from rocm_core.gguf import GGUFInfo, read_model
+from rocm_core.gguf import GGUFInfo, read_gguf, read_model
 from rocm_core.gpu import list_gpus, select_gpus
 from rocm_core.gpu.host_limits import host_memory
-from rocm_core.memory.estimate import Device, MemoryEstimate, estimate_memory
+from rocm_core.memory.estimate import Companions, Device, MemoryEstimate, estimate_memory
 from rocm_core.memory.fit import Goal, fit_model
 
 # llama-server's own --fit keeps as much free on each GPU, and never goes below such a context
@@ -31,6 +32,13 @@ _FLAGS = {
     "ubatch_size": ("--ubatch-size", "-ub"),
     "cache_type_k": ("--cache-type-k", "-ctk"),
     "cache_type_v": ("--cache-type-v", "-ctv"),
+    "tensor_split": ("--tensor-split", "-ts"),
+    "n_cpu_moe": ("--n-cpu-moe", "--n-cpu-moe"),
+    "n_cpu_ffn": ("--n-cpu-ffn", "--n-cpu-ffn"),
+    "mmproj": ("--mmproj", "--mmproj"),
+    "mmproj_device": ("--mmproj-device", "--mmproj-device"),
+    "draft_model": ("--draft-model", "-md"),
+    "lora": ("--lora", "--lora"),
 }
 # Options that decide how much memory a load takes.
 _SIZING = (
@@ -42,14 +50,28 @@ _SIZING = (
     "cache_type_v",
     "flash_attn",
     "prompt_cache",
+    "tensor_split",
+    "n_cpu_moe",
+    "n_cpu_ffn",
+    "mmproj",
+    "mmproj_device",
+    "draft_model",
+    "lora",
 )
 
 
 class Machine(NamedTuple):
-    """What there is to fit into: the GPUs, and the available memory of the host in bytes."""
+    """What there is to fit into, and what has to fit beside the model.
+
+    Attributes:
+        devices: the GPUs.
+        available: available memory of the host in bytes.
+        companions: projector, draft model and adapters.
+    """
 
     devices: list[Device]
     available: int | None
+    companions: Companions
 
 
 def add_command(commands: Any) -> None:
@@ -90,8 +112,10 @@ def run(options: argparse.Namespace) -> int:
         0 if the printed load fits, else 1.
     """
     info = read_model(_file(options.model))
-    machine = Machine(_devices(options.vram, options.root), host_memory(options.root))
-    config, estimate = _solve(info, _config(options), machine, options.goal, options.margin)
+    asked = _config(options)
+    devices = _devices(options.vram, options.root)
+    machine = Machine(devices, host_memory(options.root), _companions(asked))
+    config, estimate = _solve(info, asked, machine, options.goal, options.margin)
     if options.json:
         say(json.dumps(_facts(config, estimate, options.margin), indent=2))
     else:
@@ -133,17 +157,33 @@ def _config(options: argparse.Namespace) -> LoadConfig:
     return LoadConfig(**given)
 
 
+def _companions(config: LoadConfig) -> Companions:
+    return Companions(
+        projector=read_gguf(Path(config.mmproj).expanduser()) if config.mmproj else None,
+        draft=read_model(_file(str(config.draft_model))) if config.draft_model else None,
+        adapters=tuple(read_gguf(path) for path, _ in config.lora_adapters),
+    )
+
+
 def _solve(
     info: GGUFInfo, config: LoadConfig, machine: Machine, goal: Goal | None, margin: int
 ) -> tuple[LoadConfig, MemoryEstimate]:
-    devices, available = machine
+    devices, available, beside = machine
 
     def largest(config: LoadConfig, goal: Goal) -> tuple[LoadConfig, MemoryEstimate]:
-        return fit_model(info, config, devices, goal=goal, margin=margin, available=available)
+        return fit_model(
+            info,
+            config,
+            devices,
+            goal=goal,
+            margin=margin,
+            available=available,
+            companions=beside,
+        )
 
     if goal:
         return largest(config, goal)
-    estimate = estimate_memory(info, config, devices, available=available)
+    estimate = estimate_memory(info, config, devices, available=available, companions=beside)
     if estimate.fits(margin):
         return config, estimate
     if not config.context_len:
@@ -154,6 +194,8 @@ def _solve(
         if estimate.fits(margin) and estimate.context_len >= least:
             return chosen, estimate
         config = replace(config, context_len=least)
+    if info.experts and config.n_cpu_moe is None and not config.counts_gpu_layers:
+        return largest(config, "experts")
     return largest(config, "layers")
 
 
@@ -166,6 +208,7 @@ def _facts(config: LoadConfig, estimate: MemoryEstimate, margin: int) -> dict[st
         "shared_cache": estimate.shared,
         "gpu_layers": estimate.gpu_layers,
         "layers": estimate.layers,
+        "n_cpu_moe": config.n_cpu_moe or 0,
         "total": estimate.total,
         "prompt_cache": estimate.prompt_cache,
         "devices": [
@@ -176,6 +219,9 @@ def _facts(config: LoadConfig, estimate: MemoryEstimate, margin: int) -> dict[st
                 "kv_cache": d.kv_cache,
                 "compute": d.compute,
                 "output": d.output,
+                "adapters": d.adapters,
+                "projector": d.projector,
+                "draft": d.draft,
                 "prompt_cache": d.prompt_cache,
                 "total": d.total,
                 "free": d.free,
@@ -195,6 +241,13 @@ def _flags(config: LoadConfig, estimate: MemoryEstimate, which: int) -> list[str
         "ubatch_size": config.ubatch_size,
         "cache_type_k": config.cache_type_k,
         "cache_type_v": config.cache_type_v,
+        "tensor_split": ",".join(f"{share:g}" for share in config.tensor_split) or None,
+        "n_cpu_moe": config.n_cpu_moe,
+        "n_cpu_ffn": config.n_cpu_ffn,
+        "mmproj": config.mmproj,
+        "mmproj_device": config.mmproj_device,
+        "draft_model": config.draft_model,
+        "lora": ",".join(str(path) for path in config.lora) or None,
     }
     if which and config.parallel:
         # llama-server divides -c among the slots of an explicit -np.
@@ -219,12 +272,16 @@ def _print(config: LoadConfig, estimate: MemoryEstimate, margin: int) -> None:
         f"{estimate.gpu_layers} of {estimate.layers} layers on GPUs, "
         f"{estimate.parallel} slots{shared}, context length {estimate.context_len}"
     )
-    heads = ("", "layers", "weights", "KV cache", "compute", "total", "free")
+    if config.n_cpu_moe:
+        say(f"experts of the first {config.n_cpu_moe} layers in host memory (--n-cpu-moe)")
+    heads = ("", "layers", "weights", "KV cache", "compute", "beside", "total", "free")
     rows = [
         (
             d.name,
             str(d.layers),
-            *(show_size(n) for n in (d.weights, d.kv_cache, d.compute + d.output, d.total)),
+            *(show_size(n) for n in (d.weights, d.kv_cache, d.compute + d.output)),
+            show_size(d.adapters + d.projector + d.draft),
+            show_size(d.total),
             "" if d.free is None else show_size(d.free),
         )
         for d in estimate.devices

@@ -14,6 +14,7 @@ from rocm_core.cli.console import make_console
 from rocm_core.cli.screen import say
 from rocm_core.cli.sizes import show_size
 from rocm_core.discover.models import FoundModel, discover_models
+from rocm_core.gguf.notes import text_notes
 from rocm_core.terminal import visible
 
 _FACTS = (
@@ -65,7 +66,7 @@ def _facts(model: FoundModel) -> dict[str, Any]:
         parts=[str(part) for part in model.parts],
         mmproj=str(model.mmproj) if model.mmproj else None,
     )
-    return {**shown, **facts}
+    return {**shown, **facts, "notes": list(text_notes(model.info)) if model.info else []}
 
 
 def _print(found: list[FoundModel]) -> None:
@@ -82,6 +83,8 @@ def _print(found: list[FoundModel]) -> None:
     for model in found:
         if model.problem:
             console.print(f"{escape(str(model.path))}: {escape(model.problem)}", style="red")
+        for note in text_notes(model.info) if model.info else ():
+            console.print(f"{escape(model.name)}: {escape(note)}", style="yellow")
 
 
 def _row(model: FoundModel) -> tuple[str, ...]:

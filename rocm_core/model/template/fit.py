@@ -35,7 +35,7 @@ from rocm_core.errors import ConfigError, EndpointNotFound
 from rocm_core.model.media import with_files
 from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
 from rocm_core.model.template.roles import Conversation, Demands, fitted, plain
-from rocm_core.requests import body_fault, refuse_unanswered
+from rocm_core.requests import body_fault, refuse_long_runs_in_messages, refuse_unanswered
 from rocm_core.types import ServerProps, ThinkingFacts
 
 if TYPE_CHECKING:
@@ -232,6 +232,7 @@ def _countable(messages: Messages, piece: bool) -> list[dict[str, Any]]:
         piece: it may be any piece of one; else it must be one that a server can answer.
     """
     found = [as_message(message) for message in messages]
+    refuse_long_runs_in_messages(found)
     if piece:
         from rocm_core.model.template.countable import completed
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -79,7 +80,7 @@ def float_bounds(schema: Mapping[str, Any]) -> Numbers:
     for keyword in (*LOWER, *UPPER):
         if keyword in schema:
             found.unenforced[keyword] = "the grammar of a number with a fraction has no bounds"
-            if abs(schema[keyword]) <= LARGEST:
+            if _is_short(schema[keyword]):
                 found.sent[keyword] = schema[keyword]
     if "multipleOf" in schema:
         _steps(schema, found)
@@ -89,8 +90,14 @@ def float_bounds(schema: Mapping[str, Any]) -> Numbers:
 def _steps(schema: Mapping[str, Any], found: Numbers) -> None:
     """Send the steps: llama.cpp ignores them, and LLGuidance keeps them."""
     found.unenforced["multipleOf"] = "llama.cpp's grammar cannot count in steps"
-    if schema["multipleOf"] <= LARGEST:
+    if _is_short(schema["multipleOf"]):
         found.sent["multipleOf"] = schema["multipleOf"]
+
+
+def _is_short(number: float) -> bool:
+    """Return whether a number has at most 12 digits on either side of its point."""
+    exponent = Decimal(repr(number)).as_tuple().exponent
+    return abs(number) <= LARGEST and isinstance(exponent, int) and exponent >= -DIGITS
 
 
 def _edge(schema: Mapping[str, Any], keywords: tuple[str, str], pick: Any) -> Any:

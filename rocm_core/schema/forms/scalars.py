@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rocm_core.schema.forms.numbers import Numbers, float_bounds, integer_bounds
 from rocm_core.schema.keywords import ENFORCED_FORMATS, FORMAT_PATTERNS, OF_TYPE
-from rocm_core.schema.limits import REPEATS
+from rocm_core.schema.limits import REPEATS, VALUES
 from rocm_core.schema.merge import Flat, canonical, types_of
 from rocm_core.schema.patterns.rewrite import rewrite
 from rocm_core.schema.values import sendable
@@ -118,8 +118,9 @@ def values(run: Normalizer, flat: Flat, path: str) -> Sent | None:
         if other in flat:
             run.note(path, other, f"a grammar has {keyword} or other rules")
     sent = [value for value in fitting if sendable(value)]
-    if len(sent) < len(fitting):
-        run.note(path, keyword, "the engines misread one of its values")
+    if len(sent) < len(fitting) or len(sent) > VALUES:
+        many = f"more than {VALUES} values are too many for a grammar"
+        run.note(path, keyword, many if len(sent) > VALUES else "the engines misread one of them")
         kinds = types or sorted({_type_of(value) for value in fitting})
         return {"type": kinds[0] if len(kinds) == 1 else kinds}
     kind = {"type": flat["type"]} if len(types) == 1 else {}
@@ -138,7 +139,7 @@ def _type_of(value: Any) -> str:
 
 def _is_of(value: Any, types: Sequence[str]) -> bool:
     kind = _type_of(value)
-    whole = kind == "number" and float(value).is_integer()
+    whole = kind == "number" and (isinstance(value, int) or value.is_integer())
     return kind in types or (whole and "integer" in types)
 
 

@@ -28,7 +28,7 @@ from rocm_core.schema.patterns.syntax import (
     chars,
     parse,
 )
-from rocm_core.schema.patterns.text import written
+from rocm_core.schema.patterns.text import in_sequence
 
 _ANYTHING: Final = Repeat(chars(((0, LAST),)), 0, None)
 
@@ -61,14 +61,23 @@ def rewrite(pattern: str, lengths: tuple[int, int | None] = (0, None)) -> Rewrit
         tree, merged = _with_lengths(_anchored(parse(pattern)), lengths)
         if _repeats(tree) > REPEATS:
             return Rewritten(None, f"it repeats something more than {REPEATS} times")
-        text = written(tree)
+        text = _settled(in_sequence(tree))
     except Unsupported as error:
         return Rewritten(None, str(error))
     except RecursionError:
         return Rewritten(None, "it is nested too deeply")
     lost = "quotes, backslashes and control characters are not written"
-    text = f"({text})" if isinstance(tree, Alternatives) else text
     return Rewritten(f"^{text}$", lost if _lost(tree) else "", merged)
+
+
+def _settled(text: str) -> str:
+    """Return the text as rewriting it again leaves it: alternatives may have become one."""
+    for _ in range(8):
+        again = in_sequence(_anchored(parse(f"^{text}$")))
+        if again == text:
+            break
+        text = again
+    return text
 
 
 def _anchored(tree: Node) -> Node:

@@ -33,7 +33,7 @@ def written(tree: Node) -> str:
     if isinstance(tree, Chars):
         return _literal(tree) or _class(tree)
     if isinstance(tree, Sequence):
-        return "".join(_in_sequence(item) for item in tree.items)
+        return "".join(in_sequence(item) for item in tree.items)
     if isinstance(tree, Alternatives):
         return _alternatives(tree)
     if isinstance(tree, Repeat):
@@ -52,22 +52,31 @@ def may_be_empty(tree: Node) -> bool:
     return isinstance(tree, Anchor)
 
 
-def _in_sequence(item: Node) -> str:
-    return f"({written(item)})" if isinstance(item, Alternatives) else written(item)
+def in_sequence(item: Node) -> str:
+    """Return the text of a tree as something may stand beside it; raises as ``written``."""
+    text = written(item)
+    if not isinstance(item, Alternatives):
+        return text
+    texts = _texts(item)
+    return f"({text})" if len(texts) > 1 and "" not in texts else text
 
 
 def _alternatives(tree: Alternatives) -> str:
-    texts = [written(item) for item in tree.items]
-    filled = list(dict.fromkeys(text for text in texts if text))
-    joined = "|".join(filled)
-    return f"({joined})?" if "" in texts and filled else joined
+    texts = _texts(tree)
+    joined = "|".join(text for text in texts if text)
+    return f"({joined})?" if "" in texts and joined else joined
+
+
+def _texts(tree: Alternatives) -> list[str]:
+    """Return the different texts of alternatives."""
+    return list(dict.fromkeys(written(item) for item in tree.items))
 
 
 def _repeated(tree: Repeat) -> str:
     item, low, high = tree.item, tree.low, tree.high
-    while isinstance(item, Repeat) and item.high is None and item.low <= 1:
-        # (x*)* and its like are x*
-        low, high = (0 if 0 in (low, item.low) else 1), None
+    while high != 0 and isinstance(item, Repeat) and item.high is None and item.low <= 1:
+        # (x*){2,3} is x*, and (x+){2,3} is xx+
+        low, high = low * item.low, None
         item = item.item
     if may_be_empty(item):
         if (high is None or high > 1) and not isinstance(item, Chars):
@@ -76,7 +85,7 @@ def _repeated(tree: Repeat) -> str:
     if high == 0 or not (inner := written(item)):
         return ""
     if (low, high) == (1, 1):
-        return _in_sequence(item)
+        return in_sequence(item)
     text = _class(item) if isinstance(item, Chars) else f"({inner})"
     return text + _times(low, high, text)
 

@@ -21,7 +21,7 @@ from rocm_core.requests import is_object
 from tests.support.adapters.filled import ANY_TOKEN, outcome
 from tests.support.models.walker import WALKER
 from tests.support.pydantic_models import CHECKED, SCHEMAS
-from tests.support.walking import fits
+from tests.support.schemas.walking import fits
 
 SEEDS = (1, 2)
 # Schemas of objects that any engine can be sent: what tools may have for arguments.

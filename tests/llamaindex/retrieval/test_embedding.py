@@ -190,7 +190,9 @@ def test_dict_and_pickle_without_the_key() -> None:
     twin = RocmEmbedding.from_dict(own.to_dict())
     assert twin.to_dict() == own.to_dict()
     assert pickle.loads(pickle.dumps(twin)).query_instruction == "q: "
-    shown = [repr(own), own.to_dict(), own.to_payload(), own.model_dump()]
+    shown = [repr(own), own.to_dict(), own.model_dump()]
+    if hasattr(own, "to_payload"):  # not of the oldest LlamaIndex
+        shown.append(own.to_payload())
     assert "sk-secret" not in str(shown)
 
 

@@ -82,13 +82,14 @@ async def test_an_option_of_the_model_and_of_a_call(server: FakeServer, way: Way
     llm = RocmLLM(model=server.url, structured_retries=2)
     assert await way(llm, {}) == Hat(**GOOD)
     script(server, chat(say(json.dumps(LOWER))))
-    with pytest.raises(InvalidAnswer, match="size.*minimum"):
+    with pytest.raises(ValueError, match="size.*minimum"):
         await way(llm, {"structured_retries": 0})
     assert len(sent(server)) == 4
 
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_by_default_nothing_is_asked_again(server: FakeServer, way: Way) -> None:
-    with pytest.raises(InvalidAnswer, match="size.*minimum"):
+    with pytest.raises(ValueError, match="size.*minimum") as caught:  # LlamaIndex's, of a program
         await way(RocmLLM(model=server.url), {})
+    assert isinstance(caught.value, InvalidAnswer) == ("program" not in way.__name__)
     assert len(sent(server)) == 1

@@ -59,6 +59,39 @@ def write_model(path: Path, shape: Shape) -> Path:
     return path
 
 
+def write_header(path: Path, shape: Shape) -> Path:
+    """Write the header of ``shape`` without the weights, so that any size is a small file."""
+    writer = gguf.GGUFWriter(path, shape.architecture)
+    _add_keys(writer, shape)
+    _add_vocabulary(writer, shape.vocabulary)
+    for name, rows, columns in _tensors(shape):
+        kind, dimensions, row = _layout(name, rows, columns, shape)
+        size = int(np.prod(dimensions, dtype=np.int64)) * row
+        writer.add_tensor_info(name, [*dimensions, row], np.dtype(np.uint8), size, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.close()
+    return path
+
+
+def write_adapter(path: Path, shape: Shape, rank: int) -> Path:
+    """Write a LoRA adapter of zeros for the feed-forward weights of every layer of ``shape``."""
+    writer = gguf.GGUFWriter(path, shape.architecture)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 1)
+    for number in range(shape.layers):
+        name = f"blk.{number}.ffn_up.weight"
+        writer.add_tensor(f"{name}.lora_a", np.zeros((rank, shape.width), np.float32))
+        writer.add_tensor(f"{name}.lora_b", np.zeros((shape.feed_forward, rank), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
 def _add_keys(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_name(f"{shape.architecture} test shape")
     writer.add_block_count(shape.layers)
@@ -130,11 +163,19 @@ def _block(shape: Shape) -> Iterator[tuple[str, int, int]]:
 
 
 def _add_tensor(writer: gguf.GGUFWriter, name: str, rows: int, columns: int, shape: Shape) -> None:
+    kind, dimensions, row = _layout(name, rows, columns, shape)
+    data: Any = np.zeros((*dimensions, row), dtype=np.uint8)
+    writer.add_tensor(name, data, raw_dtype=kind)
+
+
+def _layout(
+    name: str, rows: int, columns: int, shape: Shape
+) -> tuple[gguf.GGMLQuantizationType, tuple[int, ...], int]:
+    """Type, the dimensions but the innermost, and the bytes of a row."""
     plain = not rows or "gate_inp" in name
     kind = gguf.GGMLQuantizationType["F32" if plain else shape.weights]
     per_block, size = gguf.GGML_QUANT_SIZES[kind]
     dimensions: tuple[int, ...] = (rows,) if rows else ()
     if "_exps" in name:
         dimensions = (shape.experts, rows // shape.experts)
-    data: Any = np.zeros((*dimensions, columns // per_block * size), dtype=np.uint8)
-    writer.add_tensor(name, data, raw_dtype=kind)
+    return kind, dimensions, columns // per_block * size
