@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from rocm_core.config.adapters import scaled_path
 from rocm_core.config.option import documented, option, read_options
 from rocm_core.config.placement import Placement
 from rocm_core.config.values import (
@@ -37,6 +37,9 @@ _MIB = 1 << 20  # the unit of --cache-ram
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 _UNQUANTIZED = (None, *CACHE_TYPES[:3])
 _TYPES = f"{', '.join(CACHE_TYPES[:-1])} or {CACHE_TYPES[-1]}"
+
+# path:scale; what follows the colon is a number.
+_SCALED = r"(.+):([-+]?(?:\d+\.?\d*|\.\d+))"
 
 
 @documented
@@ -312,7 +315,7 @@ class LoadConfig(Placement):
     @property
     def lora_adapters(self) -> tuple[tuple[str, float], ...]:
         """Path and scale of each of ``lora``; ``~`` stands for the home directory."""
-        return tuple(map(scaled_path, self.lora))
+        return tuple(map(_adapter, self.lora))
 
     def __post_init__(self) -> None:
         read_options(self)
@@ -340,3 +343,10 @@ class LoadConfig(Placement):
             )
         if self.chat_template is not None and self.chat_template_file is not None:
             raise ConfigError("chat_template and chat_template_file exclude each other; give one")
+
+
+def _adapter(value: str | Path) -> tuple[str, float]:
+    """Return path and scale of ``path[:scale]``; a ``Path`` object has no scale."""
+    found = re.fullmatch(_SCALED, value, re.DOTALL) if isinstance(value, str) else None
+    path, scale = (found[1], float(found[2])) if found else (value, 1.0)
+    return str(Path(path).expanduser()), scale
