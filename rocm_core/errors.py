@@ -39,9 +39,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rocm_core.terminal import visible
+
 
 class RocmError(Exception):
     """Base class of every exception raised on purpose.
+
+    As text, it has no control characters: what a server, a log or a file said may be in it, and
+    Python prints it when nobody catches it.
 
     Attributes:
         cause: why, in words for people, where a known failure explains it; else empty.
@@ -50,6 +55,9 @@ class RocmError(Exception):
 
     cause: str = ""
     remedy: str = ""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors with keyword-only fields must survive pickling (multiprocessing, Ray).

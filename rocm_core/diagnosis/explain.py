@@ -260,7 +260,7 @@ def _with_host_memory(failure: Failure, reading: Reading) -> Failure:
         name="prompt_cache_memory",
         cause="memory ran out while the server kept earlier prompts in host memory (its prompt "
         "cache, up to 8 GiB by default)",
-        remedy="bound it: cache_ram=2048 (MiB), or 0 for none; --cache-ram of llama-server, "
+        remedy="bound it: prompt_cache='2G', or 'off'; --cache-ram of llama-server, "
         "LLAMA_ARG_CACHE_RAM for Ollama; lower context_len, which makes each entry smaller",
         evidence=failure.evidence or reading.prompt_cache,
     )

@@ -43,6 +43,7 @@ from rocm_core.errors import (
     ServerLoading,
     ServerUnreachable,
 )
+from rocm_core.model.media import with_files
 from rocm_core.model.steps import (
     AsyncSender,
     Hold,
@@ -253,7 +254,8 @@ class Generation:
         deadline.obey(config)
         yield from self._stop_ids.look_up(config)
         if isinstance(request, Chat):
-            request = yield from self._for_template(request, props)
+            messages = with_files(request.messages, connection.config)
+            request = yield from self._for_template(replace(request, messages=messages), props)
         yield Hold(connection.limiter.ticket(deadline))
         placed: GenerationRequest = yield Hold(connection.with_slot(request))
         with connection.naming_options(placed):

@@ -48,6 +48,7 @@ from rocm_core.errors import (
     ServerStartError,
     ServerUnreachable,
 )
+from rocm_core.gpu.host_limits import threads_left
 from rocm_core.supervisor import socket_dir
 from rocm_core.supervisor.child_process import Child, StallWatch
 from rocm_core.supervisor.exits.reason import Exit, explain_exit
@@ -144,7 +145,7 @@ class OwnedServer(ServerHandle):
 
     def _spawn(self, engine: Engine, config: LoadConfig, flags: frozenset[str]) -> None:
         self.address = socket_dir.address_of(config, self._directory, self._host)
-        build = Build(flags, engine.title, self._directory)
+        build = Build(flags, engine.title, self._directory, threads_left())
         args = arguments(self.ref, config, self.address, build, _physical_cores())
         self.command = (*engine.argv, *args)
         changes = dict(config.environment)

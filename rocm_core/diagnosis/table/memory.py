@@ -13,7 +13,7 @@ MEMORY: tuple[KnownFailure, ...] = (
         r"|Killed process \d+ \((?P<what>[^)]*(?:llama|ollama|lmstudio|python)[^)]*)\)",
         "the kernel ended it because memory ran out",
         "lower context_len, parallel or gpu_layers=-1's rest on the host, use a smaller "
-        "quantization, bound the host prompt cache (cache_ram=), or raise the container's limit",
+        "quantization, bound the host prompt cache (prompt_cache=), or raise the container's limit",
         "#22629, #20509",
         over=("killed", "out_of_memory", "vram_short"),
     ),
@@ -23,7 +23,7 @@ MEMORY: tuple[KnownFailure, ...] = (
         r"\b(?:code 137|code: 137|status 137)\b|signal: killed",
         "it was killed (SIGKILL), often by the kernel's out-of-memory killer",
         "look at dmesg (llama-rocm explain reads it); lower context_len, bound the host prompt "
-        "cache (cache_ram=), or use a smaller model",
+        "cache (prompt_cache=), or use a smaller model",
         "vectorch-ai/ScaleLLM#38, tscibilia/home-ops#3446",
     ),
     KnownFailure(

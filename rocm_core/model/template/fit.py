@@ -33,6 +33,7 @@ from rocm_core.client import (
 from rocm_core.client import calls as requests
 from rocm_core.config import Timeouts
 from rocm_core.errors import ConfigError, EndpointNotFound
+from rocm_core.model.media import with_files
 from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
 from rocm_core.model.template.first_use import FirstUse
 from rocm_core.model.template.roles import Conversation, Demands, fitted, plain
@@ -221,6 +222,7 @@ class ChatTemplate:
             _, props = yield Ready(deadline)
         if callable(given):
             messages = _countable(given(props), fit_template)
+        messages = with_files(messages, self._connection().config)
         if fit_template:
             fitting = yield from self.fitting(messages, props, bool(fields.get("tools")))
             shown, fields = yield from self.with_variables(fitting, fields, None, props)
