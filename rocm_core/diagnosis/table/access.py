@@ -50,7 +50,8 @@ KERNEL: tuple[KnownFailure, ...] = (
         ("svm mapping failed",),
         r"SVM mapping failed, exceeds resident system memory limit",
         "the host's memory is full, and the driver gives the GPU no more of it",
-        "end what holds the memory (the host prompt cache of a server: prompt_cache=), or add memory",
+        "end what holds the memory (the host prompt cache of a server: prompt_cache=), or add "
+        "memory",
         "Linux amdgpu, TheTom/llama-cpp-turboquant#350",
     ),
 )
