@@ -1,7 +1,8 @@
 """Convert LlamaIndex messages to the ``messages`` of ``/v1/chat/completions``. Pure.
 
     text                 → a string, blocks joined by a line break as ``ChatMessage.content`` does
-    text, image, audio   → content parts, in order
+    text, image, audio   → content parts, in order; a file as its URL: the core opens it, if
+                           ``media_root`` allows that
     tool call            → ``tool_calls`` of the message (``conversion.earlier_calls``)
     thinking             → ``reasoning_content`` beside tool calls, whose turn goes on; else
                            nothing, because chat templates drop the reasoning of earlier turns
@@ -103,10 +104,13 @@ def _part(block: ContentBlock) -> dict[str, Any]:
 
 
 def _image_url(block: ImageBlock) -> str:
-    # The server fetches a web address itself; anything else is sent inside the request.
+    # The server fetches a web address itself, the core opens a file; anything else is sent inside
+    # the request.
     url = str(block.url or "")
-    if block.image is None and url.startswith(("http://", "https://", "data:")):
+    if block.image is None and url.startswith(("http://", "https://", "data:", "file:")):
         return url
+    if block.image is None and block.path is not None:
+        return block.path.absolute().as_uri()
     # The server recognizes the format by the bytes, and only requires some image type.
     kind = block.image_mimetype or "image/jpeg"
     return f"data:{kind};base64,{_base64(block.resolve_image())}"
@@ -118,6 +122,10 @@ def _audio(block: AudioBlock) -> dict[str, str]:
             f"llama-server takes WAV and MP3 audio, not {block.format!r}: convert it, or name its "
             "format, AudioBlock(format='wav')"
         )
+    if block.audio is None and block.path is not None:
+        return {"data": block.path.absolute().as_uri(), "format": block.format}
+    if block.audio is None and (url := str(block.url or "")).startswith("file:"):
+        return {"data": url, "format": block.format}
     return {"data": _base64(block.resolve_audio()), "format": block.format}
 
 

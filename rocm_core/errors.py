@@ -39,9 +39,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rocm_core.terminal import visible
+
 
 class RocmError(Exception):
-    """Base class of every exception raised on purpose."""
+    """Base class of every exception raised on purpose.
+
+    As text, it has no control characters: what a server, a log or a file said may be in it, and
+    Python prints it when nobody catches it.
+
+    Attributes:
+        cause: why, in words for people, where a known failure explains it; else empty.
+        remedy: what to do about that cause; else empty.
+    """
+
+    cause: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors with keyword-only fields must survive pickling (multiprocessing, Ray).
@@ -110,8 +126,12 @@ class ServerError(RocmError):
         returncode: int | None = None,
         command: Sequence[str] = (),
         log_tail: Sequence[str] = (),
+        cause: str = "",
+        remedy: str = "",
     ) -> None:
         self.returncode = returncode
+        self.cause = cause
+        self.remedy = remedy
         self.command = tuple(command)
         self.log_tail = tuple(log_tail)
         super().__init__(_with_evidence(message, self.command, self.log_tail))

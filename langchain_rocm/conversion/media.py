@@ -1,21 +1,19 @@
 """Convert the parts of a message's content to the forms that llama-server takes.
 
 text                              {"type": "text", "text": …}
-image: URL, base64, file:// path  {"type": "image_url", "image_url": {"url": …}}
+image: URL, base64                {"type": "image_url", "image_url": {"url": …}}
   (also as Anthropic writes it: {"type": "image", "source": {…}})
 audio: base64 (wav, mp3)          {"type": "input_audio", "input_audio": {"data", "format"}}
+
+A ``file://`` URL stays one: the core opens the file, if ``media_root`` allows it.
 """
 
 from __future__ import annotations
 
-import base64
-import mimetypes
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from langchain_core.messages import BaseMessage, HumanMessage, convert_to_openai_data_block
+from langchain_core.messages import BaseMessage, convert_to_openai_data_block
 
 from rocm_core.errors import ConfigError
 
@@ -32,14 +30,13 @@ def request_part(part: str | Mapping[str, Any], message: BaseMessage) -> dict[st
 
     Args:
         part: text, or a content block in LangChain's, OpenAI's or Anthropic's form.
-        message: the message that has the part. ``file://`` images are read only for a
-            ``HumanMessage``.
+        message: the message that has the part.
 
     Returns:
         A part of type ``text``, ``image_url`` or ``input_audio``.
 
     Raises:
-        ConfigError: llama-server takes no such part, or a file cannot be read.
+        ConfigError: llama-server takes no such part.
     """
     if isinstance(part, str):
         return {"type": "text", "text": part}
@@ -48,11 +45,11 @@ def request_part(part: str | Mapping[str, Any], message: BaseMessage) -> dict[st
         return {"type": "text", "text": part["text"]}
     if kind == "image_url" and "image_url" in part:
         image = part["image_url"]
-        return _image({"url": image} if isinstance(image, str) else dict(image), message)
+        return _image({"url": image} if isinstance(image, str) else dict(image))
     if kind == "input_audio" and "input_audio" in part:
         return _audio(dict(part["input_audio"]))
     if kind == "image" and isinstance(part.get("source"), Mapping):
-        return _image({"url": _source_url(part["source"])}, message)
+        return _image({"url": _source_url(part["source"])})
     if kind in ("image", "audio"):
         return _data_part(part, message)
     raise unknown_part(part, message)
@@ -65,7 +62,7 @@ def _data_part(part: Mapping[str, Any], message: BaseMessage) -> dict[str, Any]:
     except (KeyError, ValueError) as error:
         raise unknown_part(part, message) from error
     if converted.get("type") == "image_url":
-        return _image(converted["image_url"], message)
+        return _image(converted["image_url"])
     if converted.get("type") == "input_audio":
         return _audio(converted["input_audio"])
     raise unknown_part(part, message)
@@ -78,24 +75,10 @@ def _source_url(source: Mapping[str, Any]) -> Any:
     return source.get("url")
 
 
-def _image(image: dict[str, Any], message: BaseMessage) -> dict[str, Any]:
-    url = image.get("url")
-    if url is None:
+def _image(image: dict[str, Any]) -> dict[str, Any]:
+    if image.get("url") is None:
         raise ConfigError("an image in a message needs its URL, or its data as base64")
-    # A tool or a model must not be able to make us read a file of this machine.
-    if isinstance(url, str) and url.startswith("file:") and isinstance(message, HumanMessage):
-        image = {**image, "url": _data_url(url)}
     return {"type": "image_url", "image_url": image}
-
-
-def _data_url(url: str) -> str:
-    path = Path(unquote(urlsplit(url).path))
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read the image {path}: {error.strerror}") from error
-    mime = mimetypes.guess_type(path.name)[0] or "image/png"
-    return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def _audio(audio: dict[str, Any]) -> dict[str, Any]:

@@ -167,6 +167,11 @@ class LoadFields(BaseModel):
     queue_timeout: float | None = declared("queue_timeout")
     """Time that a request waits there before it raises ServerBusy; None: no limit, as in the
     adapters. Unit: seconds."""
+    media_root: str | None = declared("media_root")
+    """Directory below which a user's message may name image and audio files (file:///…); None: a
+    message opens no file."""
+    media_max_size: int = declared("media_max_size")
+    """Longest file that is opened so. Unit: bytes."""
     keep_alive: float = declared("keep_alive")
     """How long the server outlives its last use; -1: forever. Programs of this user that ask for
     the same model and options share it. 0: private, and gone with this program. Unit: seconds."""

@@ -95,14 +95,16 @@ class RocmOptions(LoadFields):
         """
         settings = current_settings(files=may_block())
         found: dict[str, Any] = {}
+        named_by = None
         if not given.get("model") and not given.get("base_url"):
             model, url = settings.target()
             found |= {"model": model or "", "base_url": url}
+            named_by = "base_url" if url else "model"
         places = (*map(given.get, _PLACES), *map(found.get, _PLACES))
         url = str(next(filter(None, places), ""))
         remote = is_url(url)
         if remote:
-            found |= {n: settings.values[n] for n in settings.remote(url, given)}
+            found |= {n: settings.values[n] for n in settings.remote(url, given, named_by)}
         found |= settings.load(remote, given)
         found |= {name: settings.values[name] for name in LIMITS if name in settings.values}
         found |= settings.generate()

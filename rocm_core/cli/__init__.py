@@ -30,18 +30,21 @@ def _run(argv: Sequence[str] | None) -> int:
     import sys
     import warnings
 
+    from rocm_core.cli.screen import say
     from rocm_core.errors import RocmError
+    from rocm_core.terminal import visible
 
     options = _parse(sys.argv[1:] if argv is None else list(argv))
     if getattr(options, "verbose", False):
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
     usual = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_: f"llama-rocm: warning: {message}\n"
+    warnings.formatwarning = lambda message, *_: visible(f"llama-rocm: warning: {message}\n")
     try:
         code: int = options.run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except RocmError as error:
-        print(f"llama-rocm: {error}", file=sys.stderr)
+        say(f"llama-rocm: {error}", aside=True)
         return 1
     except BrokenPipeError:
         # What is left in the buffer would raise once more when Python ends.
@@ -82,8 +85,8 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     import argparse
 
     from rocm_core import __version__
-    from rocm_core.cli.report import bench, config, doctor, fit, models, setup, top
-    from rocm_core.cli.run import chat, logs, ps, serve, stop
+    from rocm_core.cli.report import bench, config, doctor, explain, fit, models, setup, top
+    from rocm_core.cli.run import chat, logs, ps, serve, stop, trust
 
     parser = argparse.ArgumentParser(
         prog="llama-rocm",
@@ -91,6 +94,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     )
     parser.add_argument("--version", action="version", version=f"llama-rocm {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (chat, serve, ps, stop, logs, models, fit, top, bench, setup, doctor, config):
+    reports = (models, fit, top, bench, setup, doctor, explain, config)
+    for command in (chat, serve, ps, stop, logs, *reports, trust):
         command.add_command(commands)
     return parser, dict(commands.choices)

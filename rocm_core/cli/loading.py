@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from rocm_core.cli.console import make_console
 
 
 @contextlib.contextmanager
 def load_progress(name: str) -> Iterator[Callable[[float], None]]:
     """Shows a bar while the block runs; yields what to call with the share done (0..1)."""
-    console = Console(stderr=True)
+    console = make_console(aside=True)
     if not console.is_terminal:
         # Before rich 15 a disabled bar still ends with an empty line.
         yield lambda _share: None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import re
 import ssl
 import time
 from base64 import b64encode
@@ -114,6 +115,13 @@ class ClientSettings:
         elif api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
         for name, value in self._headers.items():
+            # RFC 9110, 5.1 and 5.6.2. Not shown further: it may be a whole header.
+            legal = re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*", name)
+            if not name or not legal or legal[0] != name:
+                raise ConfigError(
+                    f"the name of a header ({legal[0] if legal else ''!r} …) holds characters that "
+                    "HTTP does not allow: it takes letters, digits and !#$%&'*+-.^_`|~"
+                )
             if not (value.isascii() and value.isprintable() and value == value.strip()):
                 raise ConfigError(f"the {name} header holds characters that HTTP does not allow")
         self._verify = tls or True

@@ -33,12 +33,13 @@ FlashAttention = bool | Literal["auto"]
 
 _TOKENS, _SECONDS = "tokens", "seconds"
 _MIB = 1 << 20  # the unit of --cache-ram
-# path:scale; what follows the colon is a number.
-_SCALED = r"(.+):([-+]?(?:\d+\.?\d*|\.\d+))"
 # llama.cpp --cache-type-k (common/arg.cpp); which of them a build takes is for the build to say.
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 _UNQUANTIZED = (None, *CACHE_TYPES[:3])
 _TYPES = f"{', '.join(CACHE_TYPES[:-1])} or {CACHE_TYPES[-1]}"
+
+# path:scale; what follows the colon is a number.
+_SCALED = r"(.+):([-+]?(?:\d+\.?\d*|\.\d+))"
 
 
 @documented
@@ -266,6 +267,17 @@ class LoadConfig(Placement):
         nullable=True,
         adapter_default=None,
         unit=_SECONDS,
+    )
+    media_root: str | Path | None = option(
+        None,
+        FilePath(),
+        "Directory below which a user's message may name image and audio files (file:///…); None: "
+        "a message opens no file.",
+        compare=False,
+        example="/srv/pictures",
+    )
+    media_max_size: int = option(
+        20 << 20, Size(), "Longest file that is opened so.", compare=False, unit="bytes"
     )
     keep_alive: str | float = option(
         0.0,

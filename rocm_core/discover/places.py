@@ -69,7 +69,10 @@ def _all(
         yield from _below(Path(directory).expanduser(), "directory")
     if not caches:
         return
-    home = Path(env.get("HOME") or Path.home())
+    try:
+        home = Path(env.get("HOME") or Path.home())
+    except RuntimeError:  # neither HOME nor an entry in passwd
+        home = Path(os.devnull)
     cache = Path(env.get("XDG_CACHE_HOME") or home / ".cache")
     yield from _below(Path(env.get("LLAMA_CACHE") or cache / "llama.cpp"), "llama.cpp")
     yield from _hub(_hub_cache(env, cache))

@@ -18,8 +18,10 @@ from rocm_core.demo import demo_model_path
 from rocm_core.errors import ConfigError, ModelNotFound
 from rocm_core.gguf.facts import PART
 
-# org/repo, optionally with a quantization tag: llama-server's own `-hf` form.
-_HF = re.compile(r"^[\w.-]+/[\w.-]+(:[\w.-]+)?$")
+# org/repo, optionally with a quantization tag: llama-server's own `-hf` form. No name begins or
+# ends with a dot or a hyphen (huggingface_hub, ``validate_repo_id``): that is a path, or a flag.
+_NAME = r"[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?"
+_HF = re.compile(rf"{_NAME}/{_NAME}(:[\w.-]+)?", re.ASCII)
 # Perhaps a server's name and port.
 _HOST = re.compile(r"^[\w.-]+:\d{2,5}(/|$)")
 
@@ -67,7 +69,7 @@ def resolve_ref(ref: str | os.PathLike[str], env: Mapping[str, str] = os.environ
         return _file(path)
     if known := _named(text, env):
         return known
-    if _HF.match(text) and not text.lower().endswith(".gguf"):
+    if _HF.fullmatch(text) and ".." not in text and not text.lower().endswith(".gguf"):
         return ModelRef("hf", text, text.rpartition("/")[2])
     raise ModelNotFound(_not_found(text, path, env))
 

@@ -17,6 +17,7 @@ from rocm_core.config import LoadConfig, chosen_template, options_of
 from rocm_core.config.values import FilePath
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.embedded_server import PARENT_VARIABLE
+from rocm_core.engine.embedded_start import python_environment
 from rocm_core.errors import ConfigError
 from rocm_core.gguf import read_gguf
 
@@ -54,6 +55,9 @@ _DEFAULT_UBATCH, _MAX_INPUT, _PAGE = 512, 8192, 2048
 # was woken and does not run yet as idle, so that in a burst some requests get none. Idle threads
 # are cheap: all together they take 1 to 5 MB.
 _HTTP_THREADS = 128
+# Where threads are limited the server aborts if it cannot start one of them. Its other threads: for
+# each request of a slot, for the log and for signals; half of the rest is left to others.
+_OTHER_THREADS, _FEWEST_HTTP_THREADS = 16, 4
 # glibc returns a freed block of this size and more to the system at once (mallopt(3),
 # M_MMAP_THRESHOLD). Left alone, its threshold rises to the size of the first prompt state that the
 # prompt cache frees, states of other sizes fill the heap with holes, and a cache of at most 32 MiB
@@ -105,11 +109,13 @@ class Build(NamedTuple):
         title: its name in messages (``Engine.title``).
         directory: a private directory for what is too long for a command line; ``None``: it
             stays there all the same.
+        threads_left: how many threads may be started; ``None``: any number.
     """
 
     flags: frozenset[str]
     title: str = "this llama.cpp engine"
     directory: Path | None = None
+    threads_left: int | None = None
 
     def known(self, flag: str, option: str) -> str:
         """Return ``flag``, which ``option`` needs.
@@ -147,7 +153,8 @@ def arguments(
     args += _gpu_layers(config, build)
     args += _context(config, build)
     args += _prompt_cache(config, build)
-    args += ["-t", str(config.threads or _threads(ref, cores))]
+    threads = config.threads or _threads(ref, cores)
+    args += ["-t", str(threads)]
     for name, flag, value in _declared(config):
         args += [build.known(flag, name), value]
     for name in _BARE:
@@ -158,7 +165,7 @@ def arguments(
     if config.require_gpu and "--log-verbosity" in build.flags:
         # Newer builds log only on this level what they put on the GPU.
         args += ["--log-verbosity", "4"]
-    args += _optional_flags(build.flags)
+    args += _optional_flags(build.flags, _http_threads(build.threads_left, threads))
     args += _chat_template(config, build)  # its text is Jinja only after --jinja
     return [*args, *config.extra_args]
 
@@ -307,10 +314,17 @@ def check_cache_types(config: LoadConfig, known: Sequence[str]) -> None:
             raise ConfigError(f"{name} is {value!r}; this engine knows {', '.join(known)}")
 
 
-def _optional_flags(flags: frozenset[str]) -> list[str]:
+def _http_threads(left: int | None, computing: int) -> int:
+    if left is None:
+        return _HTTP_THREADS
+    spare = (left - computing - _OTHER_THREADS) // 2
+    return min(_HTTP_THREADS, max(_FEWEST_HTTP_THREADS, spare))
+
+
+def _optional_flags(flags: frozenset[str], http_threads: int) -> list[str]:
     args: list[str] = [flag for flag in ("--jinja", "--metrics") if flag in flags]
     if "--threads-http" in flags:
-        args += ["--threads-http", str(_HTTP_THREADS)]
+        args += ["--threads-http", str(http_threads)]
     for flag in ("--no-ui", "--no-webui"):
         if flag in flags:
             args.append(flag)
@@ -356,7 +370,7 @@ def environment(
     """
     env = {
         name: value
-        for name, value in inherited.items()
+        for name, value in python_environment(inherited).items()
         if not name.startswith("LLAMA_") or name == "LLAMA_CACHE"
     }
     env = _ALLOCATOR | env

@@ -21,7 +21,7 @@ from rocm_core.engine.probe import Device, GpuAccess, capabilities, gpu_access
 from rocm_core.errors import BackendUnavailable, ConfigError, EngineNotFound, RocmError
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.gpu import HIDE_GPUS, Selection, list_gpus, select_gpus
-from rocm_core.gpu.host_memory import host_memory
+from rocm_core.gpu.host_limits import host_memory
 from rocm_core.gpu.vulkan import match_device
 
 log = logging.getLogger("rocm_core.server")

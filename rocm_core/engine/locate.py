@@ -11,7 +11,6 @@ import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from rocm_core.config import CACHE_TYPES
 from rocm_core.config import Engine as EngineChoice
 from rocm_core.engine import embedded_start
 from rocm_core.engine.embedded_flags import FLAGS
+from rocm_core.engine.installed.bounded import run_bounded
 from rocm_core.engine.installed.packages import installed_programs, registered_programs
 from rocm_core.errors import EngineNotFound
 
@@ -42,6 +42,9 @@ _OTHER_PLATFORM = (
 _C_LIBRARY = re.compile(r"(?:GLIBC|GLIBCXX|CXXABI)_[\d.]+(?=['`]? not found)")
 # "-ctk, --cache-type-k TYPE   KV cache data type for K\n   allowed values: f32, f16, …"
 _CACHE_TYPES = re.compile(r"^-ctk,.*\n\s+allowed values: (.+)$", re.MULTILINE)
+_HELP_TIMEOUT = 30.0
+# llama-server's help has 50 to 70 KB.
+_MAX_HELP = 1 << 20
 _Help = tuple[frozenset[str], tuple[str, ...]]
 
 
@@ -192,8 +195,20 @@ def _explicit(path: Path, source: str) -> Path:
 
 
 def _on_path(env: Mapping[str, str]) -> Engine | None:
-    found = shutil.which(_EXE, path=env.get("PATH"))
-    return Engine("binary", (str(Path(found).absolute()),), "PATH") if found else None
+    found = program_on_path(_EXE, env)
+    return Engine("binary", (found,), "PATH") if found else None
+
+
+def program_on_path(name: str, env: Mapping[str, str] = os.environ) -> str | None:
+    """Return the path of a program in one of the directories of ``PATH``.
+
+    A relative part of it stands for the working directory, from which nothing is run unasked.
+    """
+    for part in env.get("PATH", os.defpath).split(os.pathsep):
+        directory = Path(part)
+        if directory.is_absolute() and (found := shutil.which(str(directory / name))):
+            return found
+    return None
 
 
 def _packaged() -> Iterator[Engine]:
@@ -206,18 +221,15 @@ def _read_help(argv: tuple[str, ...], mtime: int, size: int) -> _Help:
     """Return the flags and the types of KV cache that ``--help`` names."""
     del mtime, size  # only part of the cache key: a rebuilt program is run again
     try:
-        done = subprocess.run(
-            [*argv, "--help"],
-            check=False,
-            capture_output=True,
-            timeout=30,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        other = isinstance(error, OSError) and error.errno == errno.ENOEXEC
+        done = run_bounded([*argv, "--help"], os.environ, _HELP_TIMEOUT, _MAX_HELP)
+    except OSError as error:
+        other = error.errno == errno.ENOEXEC
         raise EngineNotFound(
             f"{argv[0]} cannot be run: {_OTHER_PLATFORM if other else error}"
         ) from error
+    if done.returncode is None:
+        why = f"--help took longer than {_HELP_TIMEOUT:g} s, or printed more than {_MAX_HELP} bytes"
+        raise EngineNotFound(f"{argv[0]} cannot be run: {why}")
     text = done.stdout.decode("utf-8", "replace")
     if "--model" not in text:
         said = done.stderr.decode("utf-8", "replace").strip()[-500:] if done.returncode else ""

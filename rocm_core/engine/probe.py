@@ -9,9 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from rocm_core.engine.engine_files import (
     file_facts,
     tell_all,
 )
+from rocm_core.engine.installed.bounded import run_bounded
 from rocm_core.engine.locate import Engine
 from rocm_core.engine.offload_bundles import gfx_targets, rocblas_targets
 from rocm_core.gpu.vulkan import is_software
@@ -32,11 +31,17 @@ if TYPE_CHECKING:
     from rocm_core.diagnosis.explain import Failure
 
 _TIMEOUT = 60.0
-# Bytes of output that are read, from the end.
-_OUTPUT = 1 << 20
+# Bytes of output that are kept, from the end; a driver that prints more than a flood is ended.
+_OUTPUT, _FLOOD = 1 << 20, 1 << 26
 _DEVICE = re.compile(r"^\s+(\S+?):\s+(.+?)\s+\((\d+) MiB, (\d+) MiB free\)")
 _GFX_LINE = re.compile(r"Device\s+(\d+):.*,\s+(gfx[0-9a-f]+)")
 _LOADED = re.compile(r"load_backend: loaded (\w+) backend from (.+)$")
+# No known failure is told without one of these.
+_TROUBLE = re.compile(
+    r"fail|error|unable|cannot|could not|invalid|not (?:found|supported|load)|\bno \w+ (?:gpu|dev)"
+    r"|hsa_override|dropping|denied|unsupported|usable|discovery",
+    re.IGNORECASE,
+)
 _VERSION = re.compile(r"^version: (.+)$", re.MULTILINE)
 # Variables that decide which GPUs a program lists.
 MASKS = (
@@ -208,27 +213,18 @@ def _run(
 ) -> tuple[str, int | None]:
     """Return output and exit code; the code is ``None`` if the process had to be killed."""
     variables = {k: v for k, v in (env or os.environ).items() if not k.startswith("LLAMA_")}
-    # A file, because a driver may print without end: only the end of it is read.
-    with tempfile.TemporaryFile() as output:
-        try:
-            code: int | None = subprocess.run(
-                [*argv, flag],
-                check=False,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=timeout,
-                env=variables,
-            ).returncode
-        except subprocess.TimeoutExpired:
-            code = None
-        except OSError as error:
-            return str(error), 127
-        output.seek(max(0, output.seek(0, os.SEEK_END) - _OUTPUT))
-        return output.read().decode("utf-8", "replace"), code
+    try:
+        done = run_bounded([*argv, flag], variables, timeout, _OUTPUT, _FLOOD)
+    except OSError as error:
+        return str(error), 127
+    # Devices stand on stdout; who loaded which back end, and errors, on stderr.
+    return (done.stderr + done.stdout).decode("utf-8", "replace"), done.returncode
 
 
 def _failure(output: str, code: int | None, timeout: float) -> Failure | None:
+    if code == 0 and not _TROUBLE.search(output):
+        return None
+    # The table of known failures is for a build that has trouble.
     from rocm_core.diagnosis.explain import Failure, describe_exit, error_lines, explain_failure
 
     lines = output.splitlines()

@@ -43,6 +43,7 @@ from rocm_core.errors import (
     ServerLoading,
     ServerUnreachable,
 )
+from rocm_core.model.media import with_files
 from rocm_core.model.steps import (
     AsyncSender,
     Hold,
@@ -57,6 +58,7 @@ from rocm_core.model.template import ChatTemplate
 from rocm_core.model.token_ids import StopIds, stopped_by_id
 from rocm_core.requests import (
     refuse_long_run,
+    refuse_long_runs_in_fields,
     refuse_long_runs_in_messages,
     refuse_unanswered,
 )
@@ -252,7 +254,8 @@ class Generation:
         deadline.obey(config)
         yield from self._stop_ids.look_up(config)
         if isinstance(request, Chat):
-            request = yield from self._for_template(request, props)
+            messages = with_files(request.messages, connection.config)
+            request = yield from self._for_template(replace(request, messages=messages), props)
         yield Hold(connection.limiter.ticket(deadline))
         placed: GenerationRequest = yield Hold(connection.with_slot(request))
         with connection.naming_options(placed):
@@ -266,7 +269,7 @@ class Generation:
         connection: Connection,
         props: ServerProps,
         deadline: Deadline,
-    ) -> Steps[Open | ThinkFirst]:
+    ) -> RequestSteps[Open | ThinkFirst]:
         """Return the step that opens the stream of the answer."""
         if isinstance(request, Chat) and connection.chat_dialect == "openai":
             held = yield from self._template.held(request, props)
@@ -279,7 +282,7 @@ class Generation:
             request = held
         return Open((yield from connection.call_steps(request)), deadline)
 
-    def _for_template(self, request: Chat, props: ServerProps) -> Steps[Chat]:
+    def _for_template(self, request: Chat, props: ServerProps) -> RequestSteps[Chat]:
         """Return the request as the model's chat template takes it."""
         template, messages = self._template, request.messages
         if request.fit_template:
@@ -295,6 +298,7 @@ def _refuse_impossible(request: GenerationRequest | RequestFor) -> None:
         refuse_unanswered(request.messages)
         if not request.config.allow_long_runs:
             refuse_long_runs_in_messages(request.messages, _ALLOWED)
+            refuse_long_runs_in_fields(request.fields, _ALLOWED)
     elif isinstance(request, GenerationRequest) and not request.config.allow_long_runs:
         given = [request.prompt] if isinstance(request, Completion) else []
         texts = [request.prefix, request.suffix] if isinstance(request, Infill) else given

@@ -17,6 +17,7 @@ from rocm_core.config import GenerateConfig, Timeouts
 from rocm_core.errors import InvalidGGUF, InvalidRequest, ModelNotFound, ServerStopped
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.model.generation import LastError
+from rocm_core.model.recipe import Recipe, remade
 from rocm_core.model.refused_text import naming
 from rocm_core.model.steps import AsyncSender, Hold, Ready, RequestSteps, Sender
 from rocm_core.model.template import ChatTemplate
@@ -29,7 +30,13 @@ T = TypeVar("T")
 
 
 class ServedModel:
-    """The life and the facts of a model; its server starts at first use."""
+    """The life and the facts of a model; its server starts at first use.
+
+    Attributes:
+        recipe: what makes it anew; ``None`` if it was made of a connection directly.
+    """
+
+    recipe: Recipe | None = None
 
     def __init__(self, connection: Connection, timeouts: Timeouts | None = None) -> None:
         self._timeouts = timeouts or connection.default_timeouts
@@ -41,6 +48,25 @@ class ServedModel:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Processes, sockets and secrets stay here; the copy opens a share of its own.
+        if self.recipe is None:
+            raise TypeError(
+                f"a {type(self).__name__} of a connection of your own cannot be pickled: make it "
+                "with load_model"
+            )
+        return (remade, (self.recipe.without_secrets(self._name),))
+
+    def __copy__(self) -> Self:
+        """Return another model of the same recipe, secrets included."""
+        return self.__deepcopy__({})
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """As ``copy``: a model has nothing that two could share."""
+        if self.recipe is None:
+            raise TypeError(f"a {type(self).__name__} of a connection of your own cannot be copied")
+        return self.recipe.make()  # type: ignore[return-value]
 
     def __enter__(self) -> Self:
         return self

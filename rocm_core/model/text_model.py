@@ -31,6 +31,7 @@ from rocm_core.client import (
 from rocm_core.config import GenerateConfig, LoadConfig, Timeouts, override
 from rocm_core.discover.refs import resolve_ref
 from rocm_core.model.generation import Generation
+from rocm_core.model.recipe import Recipe
 from rocm_core.model.served_model import ServedModel
 from rocm_core.model.template import MessagesFor
 from rocm_core.model.token_ids import TokenReader
@@ -48,13 +49,12 @@ def load_model(
     generate: GenerateConfig | None = None,
     **options: Any,
 ) -> TextModel:
-    """Return a model by reference; nothing is started or opened yet.
+    """Return a model by reference; nothing is started or opened yet. It can be pickled.
 
     Args:
         ref: GGUF file, directory, ``org/repo[:quant]``, a name in ``ROCM_MODEL_DIR``,
             ``"demo"``, or the URL of a running server; ``None``: that of the settings.
-        config: how to load it, complete. Without it, options that are not given come from the
-            environment and the configuration files (``rocm_core.settings``).
+        config: how to load it, complete; without it the settings give what the options do not.
         timeouts: limits per phase; the default depends on the kind of server.
         generate: defaults for ``generate`` and ``chat`` (256 tokens, greedy).
         options: fields of ``LoadConfig`` by name, over ``config``; for the URL of a running
@@ -70,7 +70,9 @@ def load_model(
     backend = choose_backend(resolved, chosen.config)
     connection = backend.load_model(resolved, chosen.config, chosen.remote)
     limits = timeouts or chosen.timeouts(connection.default_timeouts)
-    return TextModel(connection, limits, chosen.generate)
+    model = TextModel(connection, limits, chosen.generate)
+    model.recipe = Recipe.of(chosen, resolved, limits)
+    return model
 
 
 class TextModel(ServedModel):

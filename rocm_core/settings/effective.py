@@ -2,7 +2,7 @@
 
 Which model, and where, is one decision: whoever names a model or a base URL as an argument gets
 neither of them from the settings. A key or a header of the settings goes to the base URL of the
-settings only, or to any if they name none.
+settings only, or to any if they name none; and never to one that a less trusted place names.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from rocm_core.config import (
 )
 from rocm_core.config.values import is_address, with_scheme
 from rocm_core.errors import ConfigError
+from rocm_core.settings.names import ARGUMENT, CREDENTIALS, ENVIRONMENT, PROJECT, variable_of
 
 LOAD = tuple(name for name, found in options_of(LoadConfig).items() if found.setting)
 REMOTE = tuple(options_of(RemoteConfig))
@@ -33,7 +34,10 @@ GENERATE = tuple(name for name, found in options_of(GenerateConfig).items() if f
 LIMITS = {found.name: attribute for attribute, found in options_of(Timeouts).items()}
 TARGET = ("model", "base_url")
 # Load options that mean something for a server that runs already.
-_FOR_URLS = ("stall_timeout", "max_in_flight", "max_queue", "queue_timeout")
+_FOR_URLS = (
+    *("stall_timeout", "max_in_flight", "max_queue", "queue_timeout"),
+    *("media_root", "media_max_size"),
+)
 
 
 def is_url(ref: str | os.PathLike[str] | None) -> bool:
@@ -48,10 +52,15 @@ class Settings:
     Attributes:
         values: option to value; only those that are set. Not in ``repr``: keys are among them.
         sources: option to where its value came from, for example ``LLAMA_ROCM_PARALLEL``.
+        levels: option to how far that place is trusted (``settings.names``: ``ENVIRONMENT``,
+            ``USER``, ``PROJECT``).
+        untrusted: option to the project's file that gives it in vain: nobody has trusted it.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sources: Mapping[str, str] = field(default_factory=dict)
+    levels: Mapping[str, int] = field(default_factory=dict)
+    untrusted: Mapping[str, str] = field(default_factory=dict)
 
     def target(self) -> tuple[str | None, str | None]:
         """``(model, base_url)``, from the highest source that names either of them."""
@@ -95,12 +104,54 @@ class Settings:
                 f"{', '.join(unused)}: no effect on a server that already runs", stacklevel=4
             )
 
-    def remote(self, url: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """How to reach ``url``, under the ``given`` options."""
+    def remote(
+        self, url: str, given: Mapping[str, Any], named_by: str | None = None
+    ) -> dict[str, Any]:
+        """How to reach ``url``, under the ``given`` options.
+
+        Args:
+            url: the server.
+            given: the arguments; those that are ``None`` count as not given.
+            named_by: the option of the settings that names the URL (``base_url`` or ``model``);
+                ``None``: an argument names it.
+
+        Raises:
+            ConfigError: a key or a header, of the settings or given, would go to a URL that a less
+                trusted place names.
+        """
+        place = ARGUMENT if named_by is None else self._trust(named_by)
+        found = {
+            name: self.values[name]
+            for name in REMOTE
+            if name in self.values and given.get(name) is None and self._is_for(name, url)
+        }
+        for name in CREDENTIALS:
+            source = self.sources.get(name, "settings") if name in found else None
+            sent = found[name] if source else given.get(name)
+            if sent and place > (self._trust(name) if source else ARGUMENT):
+                raise self._misled(name, source, named_by or "")
+        return found
+
+    def _trust(self, name: str) -> int:
+        return self.levels.get(name, ENVIRONMENT)
+
+    def _is_for(self, name: str, url: str) -> bool:
+        """Whether an option belongs to ``url``: its own place, or a better one, names no other."""
         own = self.values.get("base_url")
-        if own and _address(own) != _address(url):
-            return {}
-        return {n: self.values[n] for n in REMOTE if n in self.values and given.get(n) is None}
+        if not own or self._trust("base_url") > self._trust(name):
+            return True
+        return _address(own) == _address(url)
+
+    def _misled(self, name: str, source: str | None, named_by: str) -> ConfigError:
+        where = self.sources.get(named_by, "the settings")
+        trust = self._trust(named_by) == PROJECT
+        return ConfigError(
+            f"{name} is {f'from {source}' if source else 'an argument'}, but the URL of the server "
+            f"is from {where}, which is trusted less: what identifies you goes only to a URL that "
+            "the same or a more trusted place names (argument, environment, your own file, "
+            f"project). Give the URL as an argument or in {variable_of('base_url')}, or {name} "
+            f"beside the URL{', or trust that folder: llama-rocm trust' if trust else ''}."
+        )
 
     def limits(self) -> dict[str, float | None]:
         """Fields of ``Timeouts``."""
@@ -164,9 +215,10 @@ def plan(
     load = {n: value for n, value in options.items() if n not in REMOTE and n not in LIMITS}
     remote = {name: value for name, value in options.items() if name in REMOTE}
     limits = {to: options[name] for name, to in LIMITS.items() if name in options}
+    named_by = None
     if ref is None:
         model, url = settings.target()
-        ref = url or model
+        ref, named_by = url or model, "base_url" if url else "model"
         if ref is None:
             raise ConfigError(
                 "no model: give one (a GGUF file, 'demo', the URL of a running server), or set "
@@ -175,7 +227,7 @@ def plan(
         if url and model:
             load.setdefault("model_name", model)
     if is_url(ref):
-        remote = settings.remote(str(ref), remote) | {
+        remote = settings.remote(str(ref), remote, named_by) | {
             name: value for name, value in remote.items() if value is not None
         }
     if config is None:

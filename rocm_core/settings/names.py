@@ -1,4 +1,4 @@
-"""What the settings are called in the environment."""
+"""What the settings are called in the environment, and how far each place is trusted."""
 
 from __future__ import annotations
 
@@ -15,3 +15,19 @@ ALIASES = {
 def variable_of(option: str) -> str:
     """Return the environment variable of an option: ``LLAMA_ROCM_CONTEXT_LEN``."""
     return PREFIX + option.upper()
+
+
+ARGUMENT, ENVIRONMENT, USER, PROJECT = range(4)
+"""Where a value came from, the most trusted place first. A project's files come with its folder,
+from whoever made it: they are last, until the user trusts them (``trust``)."""
+
+GUARDED = frozenset(
+    {"server_path", "environment", "extra_args", "lora", "rpc_servers"}
+    | {"chat_template", "chat_template_file"}
+    | {"ca_file", "client_cert", "client_key", "verify_tls", "media_root"}
+)
+"""Options that name programs, code or files to open, or that weaken TLS: in a project's file they
+count only after ``llama-rocm trust``."""
+
+CREDENTIALS = ("api_key", "headers", "client_cert", "client_key")
+"""Options that show a server who we are."""

@@ -11,39 +11,104 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rocm_core.config import Option, nearest, unknown_option
 from rocm_core.config.catalog import setting_options
 from rocm_core.errors import ConfigError
 from rocm_core.settings.effective import Settings
-from rocm_core.settings.names import ALIASES, CONFIG_VARIABLE, PREFIX, variable_of
+from rocm_core.settings.names import (
+    ALIASES,
+    CONFIG_VARIABLE,
+    ENVIRONMENT,
+    GUARDED,
+    PREFIX,
+    PROJECT,
+    variable_of,
+)
+from rocm_core.settings.trust import read_bounded, trusts
 
 Found = tuple[dict[str, Any], dict[str, str]]
 """Values by option, and the source of each."""
 
 
-def read(variables: Mapping[str, str], files: Sequence[Path]) -> Settings:
+class Content(NamedTuple):
+    """What a file sets.
+
+    Attributes:
+        values: option to value.
+        sources: option to its place in the file.
+        unread: options whose text names a variable of the environment (``${NAME}``), which may be a
+            secret; they are read from a trusted file only.
+    """
+
+    values: dict[str, Any]
+    sources: dict[str, str]
+    unread: tuple[str, ...] = ()
+
+    @property
+    def guarded(self) -> list[str]:
+        """The options that count only from a trusted file."""
+        return [*(name for name in self.values if name in GUARDED), *self.unread]
+
+
+def read(
+    variables: Mapping[str, str], files: Sequence[tuple[Path, int]], trusted: Path
+) -> Settings:
     """Read every source; the first that sets an option wins.
+
+    An option that a project's file may not give is as if it did not stand there.
 
     Args:
         variables: of the environment, ours only.
-        files: the most important first.
+        files: each with the level of its place, the most important first.
+        trusted: the file of what the user trusts.
 
     Raises:
         ConfigError: a file is unreadable, or a key or value is wrong.
     """
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for found, said in (
-        _variables(variables, "the environment", ""),
-        *(_dotenv(path) if path.name == ".env" else _file(path) for path in files),
-    ):
-        for name, value in found.items():
-            if name not in values:
-                values[name], sources[name] = value, said[name]
-    return Settings(values, sources)
+    values, sources = _variables(variables, "the environment", "")
+    levels = dict.fromkeys(values, ENVIRONMENT)
+    untrusted: dict[str, str] = {}
+    for path, place in files:
+        data = read_bounded(path)
+        # A trusted file is as if the user had written it in the environment.
+        level = ENVIRONMENT if place == PROJECT and trusts(trusted, path, data) else place
+        found = content_of(path, data, trusted=level != PROJECT)
+        new = {name: value for name, value in found.values.items() if name not in values}
+        if level == PROJECT and (refused := [n for n in found.guarded if n not in values]):
+            untrusted = {name: str(path) for name in refused} | untrusted
+            _warn_of_untrusted(path, refused)
+            new = {name: value for name, value in new.items() if name not in refused}
+        values |= new
+        sources |= {name: found.sources[name] for name in new}
+        levels |= dict.fromkeys(new, level)
+    return Settings(values, sources, levels, untrusted)
+
+
+def content_of(path: Path, data: bytes, *, trusted: bool) -> Content:
+    """Return the options that a file sets.
+
+    Args:
+        path: names the kind of file.
+        data: its content.
+        trusted: whether ``${NAME}`` in a ``.env`` stands for that variable of the environment.
+
+    Raises:
+        ConfigError: the file is unreadable, or a key or value is wrong.
+    """
+    return _dotenv(path, data, trusted) if path.name == ".env" else Content(*_file(path, data))
+
+
+def _warn_of_untrusted(path: Path, names: Sequence[str]) -> None:
+    warnings.warn(
+        f"{', '.join(names)} in {path}: not used, because you have not trusted this folder, and "
+        "they name programs, code or files, or read your environment. Look at the file, then: "
+        f"llama-rocm trust {path.parent}",
+        stacklevel=2,
+    )
 
 
 # -- text: variables and .env -------------------------------------------------------------------
@@ -62,12 +127,30 @@ def _variables(variables: Mapping[str, str], where: str, suffix: str) -> Found:
     return values, sources
 
 
-def _dotenv(path: Path) -> Found:
+def _dotenv(path: Path, data: bytes, trusted: bool) -> Content:
+    if trusted:
+        expanded = _dotenv_variables(path, data, expand=True)
+        return Content(*_variables(expanded, str(path), f" in {path}"))
+    plain = _dotenv_variables(path, data, expand=False)
+    # What python-dotenv replaces (``dotenv/variables.py``).
+    unread = [name for name, text in plain.items() if "${" in text]
+    found = _variables(
+        {n: text for n, text in plain.items() if n not in unread}, str(path), f" in {path}"
+    )
+    options = (ALIASES.get(name, name.removeprefix(PREFIX).lower()) for name in unread)
+    return Content(*found, tuple(name for name in options if name in setting_options()))
+
+
+def _dotenv_variables(path: Path, data: bytes, *, expand: bool) -> dict[str, str]:
     from dotenv import dotenv_values
 
-    variables = {n.upper(): v for n, v in dotenv_values(path, encoding="utf-8").items() if v}
-    ours = {n: v for n, v in variables.items() if n in ALIASES or n.startswith(PREFIX)}
-    return _variables(ours, str(path), f" in {path}")
+    try:
+        text = StringIO(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    read = dotenv_values(stream=text, interpolate=expand)
+    variables = {name.upper(): value for name, value in read.items() if value}
+    return {n: v for n, v in variables.items() if n in ALIASES or n.startswith(PREFIX)}
 
 
 def _text(option: Option, text: str, source: str) -> Any:
@@ -91,10 +174,10 @@ def _warn_of_unknown(variables: Mapping[str, str], where: str) -> None:
 # -- files ----------------------------------------------------------------------------------------
 
 
-def _file(path: Path) -> Found:
+def _file(path: Path, data: bytes) -> Found:
     known = setting_options()
     values: dict[str, Any] = {}
-    for name, value in _parsed(path).items():
+    for name, value in _parsed(path, data).items():
         if name not in known:
             raise unknown_option(name, list(known), str(path))
         try:
@@ -104,12 +187,12 @@ def _file(path: Path) -> Found:
     return values, dict.fromkeys(values, str(path))
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _parsed(path: Path, data: bytes) -> dict[str, Any]:
     parse = _PARSERS.get(path.suffix)
     if parse is None:
         raise ConfigError(f"{path}: a configuration file is .toml, .yaml or .json")
     try:
-        found = parse(path.read_text(encoding="utf-8"))
+        found = parse(data.decode("utf-8"))
     except ImportError as error:
         raise ConfigError(f"{path} needs PyYAML: pip install pyyaml") from error
     except Exception as error:  # each parser has errors of its own

@@ -6,8 +6,9 @@
                   up to the project's root (where .git or pyproject.toml is)
     user's file   the same names in $XDG_CONFIG_HOME/llama-rocm (~/.config; %APPDATA% on Windows)
 
-``LLAMA_ROCM_CONFIG`` names a file to read instead of the project's. A file can name programs to
-run, so one that belongs to another user is not read unless it is named so.
+``LLAMA_ROCM_CONFIG`` names a file to read instead of the project's. A file that belongs to another
+user is not read unless it is named so. What a project's file says of programs, code and keys counts
+after ``llama-rocm trust`` (``trust``).
 """
 
 from __future__ import annotations
@@ -18,15 +19,31 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from rocm_core.errors import ConfigError
 from rocm_core.settings.effective import Settings
-from rocm_core.settings.names import ALIASES, CONFIG_VARIABLE, PREFIX
+from rocm_core.settings.names import (
+    ALIASES,
+    CONFIG_VARIABLE,
+    ENVIRONMENT,
+    PREFIX,
+    PROJECT,
+    USER,
+)
 
 _NAMES = tuple(f"llama-rocm.{suffix}" for suffix in ("toml", "yaml", "yml", "json"))
 _ROOT_MARKS = (".git", "pyproject.toml")
 
 Stamp = tuple[object, ...]
+
+
+class Source(NamedTuple):
+    """A file of settings, and how far its place is trusted by itself (``settings.names``)."""
+
+    path: Path
+    level: int
+
 
 _lock = threading.Lock()
 _remembered: tuple[Stamp, Settings] | None = None
@@ -48,21 +65,24 @@ def current_settings(*, complete: bool = False, files: bool = True) -> Settings:
     variables = relevant(os.environ)
     if not files:
         return _read(variables, []) if any(map(_is_ours, variables)) else Settings()
-    found = list(config_files(os.environ, Path.cwd()))
-    stamp: Stamp = (complete, tuple(variables.items()), tuple(_stamp(path) for path in found))
+    found = list(config_files(os.environ, _working_directory()))
+    stamp: Stamp = (complete, tuple(variables.items()), *(_stamp(path) for path, _ in found))
+    if any(level == PROJECT for _, level in found):
+        stamp = (*stamp, _stamp(trust_file(os.environ)))
     with _lock:
         if _remembered is None or _remembered[0] != stamp:
-            if not (complete or any(map(_is_ours, variables)) or any(map(_has_ours, found))):
+            ours = complete or any(map(_is_ours, variables))
+            if not (ours or any(_has_ours(path) for path, _ in found)):
                 _remembered = (stamp, Settings())
             else:
                 _remembered = (stamp, _read(variables, found))
         return _remembered[1]
 
 
-def _read(variables: Mapping[str, str], files: list[Path]) -> Settings:
+def _read(variables: Mapping[str, str], files: list[Source]) -> Settings:
     from rocm_core.settings.reading import read  # imports a parser for each kind of file
 
-    return read(variables, files)
+    return read(variables, files, trust_file(os.environ))
 
 
 def relevant(env: Mapping[str, str]) -> dict[str, str]:
@@ -83,32 +103,55 @@ def _has_ours(path: Path) -> bool:
     return path.name != ".env" or b"LLAMA_" in (data := path.read_bytes()) or b"ROCM_" in data
 
 
-def config_files(env: Mapping[str, str], cwd: Path) -> Iterator[Path]:
+def config_files(env: Mapping[str, str], cwd: Path | None) -> Iterator[Source]:
     """The files to read, the most important first: ``.env``, the project's, the user's.
+
+    Args:
+        env: environment variables.
+        cwd: the working directory; ``None``: it was removed, so there is no project.
 
     Raises:
         ConfigError: the file that ``LLAMA_ROCM_CONFIG`` names does not exist, or a directory
             has two.
     """
-    project = list(_project_directories(cwd))
-    yield from [p for d in project if _trusted(p := d / ".env")][:1]
+    project = _project_directories(cwd) if cwd else []
+    user = _file_in(user_directory(env))
+    yield from [Source(p, PROJECT) for d in project if _is_ours_to_read(p := d / ".env")][:1]
     if named := env.get(CONFIG_VARIABLE):
         path = Path(named).expanduser()
         if not path.is_file():
             raise ConfigError(f"{CONFIG_VARIABLE} names {path}, which is no file")
-        yield path
-    else:
-        yield from [found for d in project if (found := _file_in(d))][:1]
-    if user := _file_in(user_directory(env)):
-        yield user
+        yield Source(path, ENVIRONMENT)
+    elif (found := next(filter(None, map(_file_in, project)), None)) and found != user:
+        yield Source(found, PROJECT)
+    if user:
+        yield Source(user, USER)
+
+
+def trust_file(env: Mapping[str, str]) -> Path:
+    """Where the projects' files are noted that the user trusts (``settings.trust``)."""
+    return user_directory(env) / "trusted.json"
 
 
 def user_directory(env: Mapping[str, str]) -> Path:
     """Where the user's own file is looked for."""
     if sys.platform == "win32" and env.get("APPDATA"):
         return Path(env["APPDATA"]) / "llama-rocm"
-    base = env.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path.home() / ".config") / "llama-rocm"
+    # A relative one counts as not set (XDG Base Directory Specification).
+    base = Path(env.get("XDG_CONFIG_HOME", ""))
+    if not base.is_absolute():
+        try:
+            base = Path.home() / ".config"
+        except RuntimeError:  # a user without a home: no HOME, and no entry in passwd
+            base = Path(os.devnull)
+    return base / "llama-rocm"
+
+
+def _working_directory() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
 
 
 def _project_directories(cwd: Path) -> list[Path]:
@@ -121,14 +164,14 @@ def _project_directories(cwd: Path) -> list[Path]:
 
 
 def _file_in(directory: Path) -> Path | None:
-    found = [path for name in _NAMES if _trusted(path := directory / name)]
+    found = [path for name in _NAMES if _is_ours_to_read(path := directory / name)]
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
         raise ConfigError(f"{directory} has {names}: keep one of them")
     return found[0] if found else None
 
 
-def _trusted(path: Path) -> bool:
+def _is_ours_to_read(path: Path) -> bool:
     """Whether it exists and nobody else has written it."""
     try:
         owner = path.stat().st_uid
@@ -146,6 +189,9 @@ def _trusted(path: Path) -> bool:
     return True
 
 
-def _stamp(path: Path) -> tuple[str, int, int]:
-    facts = path.stat()
+def _stamp(path: Path) -> Stamp:
+    try:
+        facts = path.stat()
+    except OSError:
+        return (str(path),)
     return str(path), facts.st_mtime_ns, facts.st_size

@@ -1,4 +1,4 @@
-"""The daemon of one shared server: ``python -m rocm_core.shared.daemon``.
+"""The daemon of one shared server; ``daemon_start`` is the file that Python runs.
 
 A process of its own that supervises a llama-server and outlives the programs that use it. It
 inherits its socket and its lock from the program that started it, and reads its job (JSON) from
@@ -308,7 +308,3 @@ def main(argv: list[str]) -> int:
         signal.signal(ignored, signal.SIG_IGN)
     daemon.run(listener)
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -28,6 +28,7 @@ from rocm_core.client import Client
 from rocm_core.config import LoadConfig, Timeouts
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.command_line import Address
+from rocm_core.engine.embedded_start import python_environment
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     AuthenticationError,
@@ -36,6 +37,7 @@ from rocm_core.errors import (
     ServerStalled,
     ServerStartError,
 )
+from rocm_core.shared import daemon_start
 from rocm_core.shared.protocol import VERSION, Channel, Line, error_from_line, version_mismatch
 from rocm_core.shared.registry import Entry, Registry, key_of, with_absolute_paths
 from rocm_core.shared.rotating_log import tail
@@ -193,16 +195,22 @@ class SharedServerLease(ServerHandle):
             "ref": [self.ref.kind, self.ref.value, self.ref.name],
             "config": asdict(self._config),
         }
-        where = [str(listener), str(lock), str(self._registry.directory), self._key]
-        program = [sys.executable, "-m", "rocm_core.shared.daemon", *where]
-        with subprocess.Popen(
-            program,
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=output,
-            pass_fds=(listener, lock),
-            start_new_session=True,
-        ) as process:
+        with contextlib.ExitStack() as stack:
+            # In a program without stdin, stdout or stderr ours have their numbers, and would give
+            # way to the daemon's.
+            listener, lock, output = (_above_stdio(n, stack) for n in (listener, lock, output))
+            where = [str(listener), str(lock), str(self._registry.directory), self._key]
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, daemon_start.__file__, *where],
+                    env=python_environment(os.environ),
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=(listener, lock),
+                    start_new_session=True,
+                )
+            )
             # The daemon forks, so that no program has to reap it; the process waited for exits.
             process.communicate(orjson.dumps(job))
         if process.returncode != 0:
@@ -353,3 +361,12 @@ class SharedServerLease(ServerHandle):
             f"servers cannot be shared through {self._registry.directory}: {error}. Set "
             "XDG_RUNTIME_DIR to a directory with free space, or use keep_alive=0."
         )
+
+
+def _above_stdio(number: int, stack: contextlib.ExitStack) -> int:
+    """Return a copy of a descriptor with a number from 3 on, which the stack closes."""
+    import fcntl  # none on Windows
+
+    copy = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+    stack.callback(os.close, copy)
+    return copy

@@ -34,6 +34,7 @@ from rocm_core.engine.locate import Engine
 from rocm_core.errors import ConfigError, ServerStartError
 from rocm_core.shared.process_identity import ProcessId
 from rocm_core.shared.protocol import VERSION
+from rocm_core.supervisor.socket_dir import temporary_directory
 
 try:
     import fcntl
@@ -285,7 +286,7 @@ def _candidates(env: Mapping[str, str]) -> Iterator[Path]:
     runtime = env.get("XDG_RUNTIME_DIR")
     for base, name in (
         (runtime, _DIRECTORY),
-        (tempfile.gettempdir(), f"{_DIRECTORY}.{os.getuid()}"),
+        (temporary_directory(), f"{_DIRECTORY}.{os.getuid()}"),
         ("/tmp", f"{_DIRECTORY}.{os.getuid()}"),
     ):
         if base and len(os.fsencode(base)) + len(name) + 23 <= _MAX_SOCKET_PATH:

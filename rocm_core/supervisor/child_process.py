@@ -16,7 +16,6 @@ import json
 import logging
 import os
 import queue
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +26,8 @@ from concurrent.futures import Future
 from typing import IO, Any
 
 from rocm_core.engine import parent_death
+from rocm_core.engine.locate import program_on_path
+from rocm_core.terminal import visible
 from rocm_core.threads import start_thread
 
 log = logging.getLogger("rocm_core.server")
@@ -86,7 +87,7 @@ def _setpriv() -> Sequence[str]:
     It makes the same request to the kernel as ``parent_death``, in 1 ms of CPU time where an
     interpreter takes 17.
     """
-    program = shutil.which("setpriv")
+    program = program_on_path("setpriv")
     if program is None:
         return ()
     prefix = (program, "--pdeathsig", "KILL", "--")
@@ -304,7 +305,7 @@ class Child:
         if line.startswith(_STATE_PREFIX):
             self._state(line[len(_STATE_PREFIX) :])
         else:
-            text = line.decode("utf-8", "replace").rstrip()
+            text = visible(line.decode("utf-8", "replace").rstrip())
             if text:
                 self._tail.append(text)
                 log.debug("[%d] %s", self.pid, text)

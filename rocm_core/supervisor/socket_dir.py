@@ -28,13 +28,21 @@ def create() -> Path:
     Raises:
         OSError: no directory is writable and has a path that is short enough.
     """
-    for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):
+    for base in (os.environ.get("XDG_RUNTIME_DIR"), temporary_directory(), "/tmp"):
         if not base or not os.access(base, os.W_OK | os.X_OK):
             continue
         if len(os.fsencode(base)) + len(_PREFIX) + 8 + 1 + len(_SOCKET) <= _MAX_SOCKET_PATH:
             _sweep(Path(base))
             return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
     raise OSError("no writable directory with a path short enough for a unix socket")
+
+
+def temporary_directory() -> str | None:
+    """Return the directory for temporary files; ``None`` if none can be written (a full disk)."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        return None
 
 
 def socket_in(directory: Path) -> Path:

@@ -22,6 +22,7 @@ from rocm_core.config import options_of
 from rocm_core.config.values import Size
 from rocm_core.errors import ConfigError
 from rocm_core.settings import current_settings, plan
+from tests.support.settings import trust
 
 # Option, what was given, what it means.
 RIGHT: list[tuple[str, Any, Any]] = [
@@ -106,11 +107,13 @@ def test_a_load_option_means_the_same_in_a_variable_a_file_and_a_flag(
     name: str, given: str, meant: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
     text = f'["{given}"]' if name == "lora" else given  # a variable's text is split at commas
     monkeypatch.setenv(f"LLAMA_ROCM_{name.upper()}", text)
     assert current_settings().values[name] == meant
     monkeypatch.delenv(f"LLAMA_ROCM_{name.upper()}")
     (tmp_path / "llama-rocm.toml").write_text(f'{name} = "{given}"')
+    trust(tmp_path)
     assert getattr(plan("demo", None, None, {}, current_settings()).config, name) == meant
 
 

@@ -84,3 +84,28 @@ def test_a_download_is_left_to_llama_server() -> None:
 def test_what_is_nowhere_says_where_it_was_looked_for(ref: str) -> None:
     with pytest.raises(ModelNotFound, match=r"looked for .*ROCM_MODEL_DIR"):
         resolve_ref(ref, {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "../repo",
+        "./repo",
+        "org/..",
+        "org/.",
+        "-m/x",
+        "--model/x",
+        "org/-x",
+        ".org/x",
+        "org/x.",
+        "o/a..b",
+    ],
+)
+def test_paths_and_flags_are_no_names_on_hugging_face(text: str) -> None:
+    with pytest.raises(ModelNotFound):
+        resolve_ref(text, {})
+
+
+@pytest.mark.parametrize("text", ["org/repo", "o/r:Q4_K_M", "a-b.c/D_e-1.5-GGUF:q8_0", "_o/r_"])
+def test_names_on_hugging_face(text: str) -> None:
+    assert resolve_ref(text, {}).kind == "hf"

@@ -191,6 +191,16 @@ def test_a_burst_of_requests_finds_http_threads_and_the_callers_number_wins() ->
     assert args.index("--threads-http") < len(args) - 2
 
 
+@pytest.mark.parametrize(
+    ("left", "threads"), [(None, 128), (1 << 20, 128), (300, 128), (100, 41), (40, 11), (0, 4)]
+)
+def test_http_threads_fit_the_limit_on_processes(left: int | None, threads: int) -> None:
+    """With one that cannot be started llama-server aborts."""
+    build = Build(FLAGS, threads_left=left)
+    args = arguments(REMOTE_FILE, LoadConfig(threads=2), SOCKET, build, cores=2)
+    assert int(value(args, "--threads-http")) == threads
+
+
 # -- options that depend on more than their value -------------------------------------------
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from rocm_core import LoadConfig, Server, resolve_ref
 from rocm_core.config import Engine
+from rocm_core.engine.installed.bounded import Output, run_bounded
 from rocm_core.engine.locate import PATH_VARIABLE
 from rocm_core.errors import ConfigError, EngineNotFound
 from rocm_core.server import find_engine
+from tests.support.programs import PATIENCE, in_time
 
 EMPTY: dict[str, str] = {"PATH": ""}
 
@@ -146,3 +150,39 @@ def test_an_unknown_engine_is_a_config_error() -> None:
 def test_a_program_and_the_embedded_engine_exclude_each_other() -> None:
     with pytest.raises(ConfigError, match="server_path"):
         LoadConfig(engine="embedded", server_path="/usr/bin/llama-server")
+
+
+@pytest.mark.parametrize("part", ["", ".", "here"])
+def test_no_program_of_the_working_directory_is_run_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """A relative part of PATH finds what lies in whatever folder the program is started."""
+    program(tmp_path / part / "llama-server")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(EngineNotFound, match="no llama"):
+        find_engine("auto", None, {"PATH": part})
+    elsewhere = program(tmp_path / "bin" / "llama-server")
+    path = {"PATH": f"{part}{os.pathsep}{elsewhere.parent}"}
+    assert find_engine("auto", None, path).argv == (str(elsewhere),)
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_help_without_an_end_is_not_kept(tmp_path: Path, stream: int) -> None:
+    endless = tmp_path / "llama-server"
+    endless.write_text(f"#!/bin/sh\nwhile :; do echo --model >&{stream}; done\n")
+    endless.chmod(0o755)
+    begun = time.monotonic()
+    with pytest.raises(EngineNotFound, match=r"printed more than \d+ bytes"):
+        find_engine("binary", endless).flags()
+    assert time.monotonic() - begun < in_time(10)
+
+
+def test_output_is_kept_from_its_end_and_a_killed_program_has_no_exit_code() -> None:
+    code = "import sys; sys.stderr.write('e' * 10); sys.stdout.write('a' * 50 + 'end')"
+    done = run_bounded([sys.executable, "-c", code], os.environ, PATIENCE, 20, 1000)
+    assert done == Output(b"a" * 17 + b"end", b"e" * 10, 0)
+    assert run_bounded([sys.executable, "-c", "exit(3)"], os.environ, PATIENCE, 9).returncode == 3
+    hanging = "import time; print('so far', flush=True); time.sleep(1000)"
+    done = run_bounded([sys.executable, "-c", hanging], os.environ, 1.0, 100)
+    assert (done.stdout, done.returncode) == (b"so far\n", None)

@@ -14,7 +14,7 @@ from rocm_core.engine.embedded_flags import FLAGS
 from rocm_core.engine.gpu_placement import with_prompt_cache
 from rocm_core.errors import ConfigError
 from rocm_core.gpu import list_gpus, select_gpus
-from rocm_core.gpu.host_memory import host_memory
+from rocm_core.gpu.host_limits import host_memory
 from tests.support.gpu_trees import build
 from tests.support.machine import Machine
 

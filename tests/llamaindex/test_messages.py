@@ -84,7 +84,12 @@ def test_text_and_image_keep_their_order() -> None:
 def test_image_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(PNG)
-    assert image_url(ImageBlock(path=path)) == PNG_URL
+    # The core opens it, where that is allowed.
+    assert image_url(ImageBlock(path=path)) == image_url(ImageBlock(url=path.as_uri()))
+    assert image_url(ImageBlock(path=path)) == path.as_uri()
+    sent = request(AudioBlock(path=path, format="wav"))["content"][0]["input_audio"]
+    assert sent == request(AudioBlock(url=path.as_uri(), format="wav"))["content"][0]["input_audio"]
+    assert sent == {"data": path.as_uri(), "format": "wav"}
 
 
 def test_image_from_an_open_file() -> None:

@@ -24,7 +24,7 @@ from rocm_core.config.catalog import setting_options
 from rocm_core.errors import ConfigError
 from rocm_core.settings import Settings, current_settings, plan
 from tests.support.models.reciter import RECITER
-from tests.support.settings import user_file
+from tests.support.settings import trust, user_file
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / ".env.example"
@@ -117,6 +117,7 @@ def test_a_complete_configuration_is_not_added_to(monkeypatch: pytest.MonkeyPatc
 )
 def test_every_kind_of_file_says_the_same(project: Path, name: str, text: str) -> None:
     (project / name).write_text(text)
+    trust(project)
     chosen = plan("http://host", None, None, {}, current_settings())
     assert chosen.remote.headers == {"X-A": "1"}
     assert effective() == LoadConfig(context_len=512, lora=("a", "b"))
@@ -337,6 +338,7 @@ def test_every_key_of_the_example_is_read(project: Path, monkeypatch: pytest.Mon
     text = re.sub(r"^#(?=[A-Z_]+=)", "", EXAMPLE.read_text(encoding="utf-8"), flags=re.M)
     (project / ".env").write_text(text, encoding="utf-8")
     keys = dotenv_values(project / ".env")
+    trust(project)
     assert len(keys) == len(setting_options())
     with warnings.catch_warnings():
         warnings.simplefilter("error")

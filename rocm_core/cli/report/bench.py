@@ -7,13 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from rocm_core.bench import BenchPlan, BenchResult, run_bench
 from rocm_core.bench.plot import draw, require_matplotlib
+from rocm_core.cli.console import make_console
 from rocm_core.cli.loading import load_progress
 from rocm_core.cli.options import add_model_options, add_remote_options, load_options
+from rocm_core.cli.screen import say
 from rocm_core.cli.sizes import show_size
 from rocm_core.model.text_model import load_model
 
@@ -53,14 +54,14 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.plot:
         require_matplotlib()  # before minutes of measuring
-    console = Console(stderr=True)
+    console = make_console(aside=True)
     with load_model(options.model, **load_options(options)) as model:
         with load_progress(model.connection.ref.name) as show:
             model.load(show)
         with console.status("measuring") as status:
             result = run_bench(model, plan, lambda test: status.update(f"measuring {test}"))
     if options.json:
-        print(json.dumps(result.as_dict(), indent=2))
+        say(json.dumps(result.as_dict(), indent=2))
     else:
         _print(result)
     if options.plot:
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print(result: BenchResult) -> None:
-    console = Console()
+    console = make_console()
     console.print(
         f"{result.model}, llama.cpp {result.build}, {result.slots} slots of "
         f"{result.context_len} tokens",

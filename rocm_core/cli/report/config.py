@@ -15,6 +15,7 @@ from rocm_core.cli.options import (
     generation_options,
     load_options,
 )
+from rocm_core.cli.screen import say
 from rocm_core.config import LoadConfig, Option
 from rocm_core.config.catalog import setting_options
 from rocm_core.engine.installed.choice import explain_choice
@@ -45,16 +46,21 @@ def run(options: argparse.Namespace) -> int:
     """Print the effective options."""
     given = load_options(options) | generation_options(options)
     rows = effective(given | ({"model": options.model} if options.model else {}))
+    untrusted = current_settings(complete=True).untrusted
     engine = _engine(rows)
     if options.json:
         shown = {name: {"value": value, "source": source} for name, value, source in rows}
         shown["engine"]["chosen"] = engine
-        print(json.dumps(shown, indent=2))
+        for name, path in untrusted.items():
+            shown[name]["untrusted"] = path
+        say(json.dumps(shown, indent=2))
         return 0
     width = max(len(name) for name, _, _ in rows)
     for name, value, source in rows:
-        print(f"{name:<{width}}  {json.dumps(value):<24}  {source}")
-    print(f"\nthe engine of a model: {engine}")
+        say(f"{name:<{width}}  {json.dumps(value):<24}  {source}")
+    for name, path in untrusted.items():
+        say(f"not trusted: {name} in {path} (llama-rocm trust {Path(path).parent})")
+    say(f"\nthe engine of a model: {engine}")
     return 0
 
 

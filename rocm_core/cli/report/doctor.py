@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, get_args
 
-from rich.console import Console
 from rich.text import Text
 
+from rocm_core.cli.console import make_console
 from rocm_core.cli.options import add_key_option, key_for
+from rocm_core.cli.screen import say
 from rocm_core.config import Api
 from rocm_core.doctor import run_doctor, worst
 from rocm_core.doctor.endpoint import preflight_url
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     """Look, tell, and return 0, or 1 if a finding failed."""
     checks = _url(options) if options.url else _machine(options)
     if options.json:
-        print(json.dumps([asdict(check) for check in checks], indent=2))
+        say(json.dumps([asdict(check) for check in checks], indent=2))
     else:
         _show(checks)
     return 1 if worst(checks) == "failed" else 0
@@ -84,7 +85,7 @@ def _url(options: argparse.Namespace) -> list[Check]:
 
 
 def _show(checks: Sequence[Check]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = make_console(highlight=False, soft_wrap=True)
     for check in checks:
         word, style = _MARKS[check.status]
         console.print(Text(f"{word:<5}", style), Text(f"{check.name}: {check.detail}"))

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from rocm_core.cli.options import add_option
+from rocm_core.cli.screen import say
 from rocm_core.cli.sizes import parse_memory, parse_size, show_size
 from rocm_core.config import LoadConfig, options_of
 from rocm_core.discover.refs import resolve_ref
 from rocm_core.errors import ConfigError
 from rocm_core.gguf import GGUFInfo, read_gguf, read_model
 from rocm_core.gpu import list_gpus, select_gpus
-from rocm_core.gpu.host_memory import host_memory
+from rocm_core.gpu.host_limits import host_memory
 from rocm_core.memory.estimate import Companions, Device, MemoryEstimate, estimate_memory
 from rocm_core.memory.fit import Goal, fit_model
 
@@ -116,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
     machine = Machine(devices, host_memory(options.root), _companions(asked))
     config, estimate = _solve(info, asked, machine, options.goal, options.margin)
     if options.json:
-        print(json.dumps(_facts(config, estimate, options.margin), indent=2))
+        say(json.dumps(_facts(config, estimate, options.margin), indent=2))
     else:
         _print(config, estimate, options.margin)
     return 0 if _fits(estimate, options.margin) else 1
@@ -267,12 +268,12 @@ def _flags(config: LoadConfig, estimate: MemoryEstimate, which: int) -> list[str
 
 def _print(config: LoadConfig, estimate: MemoryEstimate, margin: int) -> None:
     shared = " that share one cache" if estimate.shared else ""
-    print(
+    say(
         f"{estimate.gpu_layers} of {estimate.layers} layers on GPUs, "
         f"{estimate.parallel} slots{shared}, context length {estimate.context_len}"
     )
     if config.n_cpu_moe:
-        print(f"experts of the first {config.n_cpu_moe} layers in host memory (--n-cpu-moe)")
+        say(f"experts of the first {config.n_cpu_moe} layers in host memory (--n-cpu-moe)")
     heads = ("", "layers", "weights", "KV cache", "compute", "beside", "total", "free")
     rows = [
         (
@@ -286,14 +287,14 @@ def _print(config: LoadConfig, estimate: MemoryEstimate, margin: int) -> None:
         for d in estimate.devices
     ]
     for row in (heads, *rows):
-        print("".join(f"{cell:<7}" if not n else f"{cell:>12}" for n, cell in enumerate(row)))
-    print(_prompt_cache(estimate))
+        say("".join(f"{cell:<7}" if not n else f"{cell:>12}" for n, cell in enumerate(row)))
+    say(_prompt_cache(estimate))
     if _fits(estimate, margin):
-        print(f"It fits, with {show_size(margin)} to spare on each GPU:")
+        say(f"It fits, with {show_size(margin)} to spare on each GPU:")
     else:
-        print(f"It does not fit with {show_size(margin)} to spare. The nearest:")
-    print("  llama-rocm    " + " ".join(_flags(config, estimate, 0)))
-    print("  llama-server  " + " ".join(_flags(config, estimate, 1)))
+        say(f"It does not fit with {show_size(margin)} to spare. The nearest:")
+    say("  llama-rocm    " + " ".join(_flags(config, estimate, 0)))
+    say("  llama-server  " + " ".join(_flags(config, estimate, 1)))
 
 
 def _prompt_cache(estimate: MemoryEstimate) -> str:

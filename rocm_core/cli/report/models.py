@@ -7,13 +7,15 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from rocm_core.cli.console import make_console
+from rocm_core.cli.screen import say
 from rocm_core.cli.sizes import show_size
 from rocm_core.discover.models import FoundModel, discover_models
 from rocm_core.gguf.notes import text_notes
+from rocm_core.terminal import visible
 
 _FACTS = (
     "architecture",
@@ -48,11 +50,11 @@ def run(options: argparse.Namespace) -> int:
     """List them."""
     found = discover_models(*options.directory, caches=not options.no_caches)
     if options.json:
-        print(json.dumps([_facts(model) for model in found], indent=2))
+        say(json.dumps([_facts(model) for model in found], indent=2))
     elif found:
         _print(found)
     else:
-        print("no models; give a directory, set ROCM_MODEL_DIR, or load org/repo[:quant]")
+        say("no models; give a directory, set ROCM_MODEL_DIR, or load org/repo[:quant]")
     return 0
 
 
@@ -73,9 +75,9 @@ def _print(found: list[FoundModel]) -> None:
         table.add_column(name, no_wrap=name == "name", overflow="fold")
     table.add_column("where", overflow="fold")
     for model in found:
-        table.add_row(*(escape(cell) for cell in _row(model)))
+        table.add_row(*(escape(visible(cell)) for cell in _row(model)))
     # As wide as it must be when it goes to a file or a pipe: names stay whole.
-    console = Console()
+    console = make_console()
     console.width = console.width if console.is_terminal else 240
     console.print(table)
     for model in found:

@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+from rocm_core.cli.screen import say
 from rocm_core.config import LoadConfig
 from rocm_core.doctor.setup.advice import Advice, advise
 from rocm_core.doctor.setup.installed import advise_here, look_at_engines
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     if advice.steps:
         return 1
     if not (site.has_card or options.device):
-        print("proof    not tried: there is no card (--device llvmpipe tries a software device)")
+        say("proof    not tried: there is no card (--device llvmpipe tries a software device)")
         return 0
     return _prove(config)
 
@@ -77,23 +78,23 @@ def _show(site: Site, advice: Advice) -> None:
     cards = [gpu.label for gpu in site.gpus] or [f"at {pci}" for pci in site.bare_cards]
     drivers = ", ".join(site.vulkan_drivers) or "none"
     libc = f", glibc {'.'.join(map(str, site.glibc))}" if site.glibc else ""
-    print(f"card     {'; '.join(cards) or ('unknown (WSL)' if site.wsl else 'no AMD card')}")
-    print(f"driver   {'amdgpu' if site.amdgpu else 'no amdgpu'}; Vulkan: {drivers}")
-    print(f"python   {platform.python_version()}, {site.machine}{libc}")
-    print(f"engine   {advice.engine}: {advice.reason}")
+    say(f"card     {'; '.join(cards) or ('unknown (WSL)' if site.wsl else 'no AMD card')}")
+    say(f"driver   {'amdgpu' if site.amdgpu else 'no amdgpu'}; Vulkan: {drivers}")
+    say(f"python   {platform.python_version()}, {site.machine}{libc}")
+    say(f"engine   {advice.engine}: {advice.reason}")
     for step in advice.steps:
-        print(f"do       {step.command}")
+        say(f"do       {step.command}")
 
 
 def _install(advice: Advice) -> None:
     for step in advice.steps:
         if step.kind != "pip":
-            print(f"yours    {step.command}")
+            say(f"yours    {step.command}")
             continue
         words = shlex.split(step.command)
         changes = dict(word.split("=", 1) for word in words[: words.index("pip")])
         command = [sys.executable, "-m", *words[words.index("pip") :]]
-        print(f"running  {shlex.join(command)}", flush=True)
+        say(f"running  {shlex.join(command)}")
         code = subprocess.run(command, check=False, env={**os.environ, **changes}).returncode
         if code:
             raise BackendUnavailable(
@@ -102,14 +103,14 @@ def _install(advice: Advice) -> None:
 
 
 def _prove(config: LoadConfig) -> int:
-    print("proof    loading the demo model on the device (a first load compiles shaders) …")
+    say("proof    loading the demo model on the device (a first load compiles shaders) …")
     try:
         trial = try_device(config)
     except RocmError as error:
-        print(f"proof    failed: {error}")
+        say(f"proof    failed: {error}")
         return 1
     for line in proof(trial):
-        print(f"proof    {line}")
+        say(f"proof    {line}")
     return 0
 
 

@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rocm_core.cli.console import make_console
 from rocm_core.cli.options import add_key_option, key_for
+from rocm_core.cli.screen import say
 from rocm_core.cli.sizes import show_size
 from rocm_core.client import Client
 from rocm_core.errors import RocmError
@@ -83,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
             if any(server.pid for server in servers):
                 view.look()
                 time.sleep(_JSON_PAUSE)
-            print(json.dumps(view.look().as_dict(), indent=2))
+            say(json.dumps(view.look().as_dict(), indent=2))
             return 0
         _show(view, max(0.1, options.interval))
     finally:
@@ -94,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show(view: View, interval: float) -> None:
-    console = Console()
+    console = make_console()
     if not console.is_terminal:
         console.print(view.look().render())
         return

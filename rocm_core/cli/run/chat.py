@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
+from rocm_core.cli.console import make_console
 from rocm_core.cli.loading import load_progress
 from rocm_core.cli.options import (
     add_generation_options,
@@ -18,6 +17,7 @@ from rocm_core.cli.options import (
     generation_options,
     load_options,
 )
+from rocm_core.cli.screen import say, say_answer
 from rocm_core.config import GenerateConfig
 from rocm_core.errors import RocmError
 from rocm_core.model.text_model import TextModel, load_model
@@ -61,20 +61,20 @@ def run(options: argparse.Namespace) -> int:
 def _model(given: str | None) -> str | None:
     if given is not None or any(current_settings().target()):
         return given
-    print(_DEMO, file=sys.stderr)
+    say(_DEMO, aside=True)
     return "demo"
 
 
 def _converse(chat: Chat) -> int:
-    print(_HELP, file=sys.stderr)
+    say(_HELP, aside=True)
     while True:
         try:
             line = input("> ")
         except EOFError:
-            print()
+            say()
             return 0
         except KeyboardInterrupt:
-            print("\n(/exit to leave)", file=sys.stderr)
+            say("\n(/exit to leave)", aside=True)
             continue
         command = line.strip()
         if command in ("/exit", "/quit"):
@@ -85,7 +85,7 @@ def _converse(chat: Chat) -> int:
             try:
                 chat.say(line)
             except RocmError as error:
-                print(f"llama-rocm: {error}", file=sys.stderr)
+                say(f"llama-rocm: {error}", aside=True)
 
 
 class Chat:
@@ -130,8 +130,8 @@ class Chat:
         except KeyboardInterrupt:
             self.stopped = True
         finally:
-            print(flush=True)
-        print(_speed(usage, timings, first, self.stopped), file=sys.stderr)
+            say()
+        say(_speed(usage, timings, first, self.stopped), aside=True)
         return "".join(pieces)
 
 
@@ -143,7 +143,7 @@ class _Screen:
     """
 
     def __init__(self) -> None:
-        self._aside = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._aside = make_console(aside=True, highlight=False, soft_wrap=True)
         self._thought = ""
 
     def __call__(self, text: str, reasoning: str) -> None:
@@ -152,7 +152,7 @@ class _Screen:
             self._aside.print(Text(reasoning, "dim"), end="")
         if text:
             self._end_thought()
-            print(text, end="", flush=True)
+            say_answer(text)
 
     def _end_thought(self) -> None:
         if self._thought:

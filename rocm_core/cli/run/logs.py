@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from rocm_core.cli.screen import say
 from rocm_core.shared import rotating_log
 from rocm_core.shared.admin import find_servers
 
@@ -30,5 +31,5 @@ def run(options: argparse.Namespace) -> int:
     else:
         lines = iter(rotating_log.tail(log, options.lines))
     for line in lines:
-        print(line, flush=True)
+        say(line)
     return 0

@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from rocm_core.cli.screen import say
 from rocm_core.cli.sizes import show_size
 from rocm_core.shared.admin import SharedServerInfo, list_servers
 
@@ -26,14 +27,12 @@ def run(options: argparse.Namespace) -> int:
     """Print them; stale entries are swept on the way."""
     servers = list_servers()
     if options.json:
-        print(json.dumps([server.facts for server in servers], indent=2))
+        say(json.dumps([server.facts for server in servers], indent=2))
         return 0
     rows = [list(_COLUMNS), *(_row(server) for server in servers)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0
 
 

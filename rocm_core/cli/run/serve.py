@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import shlex
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import Any
 from rocm_core.backend import server_config
 from rocm_core.cli.loading import load_progress
 from rocm_core.cli.options import add_key_option, add_model_options, key_of, load_options
+from rocm_core.cli.screen import say
 from rocm_core.config import LoadConfig
 from rocm_core.discover.refs import resolve_ref
 from rocm_core.engine.command_line import LOOPBACK
@@ -96,7 +96,7 @@ def _serve(options: argparse.Namespace, ended: threading.Event, servers: list[Se
             if ended.is_set():
                 raise ServerStopped("ended before the server was started")
             server.start(show)
-        print(_usage(options, server, config), flush=True)
+        say(_usage(options, server, config))
         while not ended.wait(_WATCH_SECONDS):
             if server.state is State.FAILED:
                 raise ServerDied("the server died", log_tail=server.log_tail())
@@ -105,7 +105,7 @@ def _serve(options: argparse.Namespace, ended: threading.Event, servers: list[Se
             raise
     finally:
         server.stop()
-    print("stopped" if not config.keep_alive else "the server goes on", file=sys.stderr)
+    say("stopped" if not config.keep_alive else "the server goes on", aside=True)
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from rocm_core.cli.screen import say
 from rocm_core.errors import ConfigError
 from rocm_core.shared.admin import find_servers, list_servers, stop_server
 
@@ -34,5 +35,5 @@ def run(options: argparse.Namespace) -> int:
         )
     for server in servers:
         stop_server(server)
-        print(f"stopped {server.facts['model']} (pid {server.facts['pid']})")
+        say(f"stopped {server.facts['model']} (pid {server.facts['pid']})")
     return 0

@@ -14,6 +14,7 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_rocm import ChatRocm, RocmLLM, errors
 from rocm_core.config import SAMPLING_FIELDS
 from tests.support.models.reciter import ANSWER, FIRST_PIECE_ID, PIECES, RECITER
+from tests.support.models.vision import ONE_PIXEL
 from tests.support.servers.fake_server import FakeServer, answer, stream
 from tests.support.servers.scripts import authored, sent
 
@@ -26,9 +27,6 @@ VALUES: dict[str, Any] = {
     "cache_prompt": True,
 }
 OF_THE_CALL = ("json_schema",)
-ONE_PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 
 
 @pytest.fixture
@@ -126,7 +124,8 @@ def test_images_and_audio_reach_a_model_that_can(tmp_path: Path) -> None:
         lambda body: {"content": "a dot"}, {"modalities": {"vision": True, "audio": True}}
     ) as server:
         image = {"type": "image", "url": file.as_uri()}
-        ChatRocm(base_url=server.url).invoke([HumanMessage(["What?", image, IMAGE, AUDIO])])
+        chat = ChatRocm(base_url=server.url, media_root=str(tmp_path))
+        chat.invoke([HumanMessage(["What?", image, IMAGE, AUDIO])])
         parts = sent(server)[0]["messages"][0]["content"]
     data = base64.b64encode(ONE_PIXEL).decode()
     assert parts[1]["image_url"]["url"] == f"data:image/png;base64,{data}"
@@ -134,15 +133,25 @@ def test_images_and_audio_reach_a_model_that_can(tmp_path: Path) -> None:
     assert parts[3]["input_audio"] == {"data": "AAAA", "format": "mp3"}
 
 
-def test_a_file_that_is_not_there_and_files_that_tools_name(tmp_path: Path) -> None:
-    url = (tmp_path / "nothing.png").as_uri()
-    part = {"type": "image_url", "image_url": {"url": url}}
+async def test_no_message_opens_a_file_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "dot.png").write_bytes(ONE_PIXEL)
+    there, gone = ((tmp_path / name).as_uri() for name in ("dot.png", "nothing.png"))
+    part = {"type": "image_url", "image_url": {"url": there}}
+    lost = {"type": "image_url", "image_url": {"url": gone}}
     with authored(lambda body: {"content": "x"}, {"modalities": {"vision": True}}) as server:
         chat = ChatRocm(base_url=server.url)
-        with pytest.raises(errors.ConfigError, match="cannot read the image"):
+        with pytest.raises(errors.ConfigError, match="no message opens one.*media_root=DIR"):
             chat.invoke([HumanMessage([part])])
-        chat.invoke([HumanMessage("?"), ToolMessage([part], tool_call_id="c")])
-        assert sent(server)[0]["messages"][1]["content"][0]["image_url"]["url"] == url
+        with pytest.raises(errors.ConfigError, match="media_root=DIR"):
+            await chat.ainvoke([HumanMessage([{"type": "image", "url": there}])])
+        with pytest.raises(errors.ConfigError, match="media_root=DIR"):
+            chat.get_num_tokens_from_messages([HumanMessage([part])])
+        allowed = ChatRocm(base_url=server.url, media_root=str(tmp_path))
+        with pytest.raises(errors.ConfigError, match="cannot read .*nothing.png"):
+            allowed.invoke([HumanMessage([lost])])
+        with pytest.raises(errors.ConfigError, match="role 'tool' names a file"):
+            allowed.invoke([HumanMessage("?"), ToolMessage([part], tool_call_id="c")])
+        assert sent(server) == []
 
 
 def test_system_messages_anywhere(chat: ChatRocm) -> None:

@@ -8,6 +8,7 @@ Keys and tensor names: llama.cpp ``tools/mtmd/clip-impl.h`` and ``clip.cpp``.
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import gguf
@@ -16,6 +17,11 @@ import numpy.typing as npt
 
 PATCHES = 4
 """Vectors that one picture puts into the prompt."""
+
+ONE_PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+"""A PNG."""
 
 _IMAGE, _PATCH, _WIDTH, _HIDDEN = 28, 14, 32, 64
 _LAYERS = 2  # the features that LLaVA uses are those before the last layer
