@@ -65,10 +65,9 @@ _LOG_DELAY = 2.0
 _LOG_LAG = 0.3
 # Between two polls, so that a flood of log lines cannot occupy this thread.
 _PAUSE = 0.002
-# Seconds for each answer of a server that starts: at first, and at most.
-_PATIENCE, _MAX_PATIENCE = 1.0, 10.0
-# What the process does so soon after an answer belongs to it; while nothing moves, pauses grow.
-_SETTLED, _MAX_POLL = 0.005, 0.25
+# Seconds for each answer of a server that starts, at first and at most. What the process does so
+# soon after one belongs to it; while nothing moves, the pauses grow.
+_PATIENCE, _MAX_PATIENCE, _SETTLED, _MAX_POLL = 1.0, 10.0, 0.005, 0.25
 # Seconds for a worker of ``rpc_servers`` to take a connection.
 _RPC_TIMEOUT = 3.0
 _OTHER_PORT = "Remedy: choose another port, port=0 for a free one, or none for a unix socket."
@@ -243,8 +242,8 @@ class OwnedServer(ServerHandle):
                     shown = self.child.progress
                     on_progress(shown)
                 if watch.quiet > (limit := self._stall_timeout):
-                    what = f"loading {self.ref.name} has made no progress for {limit:g} s"
-                    raise self.error(ServerStalled, f"{what} (stall_timeout)")
+                    what = f"has made no progress for {limit:g} s (stall_timeout)"
+                    raise self.error(ServerStalled, f"loading {self.ref.name} {what}")
                 pause = min(_MAX_POLL, max(_POLL, watch.quiet / 20))
                 self.child.exited.wait(_SETTLED if pause == _POLL else pause / 2)
                 watch.look()
