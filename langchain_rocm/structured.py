@@ -31,7 +31,7 @@ from langchain_rocm.conversion.tools import spec
 from langchain_rocm.errors import model_errors
 from rocm_core.adapter import misfit
 from rocm_core.errors import InvalidAnswer
-from rocm_core.requests import VALUE, as_arguments, parse_answer, schema_format, schema_of
+from rocm_core.requests import VALUE, as_arguments, parse_answer, schema_format
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 METHODS = ("json_schema", "function_calling", "json_mode")
@@ -75,17 +75,6 @@ def traced(schema: Any) -> dict[str, Any]:
     parameters = {k: v for k, v in found.schema.items() if k not in ("title", "description")}
     function = {"name": found.name, "description": found.description, "parameters": parameters}
     return {"type": "function", "function": {k: v for k, v in function.items() if v != ""}}
-
-
-def fits(text: str, format_: Mapping[str, Any]) -> bool:
-    """Return whether ``text`` is JSON that matches a response format."""
-    from rocm_core.schema import check_answer  # not at the top: most programs have no schema
-
-    try:
-        check_answer(parse_answer(text), schema_of(format_))
-    except InvalidAnswer:
-        return False
-    return True
 
 
 _NOTHING = object()

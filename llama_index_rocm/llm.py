@@ -57,6 +57,7 @@ from rocm_core.adapter import GenerationOptions, one_answer
 from rocm_core.config import TemplateChoice, chosen_template
 from rocm_core.errors import ConfigError
 from rocm_core.requests import (
+    call_notation,
     reasoning_fields,
     refuse_unanswered,
     schema_of,
@@ -73,13 +74,17 @@ _SEVERAL = "make a call for each of several"
 
 
 def _knows_tools(template: str) -> bool:
-    """Whether a chat template shows tools, and the calls of earlier turns.
+    """Whether a chat template shows tools, and calls of earlier turns, be it as the model's text.
 
     What llama-server says of a template once it has run it is the same for all 50 templates tried
     (those of llama.cpp b11549's ``models/templates``), so that the answer does not change with the
     first request.
     """
-    return "tools" in template and "tool_calls" in template
+    return "tools" in template and _knows_calls("tool_calls" in template, template)
+
+
+def _knows_calls(shows: bool, template: str) -> bool:
+    return shows or call_notation(template) is not None
 
 
 class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, defer_build=False):
@@ -183,7 +188,8 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
             window = props.n_ctx or window
             caps = props.chat_template_caps
             if "supports_tools" in caps:
-                tools = caps["supports_tools"] and caps.get("supports_tool_calls", True)
+                shows = caps.get("supports_tool_calls", True)
+                tools = caps["supports_tools"] and _knows_calls(shows, props.chat_template)
         return LLMMetadata(
             context_window=window,
             num_output=DEFAULT_NUM_OUTPUTS if limit is None or limit < 0 else limit,
@@ -364,9 +370,10 @@ class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, 
         if not tools.fields:
             fields.pop("parallel_tool_calls", None)
             return Request(Chat(messages, config, fields, fit_template=True))
+        after = None if tools.forced else fields.pop("response_format", None)
         fields |= tools.fields
         sent = unthinking(fields) if tools.forced else fields
-        return Request(Chat(messages, config, sent, fit_template=True), tools)
+        return Request(Chat(messages, config, sent, fit_template=True), tools, after)
 
     def _raw_request(self, prompt: str, options: Mapping[str, Any]) -> Request:
         given = dict(options)

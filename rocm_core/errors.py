@@ -203,7 +203,11 @@ class HTTPStatusError(ClientError):
         status: HTTP status, or the ``code`` of an error inside a stream; 0 if unknown.
         type: llama-server's error type, for example ``exceed_context_size_error``.
         message: the server's own words.
+        retry_after: seconds after which the server asks to be tried again (the header
+            ``Retry-After``); ``None`` if it does not say.
     """
+
+    retry_after: float | None = None
 
     def __init__(self, text: str, *, status: int = 0, type: str = "", message: str = "") -> None:
         self.status = status

@@ -114,6 +114,8 @@ class StreamEvent:
         stop_word: the stop string that ended the answer.
         usage, timings: of the request, once, at the end.
         model: the server's name of the model, at the end.
+        choice: number of the answer that the event belongs to, from 0; not 0 only in requests for
+            several answers (``n``).
     """
 
     text: str = ""
@@ -127,6 +129,7 @@ class StreamEvent:
     usage: Usage | None = None
     timings: Timings | None = None
     model: str | None = None
+    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 Three groups of clients stream the same answer over and over: 16 threads on a private server, 4 on
 a shared one (beside other programs that come and are killed), and 4 through a proxy that spoils
-bytes. Every answer is compared with the right one. No part of the test run; prints a report.
+bytes. Every answer is compared with the right one, and every call with its time limit. No part of
+the test run; prints a report.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from tests.support.models.reciter import RECITER
 from tests.support.programs import Program, runs, wait_for
 
 HELLO = [{"role": "user", "content": "Hello"}]
-ANSWER = GenerateConfig(max_tokens=150, ignore_eos=True, temperature=0.0)
+# Seconds for each call, and by how much it may be late.
+LIMIT, SLACK = 30.0, 3.0
+ANSWER = GenerateConfig(max_tokens=150, ignore_eos=True, temperature=0.0, timeout=LIMIT)
 SHARED_PROGRAM = """
 import sys
 from rocm_core import load_model
@@ -116,6 +119,8 @@ class Soak:
         self.outcomes: collections.Counter[str] = collections.Counter()
         self.errors: collections.Counter[str] = collections.Counter()
         self.wrong: list[str] = []
+        self.late: list[str] = []
+        self.longest = 0.0
         self._lock = threading.Lock()
         self.over = threading.Event()
         self.pids: set[int] = set()
@@ -127,6 +132,7 @@ class Soak:
 
     def ask(self, group: str, model: Callable[[], TextModel]) -> None:
         while not self.over.is_set():
+            begun = time.monotonic()
             try:
                 text = "".join(token.text for token in model().chat(HELLO, ANSWER))
                 outcome, right = "answered", text == self.right
@@ -134,14 +140,26 @@ class Soak:
                 outcome, right = "failed with a typed error", True
                 with self._lock:
                     self.errors[f"{group}: {type(error).__name__}"] += 1
-                self.over.wait(0.02)
             except Exception as error:
                 outcome, right = "failed with an untyped error", False
                 text = repr(error)
+            took = time.monotonic() - begun
             with self._lock:
+                self.longest = max(self.longest, took)
+                if took > LIMIT + SLACK:
+                    self.late.append(f"{group}: {took:.1f} s")
                 self.outcomes[f"{group}: {outcome}"] += 1
                 if not right:
                     self.wrong.append(f"{group}: {text[:2000]!r}")
+            if outcome != "answered":
+                self.over.wait(0.02)
+
+    def in_a_thread(self, failed: threading.ExceptHookArgs) -> None:
+        """Take note of an exception that ended one of the package's threads."""
+        with self._lock:
+            self.wrong.append(
+                f"thread {failed.thread and failed.thread.name}: {failed.exc_value!r}"
+            )
 
     # -- faults -----------------------------------------------------------------------------
 
@@ -175,6 +193,7 @@ class Soak:
 def run(engine: str, seconds: float, seed: int) -> Soak:
     """All faults, all clients, for so many seconds."""
     soak = Soak(engine, seed)
+    threading.excepthook = soak.in_a_thread
     models: dict[str, TextModel] = {}
 
     def load(name: str, **options: Any) -> None:
@@ -226,7 +245,7 @@ def run(engine: str, seconds: float, seed: int) -> Soak:
                 stop_server(listed)
     soak.over.set()
     for worker in workers:
-        worker.join(60)
+        worker.join(2 * LIMIT)
     for guest in guests:
         guest.kill()
         guest.close()
@@ -244,6 +263,8 @@ def report(soak: Soak, orphans: int, leaked: int) -> dict[str, Any]:
         "requests": dict(sorted(soak.outcomes.items())),
         "typed errors": dict(sorted(soak.errors.items())),
         "wrong or silently short answers": len(soak.wrong),
+        "late calls": len(soak.late),
+        "longest call, s": round(soak.longest, 1),
         "orphans": orphans,
         "leaked descriptors": leaked,
     }
@@ -274,7 +295,7 @@ def main() -> int:
     print(json.dumps(report(soak, orphans, leaked), indent=2))
     for text in soak.wrong[:10]:
         print(f"wrong, instead of {soak.right[:60]!r}…: {text}", file=sys.stderr)
-    return 1 if soak.wrong or orphans or leaked > 0 else 0
+    return 1 if soak.wrong or soak.late or orphans or leaked > 0 else 0
 
 
 if __name__ == "__main__":

@@ -23,10 +23,11 @@ from typing import Any, get_args, get_origin, get_type_hints
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter
+from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import Annotated, is_typeddict  # noqa: UP035
 
+from langchain_rocm.conversion.typed_dicts import readable_by_pydantic
 from rocm_core.adapter import misfit, path_text, read_class, read_type
 from rocm_core.requests import closed, resolved
 
@@ -169,10 +170,11 @@ def _of_old_class(cls: Any) -> Wanted:
 
 
 def _of_type(given: Any) -> Wanted:
+    given = readable_by_pydantic(given)
     try:
         adapter = TypeAdapter(given)
         schema = adapter.json_schema()
-    except PydanticSchemaGenerationError as error:
+    except PydanticUserError as error:
         raise ValueError(
             f"{given!r} is no schema: give a pydantic class, a TypedDict, a dataclass, an Enum, a "
             f"tool, a function spec or a JSON schema. pydantic says: {error}"
@@ -192,7 +194,7 @@ def _of_typed_dict(given: Any) -> Wanted:
     pydantic does not know it, so that a dict with a default would lack a key: such dicts are
     checked by the schema alone.
     """
-    adapter = TypeAdapter(given)
+    adapter = TypeAdapter(given := readable_by_pydantic(given))
     schema = adapter.json_schema(schema_generator=_WithNotes)
     name = str(schema.get("title") or given.__name__)
     found = _of_schema(name, _description(schema), schema)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_rocm.conversion.requests import ChatRequest
-from langchain_rocm.structured import fits
 from rocm_core import TextModel
 from rocm_core.adapter import (
     AsyncEvents,
@@ -18,6 +17,7 @@ from rocm_core.adapter import (
     acall_or_insist,
     atools_then_format,
     call_or_insist,
+    fits,
     tools_then_format,
 )
 

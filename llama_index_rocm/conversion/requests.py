@@ -1,7 +1,8 @@
 """What one call requests of the server, and what the answer must have.
 
 messages, options ─llm.py─▶ Request ─TextModel.events─▶ events ─streams.py─▶ responses
-                                    └─ a second request, for a call that must be made
+                                    └─ a second request, for a call that must be made, or for an
+                                       answer without calls that must have a format
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ from typing import Any
 
 from llama_index_rocm.responses import ChatAnswer
 from rocm_core import Chat, Completion, GenerateConfig, TextModel
-from rocm_core.adapter import AsyncEvents, Events, acall_or_insist, call_or_insist
+from rocm_core.adapter import (
+    AsyncEvents,
+    Events,
+    acall_or_insist,
+    atools_then_format,
+    call_or_insist,
+    fits,
+    tools_then_format,
+)
 from rocm_core.errors import ConfigError
 from rocm_core.requests import (
     CallReader,
@@ -28,10 +37,18 @@ from rocm_core.types import ServerProps
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request to the model, and the tools whose calls its answer may have."""
+    """A request to the model, and what its answer may have.
+
+    Attributes:
+        generation: the request.
+        tools: whose calls the answer may have.
+        schema_after: the response format of an answer without calls, if the request has tools:
+            llama-server would hold the calls to it as well.
+    """
 
     generation: Chat | Completion
     tools: ToolRequest | None = None
+    schema_after: Mapping[str, Any] | None = None
 
     def answer(self) -> ChatAnswer:
         """Return what reads the events as those of a chat."""
@@ -48,6 +65,8 @@ class Request:
         if not isinstance(self.generation, Chat):
             return model.events(self.generation)
         chat = self.generation
+        if (format_ := self.schema_after) is not None:
+            return _formatted(model, chat, format_)
         if (call := self._insisting()) is None:
             return model.events(_checked(chat, chat.fields))
         return _called(model, chat, call)
@@ -57,6 +76,8 @@ class Request:
         if not isinstance(self.generation, Chat):
             return model.aevents(self.generation)
         chat = self.generation
+        if (format_ := self.schema_after) is not None:
+            return _aformatted(model, chat, format_)
         if (call := self._insisting()) is None:
             return model.aevents(_checked(chat, chat.fields))
         return _acalled(model, chat, call)
@@ -89,6 +110,33 @@ async def _acalled(model: TextModel, chat: Chat, call: ToolRequest) -> AsyncEven
     async with contextlib.aclosing(events):
         async for event in events:
             yield event
+
+
+def _formatted(model: TextModel, chat: Chat, format_: Mapping[str, Any]) -> Events:
+    deadline = model.deadline(chat.config)
+    first, second = _checked(chat, chat.fields), _checked(chat, _with_format(chat, format_))
+    yield from tools_then_format(
+        model.events(first, deadline=deadline),
+        lambda: model.events(second, deadline=deadline),
+        lambda text: fits(text, format_),
+    )
+
+
+async def _aformatted(model: TextModel, chat: Chat, format_: Mapping[str, Any]) -> AsyncEvents:
+    deadline = model.deadline(chat.config)
+    first, second = _checked(chat, chat.fields), _checked(chat, _with_format(chat, format_))
+    events = atools_then_format(
+        model.aevents(first, deadline=deadline),
+        lambda: model.aevents(second, deadline=deadline),
+        lambda text: fits(text, format_),
+    )
+    async with contextlib.aclosing(events):
+        async for event in events:
+            yield event
+
+
+def _with_format(chat: Chat, format_: Mapping[str, Any]) -> dict[str, Any]:
+    return {**chat.fields, "tool_choice": "none", "response_format": format_}
 
 
 def _checked(chat: Chat, fields: Mapping[str, Any]) -> Callable[[ServerProps], Chat]:

@@ -7,7 +7,7 @@ unknown one should have been; ``answers`` reads JSON as objects, and ``followup_
 second request of an answer that one request cannot have. No framework.
 """
 
-from rocm_core.adapter.answers import correction, misfit, path_text, read_class, read_type
+from rocm_core.adapter.answers import correction, fits, misfit, path_text, read_class, read_type
 from rocm_core.adapter.call_options import one_answer
 from rocm_core.adapter.followup_request import (
     AsyncEvents,
@@ -33,6 +33,7 @@ __all__ = [
     "awarn_of_lost_letters",
     "call_or_insist",
     "correction",
+    "fits",
     "misfit",
     "one_answer",
     "path_text",

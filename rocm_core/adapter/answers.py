@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from rocm_core.errors import ConfigError, InvalidAnswer
+from rocm_core.requests import parse_answer, schema_of
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -49,6 +50,17 @@ _KEYWORDS = {
 _OF_VALIDATORS = frozenset({"value_error", "assertion_error", "custom_error"})
 _LONGEST = 60  # characters of a value in an error
 _OF_OBJECTS = {"minItems": "minProperties", "maxItems": "maxProperties"}
+
+
+def fits(text: str, format_: Mapping[str, Any]) -> bool:
+    """Return whether a text is JSON that matches a response format."""
+    from rocm_core.schema import check_answer  # not at the top: most programs have no schema
+
+    try:
+        check_answer(parse_answer(text), schema_of(format_))
+    except InvalidAnswer:
+        return False
+    return True
 
 
 def read_class(cls: type[M], text: str) -> M:

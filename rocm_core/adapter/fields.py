@@ -191,7 +191,8 @@ class GenerationFields(BaseModel):
     model_config = ConfigDict(defer_build=True)
 
     max_tokens: int | None = declared("max_tokens")
-    """Most tokens to generate; -1 or None: no limit but the context. Unit: tokens."""
+    """Most tokens to generate; -1 or None: no limit but the context. llama-server makes 1 of 0.
+    Unit: tokens."""
     temperature: float | None = declared("temperature")
     """Temperature of sampling; 0 is greedy."""
     top_k: int | None = declared("top_k")

@@ -9,6 +9,7 @@ import threading
 from rocm_core.config import LoadConfig
 from rocm_core.discover.refs import ModelRef
 from rocm_core.server import Server
+from rocm_core.threads import start_thread
 
 Key = tuple[ModelRef, LoadConfig]
 
@@ -36,13 +37,15 @@ class Pool:
         self._janitor: threading.Thread | None = None
 
     def acquire(self, key: Key) -> Server:
-        """Count one more holder of the server for ``key``, and return it, not started."""
+        """Count one more holder of the server for ``key``, and return it, not started.
+
+        Raises:
+            ServerStartError: the system allows no more threads.
+        """
         with self._lock:
             if self._janitor is None:
-                self._janitor = threading.Thread(
-                    target=self._sweep, name="rocm-janitor", daemon=True
-                )
-                self._janitor.start()
+                janitor = threading.Thread(target=self._sweep, name="rocm-janitor", daemon=True)
+                self._janitor = start_thread(janitor, f"{key[0].name} cannot be loaded")
             server, holders = self._held.get(key) or (Server(*key), 0)
             self._held[key] = (server, holders + 1)
             return server

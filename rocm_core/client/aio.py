@@ -12,12 +12,22 @@ from typing import Any, TypeVar, cast
 
 import httpx
 
-from rocm_core.client.base import LIMITS, ClientSettings, Diagnose, Whole, Wire, body_begins
+from rocm_core.client.base import (
+    LIMITS,
+    ClientSettings,
+    Diagnose,
+    Refusal,
+    Whole,
+    body_begins,
+    is_compressed,
+    is_page,
+)
 from rocm_core.client.calls import Call, StreamCall
-from rocm_core.client.deadline import Deadline
+from rocm_core.client.cancellation import Wire
+from rocm_core.client.deadline import Deadline, loop_alarm
 from rocm_core.client.endpoints import AsyncEndpoints
-from rocm_core.client.failures import error_from_response
 from rocm_core.client.plain_http.aio import AsyncPlainTransport
+from rocm_core.client.plain_http.sync import end_of_head
 from rocm_core.client.stream.events import StreamDecoder
 from rocm_core.config import Timeouts
 from rocm_core.errors import ClientError
@@ -39,6 +49,7 @@ class AsyncClient(ClientSettings, AsyncEndpoints):
     ) -> None:
         """``transport``: an ``httpx`` transport to use instead of our own, in every loop."""
         super().__init__(*args, **settings)
+        self._own = self._plain and transport is None
         self._transport = transport
         self._lock = threading.Lock()
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
@@ -90,27 +101,28 @@ class AsyncClient(ClientSettings, AsyncEndpoints):
                     http, call.method, call.path, call.body, deadline, whole=True
                 )
                 request.extensions |= wire.extensions(wire.atrace)
-                response = await http.send(request, stream=True)
-                async with contextlib.aclosing(response):
-                    Whole(response)
-                    await response.aread()
+                with self._alarmed(wire, deadline, request.extensions["deadline"]):
+                    response = await http.send(request, stream=True)
+                    async with contextlib.aclosing(response):
+                        await self._raise_refusal(response, deadline)
+                        Whole(response)
+                        await response.aread()
         return self._read(call, response)
 
     async def stream(
         self, call: StreamCall, timeouts: Timeouts | Deadline | None = None
     ) -> AsyncGenerator[StreamEvent, None]:
         """Send one request and yield the events of its answer; as ``Client.stream``."""
-        decoder = StreamDecoder(coalesce=call.coalesce)
+        decoder = StreamDecoder(coalesce=call.coalesce, first_only=not call.several)
         deadline = Deadline.of(timeouts or self.timeouts)
         async with _Diagnosed(self._diagnose):
             with self._wire(scoped=True) as wire:
                 response = await self._open(call, deadline, wire)
                 reader = _ReadingTask(wire)
                 try:
-                    with self._reading(deadline):
-                        if response.status_code >= 400:
-                            await response.aread()
-                            raise error_from_response(response)
+                    with self._reading(deadline), self._alarmed(wire, deadline, deadline.end):
+                        await self._raise_refusal(response, deadline, stream=True)
+                        body_begins(response, deadline)
                         async with contextlib.aclosing(_chunks(response)) as chunks:
                             async for chunk in chunks:
                                 reader.note_current()
@@ -130,12 +142,39 @@ class AsyncClient(ClientSettings, AsyncEndpoints):
         with self._sending(http, deadline):
             request = self._request(http, "POST", call.path, call.body, deadline)
             request.extensions |= wire.extensions(wire.atrace)
-            response = await http.send(request, stream=True)
-        body_begins(response, deadline)
-        return response
+            with self._alarmed(wire, deadline, end_of_head(request)):
+                return await http.send(request, stream=True)
+
+    def _alarmed(
+        self, wire: Wire, deadline: Deadline, end: float | None
+    ) -> contextlib.AbstractContextManager[None]:
+        """Break the request off at ``end``; our own transport does that by itself."""
+        if self._own:
+            return contextlib.nullcontext()
+        return loop_alarm(end, lambda: wire.cut(deadline.overdue(self.address)))
+
+    async def _raise_refusal(
+        self, response: httpx.Response, deadline: Deadline, *, stream: bool = False
+    ) -> None:
+        """Raise if an answer is an error or a redirect, or that of a stream a page."""
+        if response.is_success and not (stream and is_page(response)):
+            return
+        refusal = Refusal(response, deadline)
+        with contextlib.suppress(httpx.RequestError):  # its status says enough
+            async with contextlib.aclosing(_unpacked(response)) as pieces:
+                async for piece in pieces:
+                    if refusal.take(piece):
+                        break
+        raise refusal.error()
+
+
+def _unpacked(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    return cast(AsyncGenerator[bytes, None], response.aiter_bytes())
 
 
 def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    if is_compressed(response):
+        return _unpacked(response)
     # Not response.aiter_raw(): it costs as much per chunk as our transport. What httpx makes of
     # a stream is a generator; left to itself it would be closed by a task of its own.
     assert isinstance(response.stream, httpx.AsyncByteStream)
@@ -162,7 +201,10 @@ class _Diagnosed:
         trace: TracebackType | None,
     ) -> None:
         if self._diagnose is not None and isinstance(error, ClientError):
-            better = await asyncio.to_thread(self._diagnose, error)
+            try:
+                better = await asyncio.to_thread(self._diagnose, error)
+            except RuntimeError:  # no thread can be started, or the loop ends: nothing better
+                return
             if better is not error:
                 raise better from error
 

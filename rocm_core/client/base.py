@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
 import re
-import socket
 import ssl
 import time
 from base64 import b64encode
@@ -19,13 +17,19 @@ import httpx
 import orjson
 
 from rocm_core.client.calls import Call
-from rocm_core.client.cancellation import current_scope
+from rocm_core.client.cancellation import Wire, current_scope
 from rocm_core.client.deadline import Deadline
-from rocm_core.client.failures import error_from_response, translated, without_password
+from rocm_core.client.failures import (
+    error_from_response,
+    page_title,
+    translated,
+    without_password,
+)
 from rocm_core.config import Timeouts
 from rocm_core.errors import (
     ClientError,
     ConfigError,
+    HTTPStatusError,
     ProtocolError,
     RocmError,
     ServerUnreachable,
@@ -42,6 +46,9 @@ LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 # The GET endpoints for which a llama-server in router mode takes the model as ``?model=``
 # (``get_param("model")`` in ``server-models.cpp``).
 PER_MODEL = frozenset({"/props", "/slots", "/metrics", "/lora-adapters"})
+
+# Bytes and seconds that are spent on the words of an error.
+_REFUSAL_SIZE, _REFUSAL_TIME = 65536, 5.0
 
 Diagnose = Callable[[RocmError], RocmError]
 
@@ -170,7 +177,7 @@ class ClientSettings:
             try:
                 yield wire
             except ClientError as error:
-                if wire.cause is None:
+                if wire.cause is None or isinstance(error, HTTPStatusError):
                     raise
                 raise copy.copy(wire.cause) from error
             finally:
@@ -247,8 +254,6 @@ class ClientSettings:
         return request
 
     def _read(self, call: Call[T], response: httpx.Response) -> T:
-        if response.status_code >= 400:
-            raise error_from_response(response)
         try:
             return call.read(response.content)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -274,11 +279,13 @@ class Whole(httpx.SyncByteStream, httpx.AsyncByteStream):
         for piece in self._body:
             yield piece
             self._check()
+        self._check()  # it may have been cut off for its time
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for piece in self._body:
             yield piece
             self._check()
+        self._check()
 
     def _check(self) -> None:
         if self._end is not None and time.monotonic() > self._end:
@@ -298,60 +305,56 @@ def body_begins(response: httpx.Response, deadline: Deadline) -> None:
     response.request.extensions["timeout"]["read"] = deadline.left(deadline.limits.idle)
 
 
-class Wire:
-    """The connection of one request, which any thread can cut.
+def is_page(response: httpx.Response) -> bool:
+    """Return whether an answer is a page for people, by its head."""
+    return "text/html" in response.headers.get("content-type", "").lower()
 
-    The transport hands over the socket as soon as it is connected, long before the answer, which
-    may take minutes to begin: our transports through the extension ``connected``, httpcore's
-    through its extension ``trace``.
 
-    Attributes:
-        cause: why it was cut, if whoever did it knows better than the broken connection tells.
+class Refusal:
+    """An answer that is none: an error, a redirect, or a page. Reads as much as its words need.
+
+    That is no more than 64 KiB and 5 seconds, however long the server goes on.
     """
 
-    _CONNECTED = ("connect_tcp.complete", "connect_unix_socket.complete", "start_tls.complete")
+    def __init__(self, response: httpx.Response, deadline: Deadline) -> None:
+        """``response``: its head has arrived."""
+        self._response = response
+        self._content = b""
+        self._end = time.monotonic() + (deadline.left(_REFUSAL_TIME) or 0.0)
+        response.request.extensions["deadline"] = self._end
+        response.request.extensions["timeout"]["read"] = deadline.left(_REFUSAL_TIME)
 
-    def __init__(self) -> None:
-        self.cause: RocmError | None = None
-        self._socket: Any = None
-        self._cut = False
+    def take(self, piece: bytes) -> bool:
+        """Add a piece of the body; return whether that is enough."""
+        self._content += piece
+        return len(self._content) > _REFUSAL_SIZE or time.monotonic() > self._end
 
-    def connected(self, made: Any) -> None:
-        """Take the socket of the connection; cut it if ``cut`` was called before."""
-        self._socket = made
-        if self._cut:
-            self.cut()
+    def error(self) -> ClientError:
+        """Return the error that the answer is."""
+        if self._response.is_success:
+            page = page_title(self._content) or f"the server sent a page: {self._content[:80]!r}"
+            return ProtocolError(f"{without_password(self._response.request.url)}: {page}")
+        return error_from_response(self._response, self._content)
 
-    def extensions(self, trace: Callable[..., Any]) -> dict[str, Any]:
-        """Return the extensions of the request, with the ``trace`` that fits its client."""
-        return {"connected": self.connected, "trace": trace}
 
-    def trace(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Take the socket from httpcore's trace, for ``httpx.Client``."""
-        if event.endswith(self._CONNECTED):
-            self.connected(facts["return_value"].get_extra_info("socket"))
+def is_compressed(response: httpx.Response) -> bool:
+    """Return whether the body is to be unpacked, although we ask for it as it is.
 
-    async def atrace(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Take the socket from httpcore's trace, for ``httpx.AsyncClient``."""
-        self.trace(event, facts)
-
-    def close_copy(self) -> None:
-        """Close this process's descriptor only; the connection itself stays open."""
-        if isinstance(self._socket, socket.socket):
-            self._socket.close()
-
-    def cut(self, cause: RocmError | None = None) -> None:
-        """Shut the connection down, now or as soon as it is made."""
-        self.cause = self.cause or cause
-        self._cut = True
-        raw = self._socket
-        if raw is not None:
-            with contextlib.suppress(OSError):  # it ended by itself meanwhile
-                try:
-                    raw.shutdown(socket.SHUT_RDWR)
-                except TypeError:  # uvloop's sockets cannot
-                    with socket.socket(fileno=os.dup(raw.fileno())) as twin:
-                        twin.shutdown(socket.SHUT_RDWR)
+    Raises:
+        ProtocolError: in a way that we cannot.
+    """
+    coding = response.headers.get("content-encoding", "identity").strip().lower()
+    if coding == "x-gzip":  # another name of gzip (RFC 9110, 8.4.1.3), which httpx does not know
+        response.headers["content-encoding"] = coding = "gzip"
+    if coding in ("gzip", "deflate"):
+        return True
+    if coding not in ("", "identity"):
+        raise ProtocolError(
+            f"{without_password(response.request.url)} sends its answer compressed "
+            f"({coding[:40]!r}), although it was asked for it as it is: a proxy does that; turn it "
+            "off there"
+        )
+    return False
 
 
 def _basic(url: httpx.URL) -> str:

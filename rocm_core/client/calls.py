@@ -13,8 +13,8 @@ from pathlib import PurePosixPath
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
-import orjson
-
+from rocm_core.client import answers
+from rocm_core.client.answers import field
 from rocm_core.config import SAMPLING_FIELDS, GenerateConfig
 from rocm_core.errors import ConfigError, ProtocolError
 from rocm_core.requests import check_texts, refuse_long_run, refuse_long_runs
@@ -64,22 +64,10 @@ class StreamCall:
     body: dict[str, Any]
     coalesce: bool = False
 
-
-def _json(content: bytes) -> Any:
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise ProtocolError(f"expected JSON, got {content[:200]!r}") from error
-
-
-def _field(name: str) -> Callable[[bytes], Any]:
-    def read(content: bytes) -> Any:
-        value = _json(content)
-        if not isinstance(value, dict) or name not in value:
-            raise ProtocolError(f"the answer has no field {name!r}: {content[:200]!r}")
-        return value[name]
-
-    return read
+    @property
+    def several(self) -> bool:
+        """Whether the request asks for several answers."""
+        return any(self.body.get(name) not in (None, 1) for name in ("n", "n_cmpl"))
 
 
 # ---------------------------------------------------------------------------
@@ -89,27 +77,29 @@ def _field(name: str) -> Callable[[bytes], Any]:
 
 def health() -> Call[str]:
     """``GET /health``: ``"ok"``, or 503 (``ServerLoading``) until the model is loaded."""
-    return Call("GET", "/health", _field("status"))
+    return Call("GET", "/health", field("status", answers.is_text))
 
 
 def props(model: str | None = None) -> Call[ServerProps]:
     """``GET /props``: the server's facts; a router loads ``model`` and returns the model's."""
-    return Call("GET", f"/props?{urlencode({'model': model})}" if model else "/props", _read_props)
+    return Call(
+        "GET", f"/props?{urlencode({'model': model})}" if model else "/props", answers.read_props
+    )
 
 
 def slots() -> Call[list[dict[str, Any]]]:
     """``GET /slots``: one object per slot, in the order of their ids."""
-    return Call("GET", "/slots", _json)
+    return Call("GET", "/slots", answers.read_objects)
 
 
 def metrics() -> Call[dict[str, float]]:
     """``GET /metrics``: the ``llamacpp:`` gauges and counters, without that prefix."""
-    return Call("GET", "/metrics", _read_metrics)
+    return Call("GET", "/metrics", answers.read_metrics)
 
 
 def models() -> Call[list[dict[str, Any]]]:
     """``GET /v1/models``: one object per model; ``id`` is its name in requests."""
-    return Call("GET", "/v1/models", _field("data"))
+    return Call("GET", "/v1/models", answers.read_models)
 
 
 def model_ids(models: ModelList) -> list[str]:
@@ -146,43 +136,13 @@ def _stem(name: str) -> str:
 
 def lora_adapters() -> Call[list[dict[str, Any]]]:
     """``GET /lora-adapters``: ``id``, ``path`` and ``scale`` of each adapter."""
-    return Call("GET", "/lora-adapters", _json)
+    return Call("GET", "/lora-adapters", answers.read_objects)
 
 
 def set_lora_adapters(scales: Mapping[int, float]) -> Call[Any]:
     """``POST /lora-adapters``: adapter id to scale; an adapter that is not named gets 0."""
     body = [{"id": id_, "scale": scale} for id_, scale in scales.items()]
-    return Call("POST", "/lora-adapters", _json, body)
-
-
-def _read_props(content: bytes) -> ServerProps:
-    raw = _json(content)
-    if not isinstance(raw, dict):
-        raise ProtocolError(f"unexpected /props: {content[:200]!r}")
-    defaults = raw.get("default_generation_settings") or {}
-    return ServerProps(
-        n_ctx=int(defaults.get("n_ctx") or 0),
-        total_slots=int(raw.get("total_slots") or 0),
-        model_path=str(raw.get("model_path") or ""),
-        model_alias=str(raw.get("model_alias") or ""),
-        chat_template=str(raw.get("chat_template") or ""),
-        chat_template_caps=raw.get("chat_template_caps") or {},
-        modalities=raw.get("modalities") or {},
-        build_info=str(raw.get("build_info") or ""),
-        raw=raw,
-    )
-
-
-def _read_metrics(content: bytes) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for line in content.decode("utf-8", "replace").splitlines():
-        name, _, value = line.rpartition(" ")
-        if name.startswith("llamacpp:"):
-            try:
-                values[name.removeprefix("llamacpp:")] = float(value)
-            except ValueError as error:
-                raise ProtocolError(f"not a metrics line: {line!r}") from error
-    return values
+    return Call("POST", "/lora-adapters", answers.read_json, body)
 
 
 # ---------------------------------------------------------------------------
@@ -202,7 +162,7 @@ def tokenize(
     """
     refuse_long_run(text, "text")
     body = {"content": text, "add_special": add_special, "parse_special": parse_special}
-    return Call("POST", "/tokenize", _field("tokens"), body)
+    return Call("POST", "/tokenize", field("tokens", answers.is_ids), body)
 
 
 # No token has this id, and llama-server passes numbers on as they are (``tokenize_mixed`` in
@@ -220,7 +180,7 @@ def tokenize_batch(texts: Sequence[str]) -> Call[list[list[int]]]:
 
     def read(answer: bytes) -> list[list[int]]:
         lists: list[list[int]] = [[]]
-        for id_ in _field("tokens")(answer):
+        for id_ in field("tokens", answers.is_ids)(answer):
             if id_ == _BETWEEN_TEXTS:
                 lists.append([])
             else:
@@ -234,7 +194,7 @@ def tokenize_batch(texts: Sequence[str]) -> Call[list[list[int]]]:
 
 def detokenize(ids: Sequence[int]) -> Call[str]:
     """``POST /detokenize``: the text; bytes that are no whole character become U+FFFD."""
-    return Call("POST", "/detokenize", _field("content"), {"tokens": list(ids)})
+    return Call("POST", "/detokenize", field("content", answers.is_text), {"tokens": list(ids)})
 
 
 def apply_template(messages: Messages, **fields: Any) -> Call[str]:
@@ -243,7 +203,7 @@ def apply_template(messages: Messages, **fields: Any) -> Call[str]:
     ``fields`` are further request fields (``tools``, ``chat_template_kwargs``, …).
     """
     body = {"messages": [as_message(m) for m in messages], **fields}
-    return Call("POST", "/apply-template", _field("prompt"), _sendable(body))
+    return Call("POST", "/apply-template", field("prompt", answers.is_text), _sendable(body))
 
 
 def count_tokens(messages: Messages, **fields: Any) -> Call[int]:
@@ -253,7 +213,7 @@ def count_tokens(messages: Messages, **fields: Any) -> Call[int]:
     """
     body = {"messages": [as_message(m) for m in messages], **fields}
     path = "/v1/chat/completions/input_tokens"
-    return Call("POST", path, _field("input_tokens"), _sendable(body))
+    return Call("POST", path, field("input_tokens", answers.is_count), _sendable(body))
 
 
 def embeddings(
@@ -275,7 +235,8 @@ def embeddings(
     body: dict[str, Any] = {"input": list(inputs)}
     if normalize is not None:
         body["embd_normalize"] = 2 if normalize else -1
-    return Call("POST", "/v1/embeddings", _read_embeddings, body, texts=inputs, first=first)
+    read = answers.vectors_reader(inputs, first)
+    return Call("POST", "/v1/embeddings", read, body, texts=inputs, first=first)
 
 
 def rerank(
@@ -290,18 +251,8 @@ def rerank(
         refuse_long_runs(texts, what)
     body: dict[str, Any] = {"query": query, "documents": list(documents)}
     body |= {"top_n": top_n} if top_n is not None else {}
-    return Call("POST", "/v1/rerank", _read_ranks, body, texts=documents, name="documents")
-
-
-def _read_embeddings(content: bytes) -> list[list[float]]:
-    rows = _field("data")(content)
-    return [row["embedding"] for row in sorted(rows, key=lambda row: row["index"])]
-
-
-def _read_ranks(content: bytes) -> list[tuple[int, float]]:
-    rows = _field("results")(content)
-    pairs = [(row["index"], row["relevance_score"]) for row in rows]
-    return sorted(pairs, key=lambda pair: -pair[1])
+    read = answers.ranks_reader(documents, top_n)
+    return Call("POST", "/v1/rerank", read, body, texts=documents, name="documents")
 
 
 # ---------------------------------------------------------------------------
@@ -326,8 +277,9 @@ def _sendable(body: dict[str, Any]) -> dict[str, Any]:
 
 def _stream(path: str, body: dict[str, Any], config: GenerateConfig) -> StreamCall:
     # A stop id in the middle of a joined piece would be missed; n answers must not be mixed.
-    plain = not config.stop_token_ids and body.get("n", 1) == 1
-    return StreamCall(path, _sendable(body), coalesce=config.coalesce and plain)
+    call = StreamCall(path, _sendable(body))
+    call.coalesce = config.coalesce and not config.stop_token_ids and not call.several
+    return call
 
 
 def completion(prompt: str | Sequence[int], config: GenerateConfig) -> StreamCall:

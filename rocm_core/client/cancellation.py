@@ -11,13 +11,16 @@ exception (Ctrl-C, a cancelled task) cancels as well.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Protocol
 
-from rocm_core.errors import RequestCancelled
+from rocm_core.errors import RequestCancelled, RocmError
 
 
 class _Cuttable(Protocol):
@@ -86,3 +89,59 @@ def cancel_scope() -> Iterator[CancelScope]:
         raise
     finally:
         _current.reset(token)
+
+
+class Wire:
+    """The connection of one request, which any thread can cut.
+
+    The transport hands over the socket as soon as it is connected, long before the answer, which
+    may take minutes to begin: our transports through the extension ``connected``, httpcore's
+    through its extension ``trace``.
+
+    Attributes:
+        cause: why it was cut, if whoever did it knows better than the broken connection tells.
+    """
+
+    _CONNECTED = ("connect_tcp.complete", "connect_unix_socket.complete", "start_tls.complete")
+
+    def __init__(self) -> None:
+        self.cause: RocmError | None = None
+        self._socket: Any = None
+        self._cut = False
+
+    def connected(self, made: Any) -> None:
+        """Take the socket of the connection; cut it if ``cut`` was called before."""
+        self._socket = made
+        if self._cut:
+            self.cut()
+
+    def extensions(self, trace: Callable[..., Any]) -> dict[str, Any]:
+        """Return the extensions of the request, with the ``trace`` that fits its client."""
+        return {"connected": self.connected, "trace": trace}
+
+    def trace(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Take the socket from httpcore's trace, for ``httpx.Client``."""
+        if event.endswith(self._CONNECTED):
+            self.connected(facts["return_value"].get_extra_info("socket"))
+
+    async def atrace(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Take the socket from httpcore's trace, for ``httpx.AsyncClient``."""
+        self.trace(event, facts)
+
+    def close_copy(self) -> None:
+        """Close this process's descriptor only; the connection itself stays open."""
+        if isinstance(self._socket, socket.socket):
+            self._socket.close()
+
+    def cut(self, cause: RocmError | None = None) -> None:
+        """Shut the connection down, now or as soon as it is made."""
+        self.cause = self.cause or cause
+        self._cut = True
+        raw = self._socket
+        if raw is not None:
+            with contextlib.suppress(OSError):  # it ended by itself meanwhile
+                try:
+                    raw.shutdown(socket.SHUT_RDWR)
+                except TypeError:  # uvloop's sockets cannot
+                    with socket.socket(fileno=os.dup(raw.fileno())) as twin:
+                        twin.shutdown(socket.SHUT_RDWR)

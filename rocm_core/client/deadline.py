@@ -9,10 +9,11 @@ request. Sync and async share it: nothing here waits.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from rocm_core.config import GenerateConfig, Timeouts
@@ -101,6 +102,15 @@ class Deadline:
             limited = f"{limit} s (first_token_timeout=, timeouts.first_token)"
             raise RequestTimeout(f"no answer for {limited}, {doing}", phase="first_token")
 
+    def overdue(self, url: str) -> RequestTimeout:
+        """Return the error of a request whose time has passed: ``total``, or the first token's."""
+        try:
+            self.check(f"waiting for {url} to answer")
+        except RequestTimeout as error:
+            return error
+        limited = f"{self.limits.first_token} s (first_token_timeout=, timeouts.first_token)"
+        return RequestTimeout(f"{url} did not answer for {limited}", phase="first_token")
+
     @contextlib.contextmanager
     def named(self, doing: str) -> Iterator[None]:
         """Report a wait that ``left`` has cut short as a timeout of ``total``."""
@@ -109,6 +119,33 @@ class Deadline:
         except RequestTimeout:
             self.check(doing)
             raise
+
+
+@contextlib.contextmanager
+def alarm(end: float | None, ring: Callable[[], None]) -> Iterator[None]:
+    """Call ``ring`` in another thread if the block still runs at ``end`` (``time.monotonic``)."""
+    timer = None if end is None else threading.Timer(time_left(end) or 0.0, ring)
+    if timer is not None:
+        timer.daemon = True
+        with contextlib.suppress(RuntimeError):  # no thread: then each read alone is limited
+            timer.start()
+    try:
+        yield
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+@contextlib.contextmanager
+def loop_alarm(end: float | None, ring: Callable[[], None]) -> Iterator[None]:
+    """Call ``ring`` on the running event loop if the block still runs at ``end``."""
+    left = time_left(end)
+    timer = None if left is None else asyncio.get_running_loop().call_later(left, ring)
+    try:
+        yield
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 def time_left(end: float | None, limit: float | None = None) -> float | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import reprlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -159,14 +160,81 @@ def _batch_overflow(n_prompt: int, n_batch: int, facts: dict[str, Any]) -> error
     return errors.ContextOverflow(text, n_prompt_tokens=n_prompt, n_ctx=n_batch, **facts)
 
 
-def error_from_response(response: httpx.Response) -> errors.HTTPStatusError:
-    """Return the exception for a response of status 400 or more whose body has been read."""
+def error_from_response(
+    response: httpx.Response, content: bytes | None = None
+) -> errors.HTTPStatusError:
+    """Return the exception for a response that is no success.
+
+    Args:
+        response: its head: status, headers and request.
+        content: its body, or the beginning of it; ``None``: the response has been read.
+    """
+    content = response.content if content is None else content
+    url = without_password(response.request.url)
+    if "location" in response.headers and 300 <= response.status_code < 400:
+        return _redirected(response, url)
     try:
-        body: Any = orjson.loads(response.content)
+        body: Any = orjson.loads(content)
     except orjson.JSONDecodeError:
-        text = response.content.decode("utf-8", "replace")
+        text = content.decode("utf-8", "replace")
         body = text.strip()[:500] or response.reason_phrase
-    return error_from_body(body, response.status_code, without_password(response.request.url))
+    error = error_from_body(body, response.status_code, url)
+    error.retry_after = _seconds(response.headers.get("retry-after", ""))
+    return error
+
+
+def _redirected(response: httpx.Response, url: str) -> errors.HTTPStatusError:
+    """Return the error of a redirect. It is not followed: the request has a key, and texts."""
+    try:
+        target = response.request.url.join(response.headers["location"])
+        shown_target = str(target.copy_with(username=None, password=None, query=None))
+    except (httpx.InvalidURL, ValueError):
+        shown_target = response.headers["location"]
+    message = (
+        f"{url} redirects to {shown_target[:200]!r} (HTTP {response.status_code}). Redirects are "
+        "not followed, so that the API key and the request go nowhere else: if that is the "
+        "server, give its address as base_url=."
+    )
+    return errors.HTTPStatusError(message, status=response.status_code, message=message)
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Read the header ``Retry-After`` (RFC 9110, 10.2.3): seconds, or a date; ``None`` for none."""
+    text = retry_after.strip()
+    if not text:
+        return None
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+_TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{1,200})", re.IGNORECASE)
+
+
+def page_title(content: bytes) -> str:
+    """Return what to say of an HTML page that came in place of an answer; empty if it is none.
+
+    Args:
+        content: the body, or the beginning of it.
+    """
+    start = content[:65536].lstrip()
+    if start[:1] != b"<":
+        return ""
+    import html
+
+    found = _TITLE.search(start)
+    title = html.unescape(found[1].decode("utf-8", "replace")).strip() if found else ""
+    what = f"a page titled {title!r}" if title else f"a page that begins with {start[:80]!r}"
+    return (
+        f"the server sent {what} instead of an answer: a proxy or a login page is in front of it, "
+        "or base_url= leads to a web site. Check the address, and what the proxy demands "
+        "(api_key=, headers=)."
+    )
 
 
 def without_password(url: httpx.URL) -> str:

@@ -10,12 +10,20 @@ from typing import Any, TypeVar
 
 import httpx
 
-from rocm_core.client.base import LIMITS, ClientSettings, Whole, body_begins
+from rocm_core.client.base import (
+    LIMITS,
+    ClientSettings,
+    Refusal,
+    Whole,
+    body_begins,
+    is_compressed,
+    is_page,
+)
 from rocm_core.client.calls import Call, StreamCall
-from rocm_core.client.deadline import Deadline
+from rocm_core.client.cancellation import Wire
+from rocm_core.client.deadline import Deadline, alarm
 from rocm_core.client.endpoints import Endpoints
-from rocm_core.client.failures import error_from_response
-from rocm_core.client.plain_http.sync import PlainTransport
+from rocm_core.client.plain_http.sync import PlainTransport, end_of_head
 from rocm_core.client.stream.events import StreamDecoder
 from rocm_core.config import Timeouts
 from rocm_core.errors import ClientError
@@ -36,6 +44,7 @@ class Client(ClientSettings, Endpoints):
     ) -> None:
         """``transport``: an ``httpx`` transport to use instead of our own."""
         super().__init__(*args, **settings)
+        self._own = self._plain and transport is None
         self._http = httpx.Client(
             transport=transport or self._own_transport(), **self._client_options()
         )
@@ -77,7 +86,11 @@ class Client(ClientSettings, Endpoints):
         with self._diagnosed(), self._wire() as wire, self._sending(http, deadline):
             request = self._request(http, call.method, call.path, call.body, deadline, whole=True)
             request.extensions |= wire.extensions(wire.trace)
-            with contextlib.closing(http.send(request, stream=True)) as response:
+            with (
+                self._alarmed(wire, deadline, request.extensions["deadline"]),
+                contextlib.closing(http.send(request, stream=True)) as response,
+            ):
+                self._raise_refusal(response, deadline)
                 Whole(response)
                 response.read()
         return self._read(call, response)
@@ -98,12 +111,10 @@ class Client(ClientSettings, Endpoints):
         Raises:
             ClientError: any class below it; ``StreamInterrupted`` if the end marker is missing.
         """
-        decoder = StreamDecoder(coalesce=call.coalesce)
+        decoder = StreamDecoder(coalesce=call.coalesce, first_only=not call.several)
         deadline = Deadline.of(timeouts or self.timeouts)
         with self._diagnosed(), self._open(call, deadline) as response:
-            assert isinstance(response.stream, httpx.SyncByteStream)
-            # The stream itself: response.iter_raw() costs as much per chunk as our transport.
-            for chunk in response.stream:
+            for chunk in _chunks(response):
                 yield from decoder.feed(chunk)
                 if decoder.ended:
                     return
@@ -117,13 +128,12 @@ class Client(ClientSettings, Endpoints):
             with self._sending(http, deadline):
                 request = self._request(http, "POST", call.path, call.body, deadline)
                 request.extensions |= wire.extensions(wire.trace)
-                response = http.send(request, stream=True)
+                with self._alarmed(wire, deadline, end_of_head(request)):
+                    response = http.send(request, stream=True)
             try:
-                with self._reading(deadline):
+                with self._reading(deadline), self._alarmed(wire, deadline, deadline.end):
+                    self._raise_refusal(response, deadline, stream=True)
                     body_begins(response, deadline)
-                    if response.status_code >= 400:
-                        response.read()
-                        raise error_from_response(response)
                     yield response
             finally:
                 # A stream that is still open when the program ends is closed by the kernel:
@@ -131,6 +141,27 @@ class Client(ClientSettings, Endpoints):
                 # 3.13.0 crashes).
                 if not sys.is_finalizing():
                     response.close()
+
+    def _alarmed(
+        self, wire: Wire, deadline: Deadline, end: float | None
+    ) -> contextlib.AbstractContextManager[None]:
+        """Break the request off at ``end``; our own transport does that by itself."""
+        if self._own:
+            return contextlib.nullcontext()
+        return alarm(end, lambda: wire.cut(deadline.overdue(self.address)))
+
+    def _raise_refusal(
+        self, response: httpx.Response, deadline: Deadline, *, stream: bool = False
+    ) -> None:
+        """Raise if an answer is an error or a redirect, or that of a stream a page."""
+        if response.is_success and not (stream and is_page(response)):
+            return
+        refusal = Refusal(response, deadline)
+        with contextlib.suppress(httpx.RequestError):  # its status says enough
+            for piece in response.iter_bytes():
+                if refusal.take(piece):
+                    break
+        raise refusal.error()
 
     @contextlib.contextmanager
     def _diagnosed(self) -> Iterator[None]:
@@ -141,3 +172,11 @@ class Client(ClientSettings, Endpoints):
             if better is error:
                 raise
             raise better from error
+
+
+def _chunks(response: httpx.Response) -> Iterator[bytes]:
+    if is_compressed(response):
+        return response.iter_bytes()
+    assert isinstance(response.stream, httpx.SyncByteStream)
+    # The stream itself: response.iter_raw() costs as much per chunk as our transport.
+    return iter(response.stream)

@@ -39,7 +39,7 @@ class GenerateConfig:
 
     max_tokens: int | None = _field(
         Whole(-1),
-        "Most tokens to generate; -1 or None: no limit but the context.",
+        "Most tokens to generate; -1 or None: no limit but the context. llama-server makes 1 of 0.",
         256,
         nullable=True,
         unit=_TOKENS,

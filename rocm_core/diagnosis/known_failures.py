@@ -244,6 +244,14 @@ MEMORY: tuple[KnownFailure, ...] = (
 
 MODEL: tuple[KnownFailure, ...] = (
     KnownFailure(
+        "incomplete_vocabulary",
+        r"error loading model vocabulary: (?:_Map_base|(?:unordered_)?map)::at",
+        "the vocabulary lacks a token that llama.cpp asks for: if general.name has phi-3 in it, "
+        "<unk>, <s>, </s> or <|endoftext|>",
+        "give a model that is no Phi-3 another name (--override-kv general.name=str:NAME)",
+        "llama-vocab.cpp (llama_vocab::impl::load)",
+    ),
+    KnownFailure(
         "replaced_argument",
         r"invalid argument: (?P<what>--(?:no-)?mmap|--mlock|(?:--(?:no-)?direct-io|-n?dio))\b",
         "this llama.cpp build no longer has the argument {what}",

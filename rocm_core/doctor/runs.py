@@ -13,6 +13,8 @@ from rocm_core.engine.locate import Engine
 from rocm_core.errors import ConfigError, RocmError
 from rocm_core.gguf import read_gguf
 from rocm_core.gguf.notes import text_notes
+from rocm_core.gpu import list_gpus
+from rocm_core.gpu.vulkan import cards_of
 from rocm_core.server import Server
 from rocm_core.settings import current_settings
 from rocm_core.supervisor import socket_dir
@@ -110,5 +112,12 @@ def _answer(engine: Engine, on_gpu: bool) -> Check:
     if on_gpu and (problem := gpu_problem(log, strict=True)):
         detail, _, remedy = problem.partition(". Remedy: ")
         return Check(name, "failed", f"{times} ms, on the CPU: {detail}", remedy or _WHOLE_LOG)
-    where = ", ".join(gpu_use(log).devices) if on_gpu else "the CPU"
+    where = _devices(log) if on_gpu else "the CPU"
     return Check(name, "ok", f"{times} ms ({text!r}), on {where}")
+
+
+def _devices(log: Sequence[str]) -> str:
+    """Return the devices of a load, a Vulkan device with the kernel's GPU behind it."""
+    cards = cards_of(log, list_gpus())
+    names = gpu_use(log).devices
+    return ", ".join(f"{name} ({cards[name]})" if name in cards else name for name in names)

@@ -58,6 +58,17 @@ def addresses(lines: Iterable[str]) -> dict[str, str]:
     return {match[1]: match[2] for match in found if match}
 
 
+def cards_of(lines: Iterable[str], gpus: Sequence[Gpu]) -> dict[str, str]:
+    """Return the label of the kernel's GPU behind each Vulkan device that a load's log names.
+
+    Args:
+        lines: of the log; a device without a PCI address in it is left out.
+        gpus: from ``list_gpus``.
+    """
+    labels = {gpu.pci: gpu.label for gpu in gpus if gpu.pci}
+    return {name: labels[at] for name, at in addresses(lines).items() if at in labels}
+
+
 def match_device(
     description: str,
     total_mib: int,

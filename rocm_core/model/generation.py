@@ -36,6 +36,7 @@ from rocm_core.client import (
 from rocm_core.config import Timeouts
 from rocm_core.errors import (
     AuthenticationError,
+    HTTPStatusError,
     RocmError,
     ServerBusy,
     ServerDied,
@@ -57,6 +58,7 @@ from rocm_core.model.template import ChatTemplate
 from rocm_core.model.token_ids import StopIds, stopped_by_id
 from rocm_core.requests import (
     refuse_long_run,
+    refuse_long_runs_in_fields,
     refuse_long_runs_in_messages,
     refuse_unanswered,
 )
@@ -64,7 +66,11 @@ from rocm_core.types import ServerProps, StreamEvent
 
 # Errors of a request that no slot has taken yet: it may be sent again.
 _TEMPORARY = (ServerBusy, ServerLoading, ServerUnreachable)
+# What a proxy says while it cannot reach the server (RFC 9110, 15.6).
+_TEMPORARY_STATUS = (502, 503, 504)
 _MAX_PAUSE = 8.0
+# Seconds: a server that asks for a longer pause (Retry-After) is not tried again.
+_MAX_RETRY_AFTER = 60.0
 _ALLOWED = " allow_long_runs=True sends it all the same."
 
 
@@ -86,10 +92,13 @@ class Retries:
         if isinstance(error, ServerDied) and not self._replaced:
             self._replaced = True
             return 0.0
-        if not isinstance(error, _TEMPORARY):
+        by_status = isinstance(error, HTTPStatusError) and error.status in _TEMPORARY_STATUS
+        if not by_status and not isinstance(error, _TEMPORARY):
             return None
         self._replaced = False
-        return next(self._pauses, None)
+        asked = error.retry_after or 0.0 if isinstance(error, HTTPStatusError) else 0.0
+        pause = next(self._pauses, None)
+        return None if pause is None or asked > _MAX_RETRY_AFTER else max(pause, asked)
 
 
 class DraftCheck:
@@ -260,7 +269,7 @@ class Generation:
         connection: Connection,
         props: ServerProps,
         deadline: Deadline,
-    ) -> Steps[Open | ThinkFirst]:
+    ) -> RequestSteps[Open | ThinkFirst]:
         """Return the step that opens the stream of the answer."""
         if isinstance(request, Chat) and connection.chat_dialect == "openai":
             held = yield from self._template.held(request, props)
@@ -273,7 +282,7 @@ class Generation:
             request = held
         return Open((yield from connection.call_steps(request)), deadline)
 
-    def _for_template(self, request: Chat, props: ServerProps) -> Steps[Chat]:
+    def _for_template(self, request: Chat, props: ServerProps) -> RequestSteps[Chat]:
         """Return the request as the model's chat template takes it."""
         template, messages = self._template, request.messages
         if request.fit_template:
@@ -289,6 +298,7 @@ def _refuse_impossible(request: GenerationRequest | RequestFor) -> None:
         refuse_unanswered(request.messages)
         if not request.config.allow_long_runs:
             refuse_long_runs_in_messages(request.messages, _ALLOWED)
+            refuse_long_runs_in_fields(request.fields, _ALLOWED)
     elif isinstance(request, GenerationRequest) and not request.config.allow_long_runs:
         given = [request.prompt] if isinstance(request, Completion) else []
         texts = [request.prefix, request.suffix] if isinstance(request, Infill) else given

@@ -7,7 +7,10 @@ stack of the caller, which closes it however the answer ends.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent import futures
+from concurrent.futures import Future
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -69,11 +72,24 @@ class ThinkFirst:
 
 
 @dataclass(slots=True, eq=False)
+class Wait:
+    """Wait for another request; answered by whether it was done in time.
+
+    Attributes:
+        done: has a result when it is; nobody can cancel it.
+        seconds: the most to wait.
+    """
+
+    done: Future[None]
+    seconds: float
+
+
+@dataclass(slots=True, eq=False)
 class Release:
     """End everything that is held: the request is sent again."""
 
 
-RequestStep = Call[Any] | Ready | Hold | Open | ThinkFirst | Release
+RequestStep = Call[Any] | Ready | Hold | Open | ThinkFirst | Wait | Release
 RequestSteps = Generator[RequestStep | float, Any, T]  # a float is a pause, in seconds
 
 
@@ -109,7 +125,10 @@ class Sender:
                 stream = self._think_first(step)
             self._held.enter_context(closing(stream))
             return next(stream, None), stream
-        return self._held.close()
+        return self._wait(step) if isinstance(step, Wait) else self._held.close()
+
+    def _wait(self, step: Wait) -> bool:
+        return bool(futures.wait([step.done], self._deadline.left(step.seconds)).done)
 
     def _think_first(self, step: ThinkFirst) -> Generator[StreamEvent, None, None]:
         client, thoughts = self._connection.client, ""
@@ -155,7 +174,15 @@ class AsyncSender:
                 stream = self._think_first(step)
             await self._held.enter_async_context(aclosing(stream))
             return await anext(stream, None), stream
-        return await self._held.aclose()
+        return await (self._wait(step) if isinstance(step, Wait) else self._held.aclose())
+
+    async def _wait(self, step: Wait) -> bool:
+        other = asyncio.wrap_future(step.done)
+        try:
+            done, _ = await asyncio.wait({other}, timeout=self._deadline.left(step.seconds))
+            return bool(done)
+        finally:
+            other.cancel()
 
     async def _think_first(self, step: ThinkFirst) -> AsyncGenerator[StreamEvent, None]:
         client, thoughts = self._connection.aclient, ""

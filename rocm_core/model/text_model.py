@@ -221,12 +221,12 @@ class TextModel(ServedModel):
         return self._atokens(_chat(messages, config, {}))
 
     def _tokens(self, request: GenerationRequest) -> Iterator[Token]:
-        reader = TokenReader()
+        reader = TokenReader(request.config)
         for event in self.events(request):
             yield from reader.read(event)
 
     async def _atokens(self, request: GenerationRequest) -> AsyncIterator[Token]:
-        reader = TokenReader()
+        reader = TokenReader(request.config)
         async with contextlib.aclosing(self.aevents(request)) as events:
             async for event in events:
                 for token in reader.read(event):

@@ -49,7 +49,18 @@ class TokenReader:
     no id.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, config: GenerateConfig) -> None:
+        """``config``: of the request.
+
+        Raises:
+            ConfigError: it asks for several answers, whose tokens would be mixed.
+        """
+        several = [name for name in ("n", "n_cmpl") if config.extra.get(name) not in (None, 1)]
+        if several:
+            raise ConfigError(
+                f"{several[0]}={config.extra[several[0]]!r}: the tokens of several answers would "
+                "be mixed. events() says of each piece to which answer it belongs (choice)."
+            )
         self._seen = 0
         self._held = 0
 
@@ -57,7 +68,7 @@ class TokenReader:
         """Return the tokens of one event: none or one."""
         ids = event.token_ids
         predicted = event.raw.get("tokens_predicted")
-        new = len(ids) if predicted is None else predicted - self._seen
+        new = predicted - self._seen if type(predicted) is int else len(ids)
         self._seen += new
         if not event.text:
             self._held += new

@@ -9,6 +9,7 @@ from rocm_core.requests.fields import CHAT_FIELDS, GENERATION_FIELDS, INFILL_FIE
 from rocm_core.requests.long_runs import (
     refuse_long_run,
     refuse_long_runs,
+    refuse_long_runs_in_fields,
     refuse_long_runs_in_messages,
 )
 from rocm_core.requests.reasoning import dated, reasoning_fields, unthinking
@@ -39,6 +40,7 @@ from rocm_core.requests.tool_schema import (
     resolved,
     without_titles,
 )
+from rocm_core.requests.written_calls import call_notation
 
 __all__ = [
     "CHAT_FIELDS",
@@ -49,6 +51,7 @@ __all__ = [
     "ToolRequest",
     "as_arguments",
     "body_fault",
+    "call_notation",
     "check_texts",
     "closed",
     "dated",
@@ -65,6 +68,7 @@ __all__ = [
     "reasoning_fields",
     "refuse_long_run",
     "refuse_long_runs",
+    "refuse_long_runs_in_fields",
     "refuse_long_runs_in_messages",
     "refuse_unable",
     "refuse_unanswered",

@@ -85,6 +85,15 @@ def refuse_long_runs_in_messages(messages: Iterable[Mapping[str, Any]], remedy: 
             refuse_long_run(text, f"messages[{index}]", remedy)
 
 
+def refuse_long_runs_in_fields(fields: Mapping[str, Any], remedy: str = "") -> None:
+    """``refuse_long_run`` of what else a chat template shows: tools, and its own variables."""
+    for index, tool in enumerate(fields.get("tools") or ()):
+        for text in _strings(tool):
+            refuse_long_run(text, f"tools[{index}]", remedy)
+    for text in _strings(fields.get("chat_template_kwargs")):
+        refuse_long_run(text, "chat_template_kwargs", remedy)
+
+
 def _texts(message: Mapping[str, Any]) -> Iterator[str]:
     content = message.get("content")
     parts: Sequence[Any] = content if isinstance(content, list | tuple) else [content]
@@ -96,7 +105,16 @@ def _texts(message: Mapping[str, Any]) -> Iterator[str]:
         yield thought
     for call in message.get("tool_calls") or ():
         arguments = call.get("function", {}).get("arguments") if isinstance(call, Mapping) else None
-        if isinstance(arguments, Mapping):
-            yield from (value for value in arguments.values() if isinstance(value, str))
-        elif isinstance(arguments, str):
-            yield arguments
+        yield from _strings(arguments)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value

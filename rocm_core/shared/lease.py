@@ -42,6 +42,7 @@ from rocm_core.shared.protocol import VERSION, Channel, Line, error_from_line, v
 from rocm_core.shared.registry import Entry, Registry, key_of, with_absolute_paths
 from rocm_core.shared.rotating_log import tail
 from rocm_core.supervisor.handle import HandleOwner, OnProgress, ServerHandle
+from rocm_core.threads import is_of_limits, no_more, start_thread
 
 log = logging.getLogger("rocm_core.server")
 
@@ -183,6 +184,8 @@ class SharedServerLease(ServerHandle):
                 self._spawn(listener.fileno(), lock, output.fileno())
                 return Channel.connect(path, _REPLY_TIMEOUT)
         except OSError as error:
+            if is_of_limits(error):
+                raise no_more(f"no daemon for {self.ref.name} was started", error) from error
             raise self._unusable(error) from error
         finally:
             os.close(lock)
@@ -251,8 +254,8 @@ class SharedServerLease(ServerHandle):
             self._owner.log_line(line["text"])
         elif kind == "ready":
             self._check_entry()
-            self._listener = threading.Thread(target=self._listen, name="rocm-lease", daemon=True)
-            self._listener.start()
+            listener = threading.Thread(target=self._listen, name="rocm-lease", daemon=True)
+            self._listener = start_thread(listener, f"{self.ref.name} cannot be used")
             return True
         return False
 
@@ -283,6 +286,7 @@ class SharedServerLease(ServerHandle):
         self.address = Address(socket=path, port=entry.port)
         try:
             with Client(self.address.url, **self._settings(_PROBE_TIMEOUTS)) as probe:
+                self._probe = probe  # so that ``abort`` ends its wait
                 probe.props()
             if entry.port is not None and self._open_to_all():
                 raise self._distrusted("names a port that answers without a key")

@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import IO, Any
@@ -27,6 +28,7 @@ from typing import IO, Any
 from rocm_core.engine import parent_death
 from rocm_core.engine.locate import program_on_path
 from rocm_core.terminal import visible
+from rocm_core.threads import start_thread
 
 log = logging.getLogger("rocm_core.server")
 
@@ -34,6 +36,8 @@ _STATE_PREFIX = b"cmd_child_to_router:state:"
 _EXIT_COMMAND = b"cmd_router_to_child:exit\n"
 _MAX_LINE = 8192
 _TAIL_LINES = 400
+# What an answer to a small question takes at most, in clock ticks (usually 10 ms) and pages.
+_CPU_OF_AN_ANSWER, _MEMORY_OF_AN_ANSWER = 5, 256
 # Where a platform has no SIGKILL (Windows), SIGTERM is TerminateProcess: just as final.
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
@@ -43,7 +47,8 @@ class _Spawner:
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
-        threading.Thread(target=self._run, name="rocm-spawner", daemon=True).start()
+        thread = threading.Thread(target=self._run, name="rocm-spawner", daemon=True)
+        start_thread(thread, "no process can be started")
 
     def _run(self) -> None:
         while True:
@@ -154,6 +159,7 @@ class Child:
 
         Raises:
             OSError: the program cannot be started.
+            ServerStartError: the system allows no more threads; the process has been ended.
         """
         self.exited = threading.Event()
         self.changed = threading.Event()
@@ -178,15 +184,33 @@ class Child:
             )
         )
         self.pid = self._popen.pid
-        self._readers = [self._thread("log", self._read, pipe) for pipe in self._pipes()[1:]]
-        self._thread("wait", self._wait)
+        self._readers: list[threading.Thread] = []
+        try:
+            for pipe in self._pipes()[1:]:
+                self._readers.append(self._thread("log", self._read, pipe))
+            self._thread("wait", self._wait)
+        except BaseException:
+            self._abandon()
+            raise
 
     def _thread(self, name: str, target: Callable[..., None], *args: Any) -> threading.Thread:
         thread = threading.Thread(
             target=target, args=args, name=f"rocm-{name}-{self.pid}", daemon=True
         )
-        thread.start()
-        return thread
+        return start_thread(thread, f"process {self.pid} cannot be watched, and was ended")
+
+    def _abandon(self) -> None:
+        """End and reap a process that no thread can wait for."""
+        self.signal(_KILL)
+        with self._lock:
+            self.returncode = self._popen.wait()
+        for reader in self._readers:
+            reader.join(0.5)
+        stdin, *outputs = self._pipes()
+        for pipe in (stdin, *outputs[len(self._readers) :]):  # a reader closes its own
+            pipe.close()
+        self.exited.set()
+        self.changed.set()
 
     def _pipes(self) -> list[IO[bytes]]:
         pipes = (self._popen.stdin, self._popen.stdout, self._popen.stderr)
@@ -320,3 +344,51 @@ def kernel_activity(pid: int) -> tuple[str, ...]:
         return ()
     # After the name: state=0, minflt=7, majflt=9, utime=11, stime=12, rss=21.
     return tuple(fields[i] for i in (7, 9, 11, 12, 21) if i < len(fields))
+
+
+class StallWatch:
+    """Tells how long a process has done nothing but answer us.
+
+    What it does while it is asked something, and right after, may be no more than the answer: that
+    counts only if it is progress of the load, or more work than an answer is.
+    """
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._since = time.monotonic()
+        self._seen: tuple[object, ...] = ()
+        self._idle = False
+        self.look()
+
+    @property
+    def quiet(self) -> float:
+        """The seconds since it last did anything."""
+        return time.monotonic() - self._since
+
+    def look(self) -> None:
+        """Compare with the last look, unless it was asked something since."""
+        activity = self._child.activity()
+        if self._idle and activity != self._seen:
+            self._since = time.monotonic()
+        self._seen, self._idle = activity, True
+
+    def asked(self) -> None:
+        """Take note that the process was asked something after the last look."""
+        self._idle = False
+        if _works(self._seen, self._child.activity()):
+            self._since = time.monotonic()
+
+
+def _works(before: tuple[Any, ...], after: tuple[Any, ...]) -> bool:
+    """Whether a process did more between two looks than answer."""
+    if before[1] != after[1]:  # the progress of the load
+        return True
+    if len(before) < 7 or len(after) < 7:  # no /proc, or it has just ended
+        return False
+    _, major, *cpu, memory = map(int, after[2:])
+    _, old_major, *old_cpu, old_memory = map(int, before[2:])
+    return (
+        major != old_major
+        or sum(cpu) - sum(old_cpu) >= _CPU_OF_AN_ANSWER
+        or memory - old_memory >= _MEMORY_OF_AN_ANSWER
+    )

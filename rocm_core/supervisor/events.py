@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from rocm_core.errors import RocmError
+from rocm_core.threads import start_thread
 
 log = logging.getLogger("rocm_core.server")
 
@@ -126,7 +127,8 @@ class Subscription:
         self._arrived = threading.Event()
         self.mailbox = _Mailbox(self._arrived.set)
         self._callback = callback
-        threading.Thread(target=self._deliver, name="rocm-events", daemon=True).start()
+        thread = threading.Thread(target=self._deliver, name="rocm-events", daemon=True)
+        start_thread(thread, "events of a server cannot be delivered")
 
     def __enter__(self) -> Subscription:
         return self
@@ -210,7 +212,11 @@ class EventBus:
         return len(self._mailboxes) > 0
 
     def subscribe(self, callback: EventCallback) -> Subscription:
-        """Call ``callback`` with every event from now on, in a thread of its own."""
+        """Call ``callback`` with every event from now on, in a thread of its own.
+
+        Raises:
+            ServerStartError: the system allows no more threads.
+        """
         subscription = Subscription(callback)
         self._mailboxes.add(subscription.mailbox)
         return subscription

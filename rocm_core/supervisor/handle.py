@@ -30,11 +30,14 @@ from rocm_core.errors import (
     ServerUnreachable,
 )
 from rocm_core.supervisor.child_process import kernel_activity
+from rocm_core.threads import start_thread
 
 # The kernel closes a dying process's sockets up to a moment before the process can be reaped.
 _REAP_TIMEOUT = 1.0
-# Seconds between two looks at a server that works, at most and at least; and for GET /health.
-_LOOK, _SHORTEST_LOOK, _HEALTH_TIMEOUT = 5.0, 0.02, 1.0
+# Seconds between two looks at a server that works, at most and at least.
+_LOOK, _SHORTEST_LOOK = 5.0, 0.02
+# Seconds for GET /health: a machine under load may need several for an answer.
+_HEALTH_TIMEOUT, _SHORTEST_HEALTH = 10.0, 1.0
 
 OnProgress = Callable[[float], None]
 """Called with the share (0..1) of the load that is done."""
@@ -114,6 +117,7 @@ class ServerHandle(abc.ABC):
         self._timeouts = timeouts
         self._owner = owner
         self._death: RocmError | None = None
+        self._probe: Client | None = None
         self._last_touched = time.monotonic()
 
     @property
@@ -127,7 +131,7 @@ class ServerHandle(abc.ABC):
 
         Args:
             on_progress: called in this thread.
-            cancelled: called at least every 0.1 s.
+            cancelled: called at least every 0.3 s, and after ``abort``.
 
         Raises:
             RocmError: the server cannot be started or used.
@@ -181,8 +185,13 @@ class ServerHandle(abc.ABC):
 
         Args:
             limit: seconds without any sign of life.
+
+        Raises:
+            ServerStartError: the system allows no more threads.
         """
-        threading.Thread(target=_HangWatch(self, limit).run, name="rocm-watch", daemon=True).start()
+        run = _HangWatch(self, limit).run
+        watch = threading.Thread(target=run, name="rocm-watch", daemon=True)
+        start_thread(watch, f"the server of {self.ref.name} cannot be watched")
 
     def touch(self) -> None:
         """Count from now on as used: a request is about to be sent."""
@@ -208,8 +217,11 @@ class ServerHandle(abc.ABC):
 
     def abort(self, cause: RocmError | None = None) -> None:
         """Break off this program's requests to the server; each caller gets a copy of ``cause``."""
-        self.client.abort_streams(cause)
-        self.aclient.abort_streams(cause)
+        if self._probe is not None:
+            self._probe.abort_streams(cause)
+        if self._connected:
+            self.client.abort_streams(cause)
+            self.aclient.abort_streams(cause)
 
     def _close_clients(self) -> None:
         """Mark the handle as released, abort open streams, close the clients."""
@@ -243,7 +255,7 @@ class _HangWatch:
         self._handle = handle
         self._limit = limit
         self._pause = min(_LOOK, max(_SHORTEST_LOOK, limit / 10))
-        self._health = min(_HEALTH_TIMEOUT, max(_SHORTEST_LOOK, limit))
+        self._health = min(_HEALTH_TIMEOUT, limit, max(_SHORTEST_HEALTH, limit / 2))
         self._seen: tuple[object, ...] = ()
         self._since = 0.0
 
@@ -273,6 +285,7 @@ class _HangWatch:
         except ClientError:
             if time.monotonic() - self._since >= self._limit and not handle.ended.is_set():
                 handle.abort(self._error())
+            self._seen = handle.activity()  # what it did with the question is no sign of life
             return
         self._alive(handle.activity())
 

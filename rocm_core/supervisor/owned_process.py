@@ -56,8 +56,9 @@ from rocm_core.errors import (
 )
 from rocm_core.gpu.host_limits import threads_left
 from rocm_core.supervisor import socket_dir
-from rocm_core.supervisor.child_process import Child
+from rocm_core.supervisor.child_process import Child, StallWatch
 from rocm_core.supervisor.handle import HandleOwner, OnProgress, ServerHandle
+from rocm_core.threads import is_of_limits, no_more
 
 log = logging.getLogger("rocm_core.server")
 
@@ -69,7 +70,10 @@ _LOG_DELAY = 2.0
 _LOG_LAG = 0.3
 # Between two polls, so that a flood of log lines cannot occupy this thread.
 _PAUSE = 0.002
-_PROBE_TIMEOUTS = Timeouts(connect=1.0, first_token=1.0)
+# Seconds for each answer of a server that starts: at first, and at most.
+_PATIENCE, _MAX_PATIENCE = 1.0, 10.0
+# What the process does so soon after an answer belongs to it; while nothing moves, pauses grow.
+_SETTLED, _MAX_POLL = 0.005, 0.25
 # Seconds for a worker of ``rpc_servers`` to take a connection.
 _RPC_TIMEOUT = 3.0
 _OTHER_PORT = "Remedy: choose another port, port=0 for a free one, or none for a unix socket."
@@ -126,6 +130,7 @@ class OwnedServer(ServerHandle):
         self._config = config
         self._engine = engine
         self._exit: _Exit | None = None
+        self._patience = _PATIENCE
         flags = engine.flags()
         if "--rpc" in flags:  # else the command line refuses the option
             _check_rpc_workers(config.rpc_servers)
@@ -143,6 +148,8 @@ class OwnedServer(ServerHandle):
             self._spawn(engine, config, flags)
         except OSError as error:
             socket_dir.remove(self._directory)
+            if is_of_limits(error):
+                raise no_more(f"{self.ref.name} was not started", error) from error
             raise EngineNotFound(f"{engine.argv[0]} cannot be started: {error}") from error
         except BaseException:
             socket_dir.remove(self._directory)
@@ -233,28 +240,30 @@ class OwnedServer(ServerHandle):
             ServerStalled: no sign of progress for ``stall_timeout``.
             GpuNotUsed: ``require_gpu``, and the log shows nothing on a GPU.
         """
-        watch = _StallWatch(self.child, self._stall_timeout)
-        shown = 0.0
-        with Client(self.address.url, **self._settings(_PROBE_TIMEOUTS)) as probe:
+        watch, shown = StallWatch(self.child), 0.0
+        with Client(self.address.url, **self._settings(_patient(_PATIENCE))) as probe:
+            self._probe = probe  # so that ``abort`` ends its wait
             while not cancelled():
                 self.child.changed.clear()
                 if self.child.exited.is_set():
                     raise self._start_failure()
-                if self._answers(probe):
+                watch.look()
+                if self._answers(probe, self._stall_timeout - watch.quiet):
                     self._check_gpu()
                     self._check_adapters(probe)
                     self._check_projector(probe)
                     return
+                watch.asked()
                 if self.child.progress > shown:
                     shown = self.child.progress
                     on_progress(shown)
-                if watch.stalled():
-                    raise self.error(
-                        ServerStalled,
-                        f"loading {self.ref.name} has made no progress for "
-                        f"{self._stall_timeout:g} s (stall_timeout)",
-                    )
-                self.child.changed.wait(_POLL)
+                if watch.quiet > (limit := self._stall_timeout):
+                    what = f"loading {self.ref.name} has made no progress for {limit:g} s"
+                    raise self.error(ServerStalled, f"{what} (stall_timeout)")
+                pause = min(_MAX_POLL, max(_POLL, watch.quiet / 20))
+                self.child.exited.wait(_SETTLED if pause == _POLL else pause / 2)
+                watch.look()
+                self.child.changed.wait(pause)
                 time.sleep(_PAUSE)
 
     def _check_gpu(self) -> None:
@@ -303,14 +312,20 @@ class OwnedServer(ServerHandle):
         if given and (problem := missing_modality(str(given), probe.props().modalities)):
             raise self.error(ServerStartError, f"{self.ref.name}: {problem}")
 
-    def _answers(self, probe: Client) -> bool:
+    def _answers(self, probe: Client, left: float) -> bool:
+        """Whether the server is ready; asked for at most ``left`` seconds."""
         if self.address.socket is not None and not self.address.socket.exists():
             return False
+        probe.timeouts = _patient(min(self._patience, max(_POLL, left)))
         try:
             probe.health()
             ours = self.address.port is None or self._is_ours(probe)
-        except (ServerUnreachable, ServerLoading, RequestTimeout):
+        except RequestTimeout:
+            self._patience = min(2 * self._patience, _MAX_PATIENCE)
             return False
+        except (ServerUnreachable, ServerLoading):
+            return False
+        probe.timeouts = _patient(_MAX_PATIENCE)
         if not ours:
             taken = f"another server answers on port {self.address.port}"
             raise self.error(PortInUse, f"{taken}. {_OTHER_PORT}")
@@ -318,7 +333,7 @@ class OwnedServer(ServerHandle):
 
     def _is_ours(self, probe: Client) -> bool:
         """Whether our process answers, not another one on the same port: only ours has our key."""
-        with Client(self.address.url, timeouts=_PROBE_TIMEOUTS) as keyless:
+        with Client(self.address.url, timeouts=probe.timeouts) as keyless:
             return _accepted(probe) and not _accepted(keyless)
 
     def _start_failure(self) -> ServerStartError:
@@ -343,29 +358,16 @@ class OwnedServer(ServerHandle):
         return False
 
 
+def _patient(seconds: float) -> Timeouts:
+    return Timeouts(connect=seconds, first_token=seconds)
+
+
 def _accepted(client: Client) -> bool:
     try:
         client.props()
     except (AuthenticationError, EndpointNotFound, ProtocolError):
         return False
     return True
-
-
-class _StallWatch:
-    """Watches a process for activity (see ``Child.activity``)."""
-
-    def __init__(self, child: Child, timeout: float) -> None:
-        self._child = child
-        self._timeout = timeout
-        self._activity = child.activity()
-        self._since = time.monotonic()
-
-    def stalled(self) -> bool:
-        """Whether there was no activity for the whole timeout."""
-        activity, now = self._child.activity(), time.monotonic()
-        if activity != self._activity:
-            self._activity, self._since = activity, now
-        return now - self._since > self._timeout
 
 
 def _check_rpc_workers(addresses: Sequence[str]) -> None:

@@ -25,7 +25,6 @@ from rocm_core.errors import (
     ConfigError,
     PortInUse,
     RocmError,
-    ServerStartError,
     ServerStopped,
 )
 from rocm_core.gguf import check_gguf
@@ -36,6 +35,7 @@ from rocm_core.supervisor.handle import HandleFactory, OnProgress, ServerHandle
 from rocm_core.supervisor.restart_policy import CrashHistory
 from rocm_core.supervisor.startup import Startup
 from rocm_core.supervisor.view import ServerView
+from rocm_core.threads import start_thread
 
 _PORT_ATTEMPTS = 3
 # Seconds between the first SIGTERM and SIGKILL.
@@ -172,21 +172,18 @@ class SupervisedServer(ServerView):
     def _begin_thread(self, startup: Startup) -> None:
         thread = threading.Thread(target=self._run, args=(startup,), name="rocm-start", daemon=True)
         try:
-            thread.start()
-        except BaseException as error:
+            start_thread(thread, f"{self.ref.name} was not started")
+        except BaseException:
             if thread.ident is None:  # it does not run, so nobody else ends this start
                 startup.cancelled, self._startup = True, None
-            if not isinstance(error, RuntimeError):
-                raise
-            raise ServerStartError(
-                f"{self.ref.name} was not started: {error}. The system limits the number of "
-                "processes and threads (ulimit -u; a container's pids limit): raise it."
-            ) from error
+            raise
 
     def _cancel(self, startup: Startup) -> None:
         startup.cancelled = True
         if startup is self._startup and self._state is State.STARTING:
             self._set_state(State.STOPPING)  # the starting thread sees it and cleans up
+        if self._handle is not None:
+            self._handle.abort()  # what it asks meanwhile
         self._change.notify_all()
 
     # -- the starting thread ----------------------------------------------------------------
@@ -245,13 +242,15 @@ class SupervisedServer(ServerView):
         progress(1.0)
         with self._change:
             self._raise_if_cancelled(startup)
+        handle.watch(self.config.stall_timeout)
+        with self._change:
+            self._raise_if_cancelled(startup)
             if self._ended_handle is handle:
                 raise handle.death() or ServerStopped(f"{self.ref.name} was stopped")
             self._failure = None
             self._startup = None
             handle.touch()
             self._set_state(State.READY)
-        handle.watch(self.config.stall_timeout)
 
     def _fail(self, startup: Startup, error: BaseException) -> None:
         self._release(_STOP_GRACE)

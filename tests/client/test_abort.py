@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rocm_core.client import AsyncClient, Call, Client, StreamCall, calls
-from rocm_core.client.base import Wire
+from rocm_core.client.cancellation import Wire
 from rocm_core.config import GenerateConfig
 from rocm_core.errors import ServerUnreachable, StreamInterrupted
 from tests.support.servers.asking import NEVER, hung_up

@@ -15,9 +15,10 @@ import pytest
 
 from rocm_core.client import Deadline, calls
 from rocm_core.config import GenerateConfig, Timeouts
-from rocm_core.errors import RequestTimeout
+from rocm_core.errors import AuthenticationError, GenerationError, RequestTimeout
 from tests.support.servers.asking import NEVER, Ask, ask_async, ask_sync, at
 from tests.support.servers.fake_server import PATIENCE, STALL, FakeServer, Reply, Step, stream
+from tests.support.servers.hostile import drip
 from tests.support.servers.refusing import nobody_accepts
 
 PINGS: list[Step] = [b":\n\n", 0.02] * 1000
@@ -196,6 +197,96 @@ def test_a_whole_answer_has_one_limit_on_any_transport(server: FakeServer) -> No
         timed_out(ask_sync, settings | {"transport": httpx.HTTPTransport()}, "tokenize", "Hi")
     with in_time(0.3):
         timed_out(ask_async, settings | {"transport": httpx.AsyncHTTPTransport()}, "tokenize", "Hi")
+
+
+TRANSPORTS: list[tuple[Ask, Any]] = [
+    (ask_sync, httpx.HTTPTransport),
+    (ask_async, httpx.AsyncHTTPTransport),
+]
+_HEAD = b"HTTP/1.1 200 OK\r\n"
+FILLERS: list[Step] = [b"X-Filler: 1\r\n", 0.02] * 400
+CHUNKS: list[Step] = [b"1\r\n \r\n", 0.02] * 400
+# What comes byte by byte, or not at all, before and after its limits have begun.
+UNHURRIED: dict[str, list[Step]] = {
+    "a head": [_HEAD, *FILLERS],
+    "a head, byte by byte": drip(_HEAD * 20),
+    "silence after half a head": [_HEAD, STALL],
+    "a body": [_HEAD + b"\r\n", *DRIP],
+    "a body, and silence": [_HEAD + b"\r\n", b" ", 0.2, b" ", STALL],
+    "chunks": [_HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *CHUNKS],
+    "interim answers": [b"HTTP/1.1 100 Continue\r\n\r\n", 0.02] * 400,
+}
+
+
+@pytest.mark.parametrize("limits", [{"total": 0.3}, {"total": 0.3, "idle": 15, "first_token": 15}])
+@pytest.mark.parametrize("method", ["props", "embeddings", "completion"])
+@pytest.mark.parametrize("reply", UNHURRIED)
+@pytest.mark.parametrize("way", TRANSPORTS, ids=["sync", "async"])
+def test_any_transport_holds_the_limit_of_a_call(
+    server: FakeServer, way: tuple[Ask, Any], reply: str, method: str, limits: dict[str, float]
+) -> None:
+    ask, transport = way
+    server.otherwise = Reply(before=UNHURRIED[reply])
+    server.script("/props", server.otherwise)
+    settings = at(server, timeouts=limited(**limits), transport=transport())
+    args = {"props": (), "embeddings": (["a"],), "completion": ("Hi",)}[method]
+    with in_time(0.3):
+        error = timed_out(ask, settings, method, *args)
+    assert error.phase == "total"
+
+
+@pytest.mark.parametrize("way", TRANSPORTS, ids=["sync", "async"])
+def test_any_transport_holds_the_limit_of_the_first_token(
+    server: FakeServer, way: tuple[Ask, Any]
+) -> None:
+    ask, transport = way
+    server.script("/completion", Reply(before=UNHURRIED["a head"]))
+    settings = at(server, timeouts=limited(first_token=0.3), transport=transport())
+    with in_time(0.3):
+        error = timed_out(ask, settings, "completion", "Hi")
+    assert error.phase == "first_token"
+    assert "0.3 s (first_token_timeout=" in str(error)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own", "httpx's"])
+@pytest.mark.parametrize(("method", "argument"), [("tokenize", "Hi"), ("completion", "Hi")])
+def test_the_words_of_an_error_are_not_waited_for(
+    server: FakeServer, ask: Ask, method: str, argument: str, own: bool
+) -> None:
+    """Its status says what to do; half of its words, and a limit that has passed, are less."""
+    head = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 90000\r\n\r\nwho are"
+    server.script(f"/{method}", Reply(before=[head, *DRIP]))
+    settings = at(server, timeouts=limited(total=0.3))
+    if not own:
+        settings["transport"] = dict(TRANSPORTS)[ask]()
+    with in_time(0.3), pytest.raises(AuthenticationError, match="who are"):
+        ask(settings, method, argument)
+
+
+def test_the_words_of_an_error_are_bounded_without_any_limit(
+    server: FakeServer, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rocm_core.client.base._REFUSAL_TIME", 0.3)
+    head = b"HTTP/1.1 500 Oh\r\nContent-Length: 90000\r\n\r\nwhat"
+    server.script("/completion", Reply(before=[head, *DRIP]))
+    with in_time(0.3), pytest.raises(GenerationError, match="what"):
+        ask(at(server, timeouts=NEVER), "completion", "Hi")
+    flood = [head.replace(b"90000", b"9000000"), *[b"x" * 10_000] * 900]
+    server.script("/completion", Reply(before=flood))
+    with pytest.raises(GenerationError, match="what"):
+        ask(at(server, timeouts=NEVER), "completion", "Hi")
+
+
+def test_without_a_thread_for_it_each_read_is_limited(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(timer: threading.Timer) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Timer, "start", refuse)
+    server.script("/tokenize", Reply(before=[STALL]))
+    settings = at(server, timeouts=limited(total=0.2), transport=httpx.HTTPTransport())
+    assert timed_out(ask_sync, settings, "tokenize", "Hi").phase == "total"
 
 
 def test_the_total_limit_is_not_begun_anew_by_a_token(server: FakeServer, ask: Ask) -> None:

@@ -10,7 +10,7 @@ from rocm_core.engine.gpu_placement import named_devices
 from rocm_core.engine.probe import Device
 from rocm_core.errors import ConfigError
 from rocm_core.gpu import list_gpus
-from rocm_core.gpu.vulkan import addresses, is_software, match_device
+from rocm_core.gpu.vulkan import addresses, cards_of, is_software, match_device
 from tests.support.gpu_trees import XTX, XTX_DRM, build
 from tests.support.machine import Machine, run_on
 
@@ -125,3 +125,14 @@ def test_equal_cards_are_not_guessed_between(
     assert named_devices(["Vulkan1"], listed) == ["Vulkan1"]
     with pytest.raises(ConfigError, match="there is no GPU '0000:99:00.0'"):
         named_devices(["0000:99:00.0"], listed)
+
+
+def test_a_load_on_vulkan_names_the_kernels_card(tmp_path: Path) -> None:
+    log = [
+        f"using device Vulkan0 ({XTX_NAME}) (0000:03:00.0) - 24000 MiB free",
+        f"using device Vulkan1 ({XTX_NAME}) (unknown id) - 24000 MiB free",
+        "using device Vulkan2 (another) (0000:99:00.0) - 8000 MiB free",
+    ]
+    second = list_gpus(two_xtx(tmp_path))[1]
+    assert cards_of(log, list_gpus(tmp_path)) == {"Vulkan0": second.label}
+    assert second.pci == "0000:03:00.0"

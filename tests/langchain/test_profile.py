@@ -12,7 +12,7 @@ from langchain_core.tools import tool
 
 from langchain_rocm import ChatRocm, RocmLLM
 from langchain_rocm.profile import LazyProfile, profile_of
-from rocm_core.client.calls import _read_props
+from rocm_core.client.answers import read_props
 from rocm_core.config import Engine
 from rocm_core.types import ThinkingFacts
 from tests.support.models.reciter import RECITER
@@ -62,7 +62,7 @@ def test_a_profile_of_ones_own_stays() -> None:
 
 
 def test_senses_and_thoughts_are_told() -> None:
-    props = _read_props(capture("props.b11434"))
+    props = read_props(capture("props.b11434"))
     assert profile_of(props, "m", ThinkingFacts())["reasoning_output"] is False
     assert "reasoning_output" not in profile_of(props, "m")  # nobody has asked the template
     raw = dict(props.raw)
@@ -71,7 +71,7 @@ def test_senses_and_thoughts_are_told() -> None:
     import orjson
 
     thinking = ThinkingFacts(thinks=True, switchable=False, efforts=("low", "high"))
-    profile = profile_of(_read_props(orjson.dumps(raw)), "m", thinking)
+    profile = profile_of(read_props(orjson.dumps(raw)), "m", thinking)
     assert profile["image_inputs"] and profile["audio_inputs"] and profile["reasoning_output"]
     assert not profile["tool_calling"]
     assert profile["reasoning_effort_levels"] == ["low", "high"]

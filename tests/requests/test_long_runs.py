@@ -56,11 +56,33 @@ def test_looking_for_runs_costs_less_than_the_request() -> None:
         {"role": "assistant", "content": "", "reasoning_content": RUN},
         {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": RUN}}]},
         {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"a": RUN}}}]},
+        {"role": "assistant", "tool_calls": [{"function": {"arguments": {"a": [{"b": RUN}]}}}]},
     ],
 )
 def test_every_text_of_a_message_counts(message: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"messages\[1\] has 10,001"):
         refuse_long_runs_in_messages([{"role": "user", "content": "Hi"}, message])
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"tools": [{}, {"function": {"name": "f", "description": RUN}}]}, r"tools\[1\]"),
+        (
+            {"tools": [{"function": {"parameters": {"properties": {"a": {"enum": [RUN]}}}}}]},
+            r"tools\[0\]",
+        ),
+        ({"chat_template_kwargs": {"documents": [{"text": RUN}]}}, "chat_template_kwargs"),
+    ],
+)
+def test_what_else_a_template_shows_counts(
+    model: TextModel, fields: dict[str, Any], name: str
+) -> None:
+    ask = [{"role": "user", "content": "Hi"}]
+    with pytest.raises(ConfigError, match=f"{name} has 10,001.*allow_long_runs=True"):
+        next(model.events(Chat(ask, GenerateConfig(), fields)))
+    with pytest.raises(ConfigError, match=f"{name} has 10,001"):
+        model.count_tokens(ask, **fields)
 
 
 def test_images_are_no_text() -> None:

@@ -70,37 +70,53 @@ class ResponseReader:
         self.ended = True
 
     def _head(self, data: bytes) -> bytes:
-        head, end, rest = data.partition(b"\r\n\r\n")
-        if not end:
-            if len(data) > _MAX_HEAD:
-                raise httpx.RemoteProtocolError("the head of the answer is too long")
-            self._buffer = data
-            return b""
-        self._buffer = b""
-        line, *fields = head.split(b"\r\n")
-        try:
-            version, code = line.split(b" ", 2)[:2]
-            self.status = int(code)
-            if not version.startswith(b"HTTP/1.") or not 100 <= self.status <= 999:
-                raise ValueError(line)
-            if self.status < 200:
-                return self._head(rest)
-            self.headers = [_field(field) for field in fields]
-            self._delimit({name.lower(): value for name, value in self.headers})
-        except ValueError as error:
-            raise httpx.RemoteProtocolError(f"this is not HTTP/1.1: {line[:80]!r}") from error
-        self.begun = True
-        return rest
+        while True:
+            head, end, rest = data.partition(b"\r\n\r\n")
+            if not end or len(head) > _MAX_HEAD:
+                if len(head) > _MAX_HEAD:
+                    raise httpx.RemoteProtocolError("the head of the answer is too long")
+                self._buffer = data
+                return b""
+            self._buffer = b""
+            try:
+                final = self._read_head(head)
+            except ValueError as error:
+                line = head.partition(b"\r\n")[0]
+                what = f"this is not HTTP/1.1 ({error}): {line[:80]!r}"
+                raise httpx.RemoteProtocolError(what) from error
+            if final:
+                self.begun = True
+                return rest
+            data = rest
 
-    def _delimit(self, headers: dict[bytes, bytes]) -> None:
+    def _read_head(self, head: bytes) -> bool:
+        """Read a head, and return whether it is that of the answer, no interim one."""
+        line, *fields = head.split(b"\r\n")
+        version, code = line.split(b" ", 2)[:2]
+        self.status = _decimal(code)
+        if not version.startswith(b"HTTP/1.") or not 100 <= self.status <= 999:
+            raise ValueError("no status line")
+        if self.status == 101:
+            raise ValueError("it switches to another protocol")
+        if self.status < 200:
+            return False
+        self.headers = [_field(field) for field in fields]
+        self._delimit([(name.lower(), value) for name, value in self.headers])
+        return True
+
+    def _delimit(self, headers: list[tuple[bytes, bytes]]) -> None:
+        codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+        lengths = {value for name, value in headers if name == b"content-length"}
         if self.status in (204, 304):
             self.ended = True
-        elif headers.get(b"transfer-encoding", b"").lower() == b"chunked":
+        elif codings == [b"chunked"]:
             self._chunked, self._left = True, 0
-        elif b"content-length" in headers:
-            self._left = int(headers[b"content-length"])
-            if self._left < 0:
-                raise ValueError("negative content-length")
+        elif codings and codings != [b"identity"]:
+            raise ValueError("unknown transfer-encoding")
+        elif len(lengths) > 1:
+            raise ValueError("two lengths")
+        elif lengths:
+            self._left = _decimal(lengths.pop())
             self.ended = self._left == 0
 
     def _chunks(self, data: bytes) -> bytes:
@@ -144,6 +160,12 @@ class ResponseReader:
             self._in_trailer = size == 0
             self._left = size + _LINE_END if size else 0
         return end + _LINE_END - at
+
+
+def _decimal(digits: bytes) -> int:
+    if not digits.isdigit():  # int() takes signs and underscores, too
+        raise ValueError("no number")
+    return int(digits)
 
 
 def _field(line: bytes) -> tuple[bytes, bytes]:

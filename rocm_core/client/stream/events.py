@@ -1,8 +1,11 @@
 """Payloads of a generation stream in, ``StreamEvent`` objects out.
 
-    payload ``{…}``     → one StreamEvent (chat, text completion and native dialects)
+    payload ``{…}``     → one StreamEvent (chat, text completion and native dialects), or one for
+                          each of the answers that it has pieces of
     line of NDJSON      → the same, or one of the forms in ``ndjson``
+    a whole answer, as servers send it that do not stream → one StreamEvent, and the end
     payload ``[DONE]``  → end marker of the OpenAI dialects
+    ``""``, ``{}``      → nothing: a sign of life
     ``"stop": true``    → end marker of the native dialect (it sends no ``[DONE]``)
     ``{"error": …}``    → raises, typed like an HTTP error
     end of bytes without an end marker → raises ``StreamInterrupted``
@@ -14,18 +17,29 @@ Shapes: llama.cpp ``tools/server/server-task.cpp`` (``to_json_oaicompat_chat_str
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import fields
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-from rocm_core.client.failures import error_from_body, shown
+from rocm_core.client.failures import error_from_body, page_title, shown
 from rocm_core.client.stream.coalesce import coalesced
+from rocm_core.client.stream.fields import (
+    ids_of,
+    read_count,
+    read_ids,
+    read_logprobs,
+    read_native_usage,
+    read_timings,
+    read_tool_calls,
+    read_usage,
+    text_or_none,
+    without_surrogates,
+)
 from rocm_core.client.stream.framing import DONE, Framing
 from rocm_core.client.stream.ndjson import read_own_line, read_text_line
 from rocm_core.errors import ProtocolError, RocmError, StreamInterrupted
-from rocm_core.types import StreamEvent, Timings, ToolCallDelta, Usage
+from rocm_core.types import StreamEvent
 
 _STOP_REASONS = {"eos": "stop", "word": "stop", "limit": "length"}
 
@@ -37,13 +51,20 @@ class StreamDecoder:
         ended: the end marker has been seen; what follows it is not read.
     """
 
-    def __init__(self, *, coalesce: bool = False) -> None:
-        """``coalesce``: join the pieces of text that one chunk completes."""
+    def __init__(self, *, coalesce: bool = False, first_only: bool = False) -> None:
+        """Args:
+        coalesce: join the pieces of text that one chunk completes.
+        first_only: pass over pieces of other answers than the first, which were not asked for.
+        """
         self.ended = False
         self._framing = Framing()
         self._coalesce = coalesce
+        self._first_only = first_only
         self._only_text = False  # lines that are strings: nothing can mark the end
         self._has_text = False
+        # The lines of an answer that is one object, written on several lines.
+        self._object: list[bytes] | None = None
+        self._any = False
 
     def feed(self, chunk: bytes) -> Iterator[StreamEvent]:
         """Yield the events that ``chunk`` completes; those before a failure come first.
@@ -52,6 +73,7 @@ class StreamDecoder:
             ProtocolError: a payload is not a JSON object of a known shape.
             HTTPStatusError: the server reported an error inside the stream.
         """
+        self._any = self._any or bool(chunk)
         events = self._events(self._framing.feed(chunk))
         return coalesced(events) if self._coalesce else events
 
@@ -63,15 +85,18 @@ class StreamDecoder:
         """
         if self.ended:
             return
-        cut = False
+        cut: ProtocolError | None = None
         try:
             yield from self._events(self._framing.close())
-        except ProtocolError:
-            cut = True  # a last payload that was cut short is an interruption
+            if self._object is not None:
+                yield from self._of_line(b"\n".join(self._object))
+        except ProtocolError as error:
+            cut = error  # a last payload that was cut short is an interruption
         if not self.ended and (cut or not self._only_text):
+            why = f" ({cut})" if cut else "" if self._any else " (nothing came)"
             raise StreamInterrupted(
-                "the stream ended without its end marker: the answer is incomplete"
-            )
+                f"the stream ended without its end marker: the answer is incomplete{why}"
+            ) from cut
 
     def _events(self, payloads: list[bytes]) -> Iterator[StreamEvent]:
         if self._framing.ndjson:
@@ -83,26 +108,68 @@ class StreamDecoder:
             if payload == DONE:
                 self.ended = True
                 return
-            raw = parse_object(payload)
+            try:
+                raw = parse_object(payload)
+            except ProtocolError:
+                rest = payload.strip()
+                self.ended = rest == DONE
+                if rest and not self.ended:
+                    raise
+                continue
+            if not raw:
+                continue
             event = read_event(raw)
             if raw.get("stop") is True:
                 self.ended = True
-            yield event
+            if not (event.choice and self._first_only):
+                yield event
+            choices = raw.get("choices")
+            if choices and len(choices) > 1:
+                yield from self._others(raw, len(choices))
 
     def _lines(self, lines: list[bytes]) -> Iterator[StreamEvent]:
         for line in lines:
             if self.ended:
                 return
-            if line.lstrip().startswith(b'"'):
-                event = read_text_line(line)
-                self._only_text = True
+            if self._object is not None:
+                self._object.append(line)
+            elif not self._has_text and not line.rstrip().endswith((b"}", b'"')):
+                self._object = [line]  # its end comes in another line
             else:
-                raw = parse_object(line)
-                event = read_own_line(raw, whole=not self._has_text) or read_event(raw)
-                self._only_text = False
-                self.ended = raw.get("stop") is True or raw.get("done") is True
-            self._has_text = self._has_text or bool(event.text)
+                yield from self._of_line(line)
+
+    def _of_line(self, line: bytes) -> Iterator[StreamEvent]:
+        raw: dict[str, Any] = {}
+        if line.lstrip().startswith(b'"'):
+            event = read_text_line(line)
+            self._only_text = True
+        else:
+            raw = parse_object(line)
+            event = read_own_line(raw, whole=not self._has_text) or read_event(raw)
+            self._only_text = False
+            ends = raw.get("stop") is True or raw.get("done") is True
+            self.ended = ends or is_whole_answer(raw)
+        self._has_text = self._has_text or bool(event.text)
+        if not (event.choice and self._first_only):
             yield event
+        if type(choices := raw.get("choices")) is list and len(choices) > 1:
+            yield from self._others(raw, len(choices))
+
+    def _others(self, raw: dict[str, Any], count: int) -> Iterator[StreamEvent]:
+        """Yield the pieces of further answers in one payload."""
+        for place in range(1, count):
+            event = read_event(raw, place)
+            if not (event.choice and self._first_only):
+                yield event
+
+
+def is_whole_answer(raw: dict[str, Any]) -> bool:
+    """Return whether a decoded object is an answer of the OpenAI dialects that is no stream."""
+    choices = raw.get("choices")
+    first = choices[0] if type(choices) is list and choices else None
+    if type(first) is not dict:
+        return False
+    return "message" in first or ("text" in first and bool(first.get("finish_reason")))
 
 
 def parse_object(payload: bytes) -> dict[str, Any]:
@@ -118,39 +185,49 @@ def parse_object(payload: bytes) -> dict[str, Any]:
         value = orjson.loads(payload)
     except orjson.JSONDecodeError:
         try:
-            value = json.loads(payload.decode("utf-8", "replace"))
+            value = without_surrogates(json.loads(payload.decode("utf-8", "replace")))
         except (ValueError, RecursionError) as error:
-            raise ProtocolError(f"not JSON: {payload[:200]!r}") from error
+            what = page_title(payload) or f"not JSON: {payload[:200]!r}"
+            raise ProtocolError(what) from error
     if not isinstance(value, dict):
         raise ProtocolError(f"expected a JSON object, got {payload[:200]!r}")
     return value
 
 
-def read_event(raw: dict[str, Any]) -> StreamEvent:
+def read_event(raw: dict[str, Any], place: int = 0) -> StreamEvent:
     """Return one decoded payload as an event.
+
+    Args:
+        raw: the payload.
+        place: which of its choices; the facts of the request are in the event of the first.
 
     Raises:
         ProtocolError: its shape is not one of a generation stream.
         HTTPStatusError: it is an error report.
     """
     try:
-        if "error" in raw:
+        if raw.get("error"):  # some servers write null in every event
             raise error_from_body(raw)
         choices = raw.get("choices")
-        if choices is None:
+        if choices is None and "choices" not in raw:
             return _native_event(raw)
-        return _choice_event(raw, choices)
+        return _choice_event(raw, choices or [], place)
     except RocmError:
         raise
     except (AttributeError, TypeError, LookupError, ValueError, OverflowError) as error:
         raise ProtocolError(f"unexpected shape of a stream event: {shown(raw)}") from error
 
 
-def _choice_event(raw: dict[str, Any], choices: list[dict[str, Any]]) -> StreamEvent:
+def _choice_event(raw: dict[str, Any], choices: list[dict[str, Any]], place: int) -> StreamEvent:
     event = StreamEvent("", raw)
     if choices:
-        choice = choices[0]
+        choice = choices[place]
+        index = choice.get("index")
+        if index:
+            event.choice = read_count(index)
         delta = choice.get("delta")
+        if delta is None:
+            delta = choice.get("message")  # of an answer that is no stream
         if delta is not None:
             text = delta.get("content")
             if text is None:
@@ -162,17 +239,24 @@ def _choice_event(raw: dict[str, Any], choices: list[dict[str, Any]]) -> StreamE
                 event.text = text
         else:
             event.text = choice.get("text") or ""
-        event.finish_reason = choice.get("finish_reason")
+        if choice.get("finish_reason"):
+            event.finish_reason = text_or_none(choice["finish_reason"])
         if "logprobs" in choice:
             _logprob_fields(event, choice["logprobs"])
-    if raw.get("usage"):
-        event.usage = read_usage(raw["usage"])
-    if "timings" in raw:
-        event.timings = read_timings(raw["timings"])
-    if event.finish_reason or event.usage:
-        event.model = raw.get("model")
+    if place == 0 and (event.finish_reason or "usage" in raw or "timings" in raw):
+        _facts(event, raw)
     _require_text(event)
     return event
+
+
+def _facts(event: StreamEvent, raw: dict[str, Any]) -> None:
+    """Read the facts of the request, which come once."""
+    if raw.get("usage"):
+        event.usage = read_usage(raw["usage"])
+    if raw.get("timings"):
+        event.timings = read_timings(raw["timings"])
+    if event.finish_reason or event.usage:
+        event.model = text_or_none(raw.get("model"))
 
 
 def _require_text(event: StreamEvent) -> None:
@@ -185,25 +269,13 @@ def _delta_fields(event: StreamEvent, delta: dict[str, Any]) -> None:
     event.reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
     calls = delta.get("tool_calls")
     if calls:
-        event.tool_calls = tuple(_tool_call(call) for call in calls)
-
-
-def _tool_call(call: dict[str, Any]) -> ToolCallDelta:
-    function = call.get("function") or {}
-    return ToolCallDelta(
-        index=call.get("index", 0),
-        id=call.get("id") or None,
-        name=function.get("name") or None,
-        arguments=function.get("arguments") or "",
-    )
+        event.tool_calls = read_tool_calls(calls)
 
 
 def _logprob_fields(event: StreamEvent, logprobs: dict[str, Any] | None) -> None:
     if logprobs and logprobs.get("content"):
-        event.logprobs = logprobs["content"]
-        event.token_ids = tuple(
-            entry["id"] for entry in logprobs["content"] if entry.get("id") is not None
-        )
+        event.logprobs = read_logprobs(logprobs["content"])
+        event.token_ids = ids_of(event.logprobs)
 
 
 def _native_event(raw: dict[str, Any]) -> StreamEvent:
@@ -213,42 +285,17 @@ def _native_event(raw: dict[str, Any]) -> StreamEvent:
     event = StreamEvent(text, raw)
     tokens = raw.get("tokens")
     if tokens and "prompt_progress" not in raw:  # progress events carry a bogus [0]
-        event.token_ids = tuple(tokens)
-    if "completion_probabilities" in raw:
-        event.logprobs = raw["completion_probabilities"]
+        event.token_ids = read_ids(tokens)
+    if raw.get("index"):
+        event.choice = read_count(raw["index"])
+    if raw.get("completion_probabilities"):
+        event.logprobs = read_logprobs(raw["completion_probabilities"])
     if raw.get("stop") is True:
         event.finish_reason = _STOP_REASONS.get(raw.get("stop_type", ""), "stop")
-        event.stop_word = raw.get("stopping_word") or None
-        event.usage = _native_usage(raw)
-        event.model = raw.get("model")
-        if "timings" in raw:
+        event.stop_word = text_or_none(raw.get("stopping_word"))
+        event.usage = read_native_usage(raw)
+        event.model = text_or_none(raw.get("model"))
+        if raw.get("timings"):
             event.timings = read_timings(raw["timings"])
     _require_text(event)
     return event
-
-
-def _native_usage(raw: dict[str, Any]) -> Usage | None:
-    if "tokens_predicted" not in raw or "tokens_evaluated" not in raw:
-        return None
-    cached = (raw.get("timings") or {}).get("cache_n", 0)
-    return Usage(raw["tokens_evaluated"], raw["tokens_predicted"], cached)
-
-
-def read_usage(usage: dict[str, Any]) -> Usage:
-    """Read the OpenAI ``usage`` object."""
-    details = usage.get("prompt_tokens_details") or {}
-    return Usage(
-        prompt_tokens=usage.get("prompt_tokens", 0),
-        completion_tokens=usage.get("completion_tokens", 0),
-        cached_tokens=details.get("cached_tokens") or 0,
-    )
-
-
-_TIMING_FIELDS: dict[str, Callable[[Any], Any]] = {
-    f.name: float if isinstance(f.default, float) else int for f in fields(Timings)
-}
-
-
-def read_timings(timings: dict[str, Any]) -> Timings:
-    """Read llama-server's ``timings`` object."""
-    return Timings(**{k: read(timings.get(k) or 0) for k, read in _TIMING_FIELDS.items()})

@@ -15,6 +15,7 @@ import json
 from typing import Any
 
 from rocm_core.client.failures import shown
+from rocm_core.client.stream.fields import read_count, text_or_none, without_surrogates
 from rocm_core.errors import ProtocolError
 from rocm_core.types import StreamEvent, ToolCallDelta, Usage
 
@@ -31,7 +32,7 @@ def read_text_line(line: bytes) -> StreamEvent:
         text = json.loads(line.decode("utf-8", "replace"))
     except ValueError as error:
         raise ProtocolError(f"not JSON: {line[:200]!r}") from error
-    return StreamEvent(text)
+    return StreamEvent(without_surrogates(text))
 
 
 def read_own_line(raw: dict[str, Any], *, whole: bool) -> StreamEvent | None:
@@ -44,11 +45,11 @@ def read_own_line(raw: dict[str, Any], *, whole: bool) -> StreamEvent | None:
     Raises:
         ProtocolError: a field is of the wrong type.
     """
-    if "error" in raw or not any(name in raw for name in _OWN):
+    if raw.get("error") or not any(name in raw for name in _OWN):
         return None
     try:
         return _event(raw, whole)
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, ValueError) as error:
         raise ProtocolError(f"unexpected shape of a line: {shown(raw)}") from error
 
 
@@ -56,10 +57,16 @@ def _event(raw: dict[str, Any], whole: bool) -> StreamEvent:
     text = raw.get("token") or (whole and raw.get("done") and raw.get("content")) or ""
     event = StreamEvent(text, raw, reasoning=raw.get("reasoning") or "")
     if call := raw.get("tool_call"):
-        event.tool_calls = (ToolCallDelta(**call),)
-    event.finish_reason = raw.get("finish_reason")
+        event.tool_calls = (_tool_call(**call),)
+    event.finish_reason = text_or_none(raw.get("finish_reason"))
     if usage := raw.get("usage"):
-        event.usage = Usage(**usage)
+        event.usage = Usage(**{name: read_count(value) for name, value in usage.items()})
     if type(event.text) is not str or type(event.reasoning) is not str:
         raise TypeError("text of an event must be a string")
     return event
+
+
+def _tool_call(index: int, id: str | None, name: str | None, arguments: str) -> ToolCallDelta:
+    if type(arguments) is not str:
+        raise TypeError("no arguments")
+    return ToolCallDelta(read_count(index), text_or_none(id), text_or_none(name), arguments)

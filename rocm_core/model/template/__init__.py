@@ -2,10 +2,11 @@
 
     fit (``ChatTemplate``: fit messages, count prompts)
       ├──▶ parts         lists of texts become strings
-      ├──▶ tool_turns    calls and results: call_ids, written_calls, one call a turn
+      ├──▶ tool_turns    calls and results: call_ids, calls as text, one call a turn
       ├──▶ roles         which role may follow which
       ├──▶ countable     pieces of a conversation become whole
       ├──▶ probe         what a template does with markers
+      ├──▶ first_use     one request at a time asks the server
       ├──▶ variables/    what it reads about thinking, and the date
       └──▶ enforcement   whether answers are held to a schema, and the way if not
 

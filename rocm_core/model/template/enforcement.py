@@ -7,9 +7,10 @@
                                       the same after them
 
 Some templates have a handler in llama.cpp that makes no grammar of the schema (``common/parsers``:
-Kimi K2 and K3, GigaChat 3, Functionary v3.2; LFM2 beside tools): the answer is free text, without
-an error. The probe is one token, once for a model with and once without tools, and only when an
-answer has a schema; with ``verbose`` the server tells the grammar of a request.
+Kimi K2 and K3, GigaChat 3, Functionary v3.2; LFM2 beside tools; DeepSeek V3.2 and V4 beside tools
+that must not be called): the answer is free text, without an error. The probe is one token, once
+for a model without tools, with a call and without one, and only when an answer has a schema; with
+``verbose`` the server tells the grammar of a request.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class Enforcement:
     """Whether llama-server holds answers to a schema through the chat template of one model."""
 
     def __init__(self) -> None:
-        self._holds: dict[bool, bool] = {}
+        self._holds: dict[bool | str, bool] = {}
 
     def holds(self, request: Chat, props: ServerProps) -> Steps[bool]:
         """Return whether the chat endpoint holds the answer of a request to its schema, if any.
@@ -99,15 +100,17 @@ class Enforcement:
         format_ = request.fields.get("response_format")
         if not props.chat_template or not format_ or "json_schema" not in format_:
             return True
-        tools = bool(request.fields.get("tools")) and request.fields.get("tool_choice") != "none"
-        if tools not in self._holds:
-            self._holds[tools] = yield from chat_holds(tools)
-            if not self._holds[tools]:
+        tools = bool(request.fields.get("tools"))
+        called = request.fields.get("tool_choice") != "none"
+        beside = "none" if tools and not called else tools
+        if beside not in self._holds:
+            self._holds[beside] = yield from chat_holds(tools, called)
+            if not self._holds[beside]:
                 log.info(
                     "llama-server makes no grammar of response_format for this chat template: "
                     "answers with a schema go through /apply-template and /completion"
                 )
-        return self._holds[tools]
+        return self._holds[beside]
 
 
 def held(request: Chat, *, thinks: bool) -> Steps[Completion | AfterThoughts]:
@@ -126,11 +129,12 @@ def held(request: Chat, *, thinks: bool) -> Steps[Completion | AfterThoughts]:
     return AfterThoughts(replace(request, fields=fields), schema, request)
 
 
-def chat_holds(tools: bool) -> Steps[bool]:
+def chat_holds(tools: bool, called: bool = True) -> Steps[bool]:
     """Return whether the chat endpoint makes a grammar of a schema; also ``True`` if unknown.
 
     Args:
-        tools: beside a tool that must be called.
+        tools: beside a tool.
+        called: the tool must be called; else it must not.
     """
     body: dict[str, Any] = {
         "messages": [_ASK],
@@ -141,6 +145,8 @@ def chat_holds(tools: bool) -> Steps[bool]:
     }
     if tools:
         body |= {"tools": [_TOOL], "tool_choice": "required", "parallel_tool_calls": False}
+        if not called:
+            body["tool_choice"] = "none"
     try:
         settings = yield Call("POST", "/v1/chat/completions", _settings, body)
     except HTTPStatusError as error:

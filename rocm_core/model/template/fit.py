@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -34,8 +35,14 @@ from rocm_core.config import Timeouts
 from rocm_core.errors import ConfigError, EndpointNotFound
 from rocm_core.model.media import with_files
 from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
+from rocm_core.model.template.first_use import FirstUse
 from rocm_core.model.template.roles import Conversation, Demands, fitted, plain
-from rocm_core.requests import body_fault, refuse_long_runs_in_messages, refuse_unanswered
+from rocm_core.requests import (
+    body_fault,
+    refuse_long_runs_in_fields,
+    refuse_long_runs_in_messages,
+    refuse_unanswered,
+)
 from rocm_core.types import ServerProps, ThinkingFacts
 
 if TYPE_CHECKING:
@@ -63,6 +70,7 @@ class ChatTemplate:
         self._probes: Probes | None = None
         self._variables: Variables | None = None
         self._enforcement: Enforcement | None = None
+        self._first_use = FirstUse()
         self._counts: OrderedDict[bytes, int] = OrderedDict()
 
     def fit(
@@ -116,11 +124,17 @@ class ChatTemplate:
 
     def fitting(
         self, messages: Conversation, props: ServerProps, tools: bool = False
-    ) -> Steps[list[dict[str, Any]]]:
+    ) -> RequestSteps[list[dict[str, Any]]]:
         """Fit a conversation to the template of a server that is ready and has these facts."""
         no_system = props.chat_template_caps.get("supports_system_role") is False
         if plain(messages):
             return fitted(messages, Demands(no_system))
+        fit = partial(self._probed, messages, props, tools, no_system)
+        return (yield from self._first_use.alone(fit))
+
+    def _probed(
+        self, messages: Conversation, props: ServerProps, tools: bool, no_system: bool
+    ) -> Steps[list[dict[str, Any]]]:
         # Imported here, because most conversations never need it.
         from rocm_core.model.template import parts, probe, tool_turns, turns
 
@@ -129,7 +143,7 @@ class ChatTemplate:
         calls = yield from tool_turns.demands(result, probes, tools, props.chat_template)
         roles = yield from turns.order(result, probes, no_system or calls.no_system)
         result = tool_turns.shown(fitted(result, roles), calls)
-        return (yield from turns.opened(result, probes, tools))
+        return (yield from turns.opened(result, probes, tools, props.chat_template))
 
     def with_variables(
         self,
@@ -137,26 +151,32 @@ class ChatTemplate:
         fields: Mapping[str, Any],
         date: str | None,
         props: ServerProps,
-    ) -> Steps[tuple[Conversation, dict[str, Any]]]:
+    ) -> RequestSteps[tuple[Conversation, dict[str, Any]]]:
         """Return messages and request fields with the variables that the template reads.
 
         See ``variables.Variables.applied``. A request that sets none costs no request.
         """
         if date is None and not _sets_variables(messages, fields):
             return messages, dict(fields)
-        return (yield from self._known_variables().applied(messages, fields, date, props))
+        known = self._known_variables()
+        applied = partial(known.applied, messages, fields, date, props)
+        return (yield from self._first_use.alone(applied))
 
-    def held(self, request: Chat, props: ServerProps) -> Steps[Chat | Completion | AfterThoughts]:
+    def held(
+        self, request: Chat, props: ServerProps
+    ) -> RequestSteps[Chat | Completion | AfterThoughts]:
         """Return a request whose answer llama-server holds to its schema, if it has one."""
         if not request.fields.get("response_format"):
             return request
         from rocm_core.model.template import enforcement
 
         self._enforcement = self._enforcement or enforcement.Enforcement()
-        if (yield from self._enforcement.holds(request, props)):
+        holds = partial(self._enforcement.holds, request, props)
+        if (yield from self._first_use.alone(holds)):
             return request
         thinking = self._known_variables().thinking
-        thinks = yield from thinking.may_think(request.fields, props)
+        may_think = partial(thinking.may_think, request.fields, props)
+        thinks = yield from self._first_use.alone(may_think)
         return (yield from enforcement.held(request, thinks=thinks))
 
     def thinking(self, deadline: Deadline | None = None) -> ThinkingFacts:
@@ -173,7 +193,8 @@ class ChatTemplate:
 
     def _thinking(self, deadline: Deadline) -> RequestSteps[ThinkingFacts]:
         _, props = yield Ready(deadline)
-        return (yield from self._known_variables().thinking.facts(props))
+        facts = partial(self._known_variables().thinking.facts, props)
+        return (yield from self._first_use.alone(facts))
 
     def _known_variables(self) -> Variables:
         from rocm_core.model.template.variables import Variables
@@ -194,6 +215,7 @@ class ChatTemplate:
         fit_template: bool,
         fields: Mapping[str, Any],
     ) -> RequestSteps[int]:
+        refuse_long_runs_in_fields(fields)
         ready = callable(given) or fit_template
         messages = [] if callable(given) else _countable(given, fit_template)
         if ready:

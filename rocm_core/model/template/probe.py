@@ -133,7 +133,7 @@ _CONTROL = Probe("control", [text("user", USER)])
 
 
 class Probes:
-    """The verdicts on one model's template. Thread-safe: at worst a probe is rendered twice."""
+    """The verdicts on one model's template. Thread-safe."""
 
     def __init__(self) -> None:
         self._verdicts: dict[tuple[str, bool], Verdict] = {}

@@ -20,7 +20,7 @@ from rocm_core.model.template import probe
 from rocm_core.model.template.call_ids import shortened
 from rocm_core.model.template.probe import Probe, Probes, Verdict
 from rocm_core.model.template.roles import Conversation
-from rocm_core.model.template.written_calls import Write, in_text, notation
+from rocm_core.requests.written_calls import Write, call_notation, in_text
 
 _HEAD = [probe.text("system", probe.SYSTEM), probe.text("user", probe.USER)]
 _LONG_ID = "call_of_a_probe_"
@@ -125,7 +125,7 @@ def demands(
 
 
 def _written(probes: Probes, tools: bool, template: str) -> Steps[Write]:
-    write = notation(template)
+    write = call_notation(template)
     if write is None:
         raise _refusal("tool calls")
     asked = [*_HEAD, in_text(probe.call(1), write), probe.result(1)]

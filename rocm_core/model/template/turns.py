@@ -2,7 +2,8 @@
 
     order(…)    which orders of roles the template accepts, for ``roles.fitted``
     opened(…)   the conversation with an empty turn of the user before an assistant's message, a
-                call or nothing at all, and of the assistant between a tool's result and the user
+                call or nothing at all, or after a tool's result at the end, and of the assistant
+                between a tool's result and the user
 
 Only what a template demands is changed, and it demands what its render of a probe shows. An empty
 message adds no words to a conversation.
@@ -98,13 +99,16 @@ def _orphaned() -> ConfigError:
 # ---------------------------------------------------------------------------
 
 
-def opened(messages: Conversation, probes: Probes, tools: bool) -> Steps[list[dict[str, Any]]]:
+def opened(
+    messages: Conversation, probes: Probes, tools: bool, template: str = ""
+) -> Steps[list[dict[str, Any]]]:
     """Return the conversation with the empty turns that the template demands.
 
     Args:
         messages: in the form of ``fitted``, calls in a form that the template shows.
         probes: of the template.
         tools: whether the request has tools.
+        template: the Jinja text.
 
     Raises:
         ConfigError: a tool's result stands without its call, and the template takes no such.
@@ -116,6 +120,8 @@ def opened(messages: Conversation, probes: Probes, tools: bool) -> Steps[list[di
         result = yield from _with_user(result, start, probes, tools)
     if any(a["role"] == "tool" and b["role"] == "user" for a, b in itertools.pairwise(result)):
         result = yield from _with_silence(result, probes, tools)
+    if result and result[-1]["role"] == "tool" and _DSML in template:
+        result = yield from _with_asking(result, probes, tools)
     return result
 
 
@@ -190,3 +196,24 @@ def _with_silence(
             result.append(_SILENCE)
         result.append(message)
     return result
+
+
+# DeepSeek V3.2 goes on after results without naming the assistant. llama-server's parser
+# (``common/parsers``, by this mark of the template) wants the name before every answer, and ends
+# each one after a result with status 500.
+_DSML = "\N{FULLWIDTH VERTICAL LINE}DSML\N{FULLWIDTH VERTICAL LINE}"
+_ASSISTANT = "<\N{FULLWIDTH VERTICAL LINE}Assistant\N{FULLWIDTH VERTICAL LINE}>"
+_RESULT_LAST = Probe("result at the end", [_USER, probe.call(1), probe.result(1)])
+_USER_LAST = Probe("nobody after a result", [*_RESULT_LAST.messages, _NOBODY])
+
+
+def _with_asking(
+    messages: list[dict[str, Any]], probes: Probes, tools: bool
+) -> Steps[list[dict[str, Any]]]:
+    """Put an empty turn of the user at the end if only then the prompt names the assistant."""
+    named = []
+    for asked in (_RESULT_LAST, _USER_LAST):
+        verdict: Verdict = yield from probes.ask(asked, tools)
+        after = verdict.prompt.rpartition(f"{probe.RESULT}-1")[2]
+        named.append(verdict.shown and _ASSISTANT in after)
+    return [*messages, _NOBODY] if named == [False, True] else messages

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rocm_core.client.stream.events import read_event
+from rocm_core.client.stream.events import StreamDecoder, read_event
 from rocm_core.errors import (
     AuthenticationError,
     ContextOverflow,
@@ -21,8 +21,10 @@ from rocm_core.errors import (
     ServerBusy,
     ServerLoading,
 )
+from rocm_core.types import StreamEvent
 from tests.support.recorded_streams import DONE, FAILED, event, read, text_event
 from tests.support.servers.fake_server import capture
+from tests.support.servers.hostile.chunks import FIELDS, with_value
 
 unhurried = settings(deadline=None)
 
@@ -87,7 +89,6 @@ def test_failure_may_be_a_plain_string(line: str) -> None:
         b"[]",
         b"null",
         b'"text"',
-        b"{}",
         b'{"choices":[1]}',
         b'{"choices":{"0":1}}',
         b'{"choices":[{"delta":{"content":7}}]}',
@@ -178,3 +179,63 @@ def test_arbitrary_bytes_raise_nothing_but_our_errors(pieces: list[bytes]) -> No
     _, error = read(pieces)
 
     assert error is not None or b"[DONE]" in b"".join(pieces)
+
+
+@unhurried
+@given(st.sampled_from(sorted(FIELDS)), JSON | STREAM_LIKE)
+@example("call index", [])
+@example("logprob", "x")
+@example("usage", {"prompt_tokens": "x"})
+@example("content", "\ud83d")
+def test_any_json_in_any_field_of_a_chunk(field: str, value: object) -> None:
+    """There is an answer of the right types, or an error of ours."""
+    events, error = read([with_value(field, value)])
+
+    assert error is None or isinstance(error, RocmError)
+    for each in events:
+        assert_types(each)
+
+
+def assert_types(event: StreamEvent) -> None:
+    """What the adapters rely on."""
+    for text in (event.text, event.reasoning):
+        assert type(text) is str
+        text.encode()
+    for call in event.tool_calls:
+        assert (type(call.index), type(call.arguments)) == (int, str)
+        assert {type(call.id), type(call.name)} <= {str, type(None)}
+    assert {int}.issuperset(map(type, event.token_ids))
+    for text_or_none in (event.finish_reason, event.model, event.stop_word):
+        assert text_or_none is None or type(text_or_none) is str
+    if event.usage:
+        assert type(event.usage.total_tokens) is type(event.usage.cached_tokens) is int
+    for entry in event.logprobs or ():
+        assert type(entry) is dict
+    assert type(event.choice) is int
+
+
+# -- more than one answer -----------------------------------------------------------------------
+
+
+def piece(index: int, text: str) -> dict[str, object]:
+    return {"index": index, "delta": {"content": text}}
+
+
+def test_two_answers_are_kept_apart() -> None:
+    first = event({"choices": [piece(0, "a"), piece(1, "x")]})
+    events, error = read([first, event({"choices": [piece(1, "y")]}), text_event("b"), DONE])
+
+    assert error is None
+    said = ["".join(each.text for each in events if each.choice == n) for n in (0, 1)]
+    assert said == ["ab", "xy"]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_an_answer_that_was_not_asked_for_is_passed_over(order: tuple[int, int]) -> None:
+    pieces = [piece(index, "ax"[index]) for index in order]
+    decoder = StreamDecoder(first_only=True)
+
+    events = list(decoder.feed(event({"choices": pieces}) + text_event("b") + DONE))
+
+    assert [each.text for each in events] == ["a", "b"]
+    assert decoder.ended

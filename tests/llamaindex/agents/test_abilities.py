@@ -75,16 +75,20 @@ def test_images_are_refused_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("caps", [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("written", [False, True])
 def test_whether_it_calls_functions(
-    scripted_llm: RocmLLM, server: FakeServer, caps: tuple[bool, bool]
+    scripted_llm: RocmLLM, server: FakeServer, caps: tuple[bool, bool], written: bool
 ) -> None:
+    """Calls that the template drops are sent as text where its notation is known."""
     facts = json.loads(capture("props.b11434"))
+    facts["chat_template"] = "<|tool_call|>" if written else "{{ messages }}"
     facts["chat_template_caps"].update(supports_tools=caps[0], supports_tool_calls=caps[1])
     server.script("/props", answer(json.dumps(facts).encode()))
     scripted_llm.text_model.load()
-    assert scripted_llm.metadata.is_function_calling_model is all(caps)
+    calls = caps[0] and (caps[1] or written)
+    assert scripted_llm.metadata.is_function_calling_model is calls
     workflow = AgentWorkflow.from_tools_or_functions([add], llm=scripted_llm)
-    assert isinstance(workflow.agents["Agent"], FunctionAgent if all(caps) else ReActAgent)
+    assert isinstance(workflow.agents["Agent"], FunctionAgent if calls else ReActAgent)
 
 
 @pytest.mark.slow

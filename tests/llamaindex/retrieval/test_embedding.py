@@ -25,10 +25,11 @@ from rocm_core import TextModel
 from rocm_core.errors import ConfigError, ContextOverflow, NotSupported
 from tests.support.adapters.observing import Collector, observed_events
 from tests.support.models.reciter import RECITER
-from tests.support.servers.fake_server import FakeServer, answer
+from tests.support.servers.fake_server import FakeServer, Reply, Request, answer
 
 TEXTS = ["The cat sleeps.", "A graphics card computes.", "Rain in Köln 日本"]
 REPLY = b'{"data":[{"index":1,"embedding":[0.0,1.0]},{"index":0,"embedding":[1.0,0.0]}]}'
+ONE = b'{"data":[{"index":0,"embedding":[1.0,0.0]}]}'
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,10 @@ def test_a_chat_model_says_that_it_cannot(engine: Any) -> None:
 
 @pytest.fixture
 def server(scripted: FakeServer) -> FakeServer:
-    scripted.script("/v1/embeddings", answer(REPLY))
+    def vectors(request: Request) -> Reply:
+        return answer(REPLY if len(request.body["input"]) == 2 else ONE)
+
+    scripted.script("/v1/embeddings", vectors)
     return scripted
 
 

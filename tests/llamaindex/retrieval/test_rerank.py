@@ -104,7 +104,7 @@ async def test_events_once_per_call(server: FakeServer) -> None:
 
 def test_metadata_counts_as_text(server: FakeServer) -> None:
     node = TextNode(text="body", metadata={"title": "T"})
-    RocmRerank(model=server.url).postprocess_nodes(
+    RocmRerank(model=server.url, top_n=2).postprocess_nodes(
         [NodeWithScore(node=node), *nodes()], query_str=QUERY
     )
     body = server.requests[-1].body

@@ -51,6 +51,7 @@ def shown(grammar: str, **more: Any) -> Any:
 @pytest.mark.parametrize("tools", [False, True])
 def test_a_schema_holds_if_it_is_in_the_grammar(answered: Any, holds: bool, tools: bool) -> None:
     assert run_steps(chat_holds(tools), showing(answered)) is holds
+    assert run_steps(chat_holds(tools, called=False), showing(answered)) is holds
 
 
 @pytest.mark.parametrize(

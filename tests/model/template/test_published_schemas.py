@@ -37,6 +37,7 @@ UNHELD = {
     *("meetkai-functionary-medium-v3.2", "moonshotai-Kimi-K2"),
 }
 UNHELD_WITH_TOOLS = UNHELD | {"LFM2-8B-A1B", "LFM2.5-8B-A1B", "LFM2.5-Instruct"}
+UNHELD_BESIDE_TOOLS = UNHELD | {"deepseek-ai-DeepSeek-V3.2", "deepseek-ai-DeepSeek-V4"}
 # The reciter never ends the thoughts that these demand or allow before the answer.
 ENDLESS = {"Apriel-1.6-15b-Thinker-fixed", "openai-gpt-oss-120b"}
 
@@ -65,6 +66,15 @@ def test_an_answer_has_its_schema(published: TextModel, name: str) -> None:
         assert PIECES[0] not in thoughts
     assert published.template._enforcement
     assert published.template._enforcement._holds[False] is (name not in UNHELD)
+
+
+def test_an_answer_has_its_schema_beside_tools(published: TextModel, name: str) -> None:
+    fields = unthinking({**FORMAT, "tools": [TOOL], "tool_choice": "none"})
+    text, _, called = written(published.events(Chat(ASK, CONFIG, fields)))
+    if name not in ENDLESS:
+        assert (compact(text), called) == ('{"city":"Berlin"}', "")
+    assert published.template._enforcement
+    assert published.template._enforcement._holds["none"] is (name not in UNHELD_BESIDE_TOOLS)
 
 
 async def test_a_named_tool_is_called(published: TextModel, name: str) -> None:

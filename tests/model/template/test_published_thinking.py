@@ -12,8 +12,9 @@ import pytest
 
 from rocm_core import Chat, GenerateConfig, TextModel
 from rocm_core.client import calls, run_steps
-from rocm_core.errors import HTTPStatusError
+from rocm_core.errors import ConfigError, HTTPStatusError
 from rocm_core.requests import dated, reasoning_fields
+from tests.support.histories import TOOLS, calling, result
 from tests.support.models.reciter import PIECES
 
 pytestmark = pytest.mark.slow
@@ -92,6 +93,22 @@ def test_the_switch_is_the_one_that_changes_the_prompt(published: TextModel, nam
     assert facts.thinks or not {name} & {*SWITCHED, *OPENED, *EFFORTS}
 
 
+@pytest.mark.parametrize("more", [{}, {"tools": TOOLS}], ids=["system", "tools"])
+def test_a_switch_works_beside_other_things_or_it_is_said(
+    published: TextModel, name: str, more: dict[str, Any]
+) -> None:
+    history = ASK if more else [{"role": "system", "content": "system-1"}, *ASK]
+    published.template._variables = None
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        on, off = (
+            prompt(published, reasoning_fields(choice) | more, history) for choice in (True, False)
+        )
+    silent = "ibm-granite-granite-3.3-2B-Instruct"
+    assert (on != off) is (name in SWITCHED and name != silent)
+    assert any("with a system message" in str(each.message) for each in said) is (name == silent)
+
+
 def test_what_cannot_be_turned_off_is_said_once(published: TextModel, name: str) -> None:
     published.template._variables = None
     with warnings.catch_warnings(record=True) as said:
@@ -129,6 +146,20 @@ def test_thoughts_sent_back_are_shown_or_it_is_said(
         shown = ["thought-1" in prompt(published, {}, history) for _ in range(2)]
     assert [*shown, *(["said"] if caplog.records else [])] in ([True, True], [False, False, "said"])
     assert len(caplog.records) <= 1
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_text_with_thoughts_beside_it_is_shown(published: TextModel, loop: bool) -> None:
+    told = {"role": "assistant", "content": "beside-1", "reasoning_content": "thought-1"}
+    history = [*ASK, told, *ASK]
+    if loop:
+        called = calling("a", beside="beside-1") | {"reasoning_content": "thought-1"}
+        history = [*ASK, called, result("a")]
+    try:
+        fitted = published.template.fit(history)
+    except ConfigError:
+        return  # it has no place for calls
+    assert "beside-1" in prompt(published, {}, fitted)
 
 
 def test_the_date_is_the_given_one_or_it_is_said(published: TextModel, name: str) -> None:

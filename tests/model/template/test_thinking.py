@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from rocm_core.client import Call, run_steps
-from rocm_core.client.calls import _read_props
+from rocm_core.client.answers import read_props
 from rocm_core.errors import ConfigError, HTTPStatusError, ServerBusy
 from rocm_core.model.template.variables import Variables
 from rocm_core.model.template.variables.switches import opening
@@ -33,6 +33,7 @@ class Template:
     caps: dict[str, bool] = field(default_factory=dict)
     asked: list[Mapping[str, Any]] = field(default_factory=list)
     known: Variables = field(default_factory=Variables)
+    displacing: bool = False
 
     def perform(self, call: Call[Any]) -> Any:
         """Answer as llama-server does."""
@@ -40,6 +41,9 @@ class Template:
         if call.path == "/tokenize":
             return call.read(orjson.dumps({"tokens": list(call.body["content"].encode())}))
         kwargs = call.body.get("chat_template_kwargs") or {}
+        if self.displacing:
+            shown = [m.get("reasoning_content") or m["content"] for m in call.body["messages"]]
+            return call.read(orjson.dumps({"prompt": " ".join(shown)}))
         texts = "\n".join(
             f"{m['role']}: {m['content']}"
             + (m.get("reasoning_content") or "") * bool(kwargs.get("preserve_reasoning"))
@@ -50,7 +54,7 @@ class Template:
     def sent(self, fields: Mapping[str, Any], messages: Any = ASK, date: str | None = None) -> Any:
         """The messages and fields of a request."""
         raw = {"chat_template": self.text, "chat_template_caps": self.caps}
-        props = _read_props(orjson.dumps(raw))
+        props = read_props(orjson.dumps(raw))
         return run_steps(self.known.applied(messages, fields, date, props), self.perform)
 
     def kwargs(self, fields: Mapping[str, Any]) -> Any:
@@ -107,6 +111,57 @@ def test_words_in_a_message_are_sent_where_they_count() -> None:
     assert messages == [{"role": "system", "content": "S\n/think"}, *ASK]
     own = [{"role": "user", "content": "Hi /think"}]
     assert template.sent(reasoning_fields(False), own)[0] == own
+
+
+def test_a_switch_that_a_system_message_turns_off() -> None:
+    def render(kwargs: Mapping[str, Any], texts: str) -> str:
+        own = "" if "system:" in texts else f"think: {kwargs.get('thinking', True)}\n"
+        return own + texts
+
+    template = Template(render)
+    system = [{"role": "system", "content": "S"}, *ASK]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert "reasoning_budget_tokens" not in template.sent(reasoning_fields(False))[1]
+        assert not said
+        for choice in (False, True, False):
+            fields = template.sent(reasoning_fields(choice), system)[1]
+            assert fields.get("reasoning_budget_tokens") == (None if choice else 0)
+    assert "with a system message" in str(said[0].message)
+    assert len({str(each.message) for each in said}) == len(said), "each is said once"
+    assert (
+        "reasoning_budget_tokens"
+        not in reads("thinking", True, False).sent(reasoning_fields(False), system)[1]
+    )
+
+
+@pytest.mark.parametrize("text", ["see docs/thinking.md", "a/think/b", "/no_thinking", "/think.md"])
+def test_words_inside_of_others_are_no_wish_of_the_user(text: str) -> None:
+    template = Template(
+        lambda kwargs, texts: (
+            re.sub("/(no_)?think", "", texts) + ("" if "/no_think" in texts else "<think>\n")
+        )
+    )
+    own = [{"role": "user", "content": [{"type": "text", "text": text}]}]
+    messages, fields = template.sent(reasoning_fields(False), own)
+    assert messages == [{"role": "system", "content": "/no_think"}, *own]
+    # The template itself may take them for one: then the thoughts that it opens are closed.
+    assert fields.get("reasoning_budget_tokens") == (1 if "/think" in text else None)
+    assert template.sent(reasoning_fields(True), own)[0][0]["content"] == "/think"
+
+
+@pytest.mark.parametrize("calls", [[], [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]])
+def test_thoughts_that_displace_the_text_beside_them_are_not_sent(calls: list[Any]) -> None:
+    both = {"role": "assistant", "content": "A", "reasoning_content": "T", "tool_calls": calls}
+    history = [*ASK, both, *ASK]
+    without = {name: value for name, value in both.items() if name != "reasoning_content"}
+    shows = Template(lambda kwargs, texts: texts)
+    assert shows.sent({}, history)[0] == history
+    displaces = Template(lambda kwargs, texts: "")
+    displaces.displacing = True
+    for _ in range(2):
+        assert displaces.sent({}, history)[0] == [*ASK, without, *ASK]
+    assert len(displaces.asked) == 2, "each probe is rendered once"
 
 
 def test_a_request_without_such_an_option_costs_nothing() -> None:

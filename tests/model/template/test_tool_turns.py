@@ -9,7 +9,7 @@ import pytest
 from rocm_core.model.template.call_ids import shortened
 from rocm_core.model.template.countable import completed
 from rocm_core.model.template.tool_turns import CallDemands, shown
-from rocm_core.model.template.written_calls import in_text, notation
+from rocm_core.requests.written_calls import call_notation, in_text
 from tests.support.histories import RESULT, USER, calling, result
 
 ONE_A_TURN = CallDemands(one_a_turn=True)
@@ -119,7 +119,7 @@ ARGUMENTS = (
 def test_calls_as_models_write_them(template: str, written: str) -> None:
     call = {"type": "function", "function": {"name": "f", "arguments": ARGUMENTS}}
     message = {"role": "assistant", "content": "", "tool_calls": [call]}
-    write = notation(f"{{{{ {template} }}}}")
+    write = call_notation(f"{{{{ {template} }}}}")
     assert write is not None
     assert in_text(message, write) == {"role": "assistant", "content": written}
     beside = in_text({**message, "content": "Well."}, write)
@@ -127,7 +127,7 @@ def test_calls_as_models_write_them(template: str, written: str) -> None:
 
 
 def test_no_notation_is_guessed() -> None:
-    assert notation("{{ messages[0].content }}") is None
+    assert call_notation("{{ messages[0].content }}") is None
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import struct
+import sys
 from pathlib import Path
 
 from rocm_core.engine.locate import Engine, find_engine
@@ -96,6 +98,41 @@ def broken(directory: Path, then: str) -> Path:
     """A llama-server that knows its flags, and on a start does ``then``, a line of shell."""
     path = directory / "llama-server"
     path.write_text(f"#!/bin/sh\n[ $1 = --help ] && echo '-m, --model x' && exit\n{then}\n")
+    path.chmod(0o755)
+    return path
+
+
+def answering(directory: Path, health: str) -> Path:
+    """A llama-server that loads nothing and answers; ``health`` is what it does with GET /health.
+
+    That is a line of Python, in which ``reply(status, body)`` answers the request.
+    """
+    path = directory / "llama-server"
+    props = json.dumps({"total_slots": 1, "default_generation_settings": {"n_ctx": 64}})
+    path.write_text(
+        f"""#!{sys.executable}
+import json, os, socketserver, sys, threading, time
+from http.server import BaseHTTPRequestHandler
+if sys.argv[1] == "--help":
+    print("-m, --model x")
+    sys.exit()
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        def reply(status, body="{{}}"):
+            data = body.encode()
+            head = b"HTTP/1.1 %d OK\\r\\nContent-Length: %d\\r\\n\\r\\n"
+            self.wfile.write(head % (status, len(data)) + data)
+        loading = json.dumps({{"error": {{"code": 503, "message": "Loading model"}}}})
+        if self.path.startswith("/health"):
+            {health}
+        else:
+            reply(200, {props!r})
+class Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+Server(sys.argv[sys.argv.index("--host") + 1], Handler).serve_forever()
+"""
+    )
     path.chmod(0o755)
     return path
 

@@ -34,8 +34,9 @@ class FixedDate:
             props: the server's facts.
         """
         if date is not None and not self._checked:
+            unread = _CLOCK in props.chat_template and not (yield from _reads_variables())
             self._checked = True
-            if _CLOCK in props.chat_template and not (yield from _reads_variables()):
+            if unread:
                 warnings.warn(
                     "template_date has no effect: the chat template of this model reads the clock "
                     f"itself ({_CLOCK}), so its date changes at midnight. Give a system message "

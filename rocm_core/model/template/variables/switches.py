@@ -2,6 +2,7 @@
 
     find_switch(text)    the variable, or the words in a message, that change the prompt
     find_effort(text)    the variable of the effort, and the efforts that change the prompt
+    find_text_beside()   whether thoughts take the place of the text beside them
     find_replay()        the variables with which thoughts of earlier turns are shown
     find_thinks(text)    whether the template knows thinking at all
 
@@ -24,6 +25,7 @@ from rocm_core.model.template.roles import Conversation
 KWARGS = "chat_template_kwargs"
 PROBE = "probe-1"
 THOUGHT = "probe-thought"
+_TEXT = "probe-text"
 _ASK = [{"role": "user", "content": PROBE}]
 # Variable, its value for thinking, its value for none.
 _VARIABLES: tuple[tuple[str, Any, Any], ...] = (
@@ -63,6 +65,14 @@ _CALL: dict[str, Any] = {
     "id": "probe0001",
     "type": "function",
     "function": {"name": "probe", "arguments": '{"value": "probe-2"}'},
+}
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "probe",
+        "description": "Probe.",
+        "parameters": {"type": "object", "properties": {"value": {"type": "string"}}},
+    },
 }
 _IN_TOOL_LOOP: list[dict[str, Any]] = [
     *_ASK,
@@ -155,6 +165,24 @@ def find_switch(text: str) -> Steps[Switch | None]:
     return (yield from _find_tags(text))
 
 
+def moves_beside(switch: Switch, system: bool, tools: bool) -> Steps[bool]:
+    """Return whether variables change a prompt that has more; ``True`` if unknown.
+
+    A template that writes about thinking into a system message of its own (granite 3.3) does not
+    where the request has one, or has tools.
+
+    Args:
+        switch: the variables.
+        system: with a system message.
+        tools: with a tool.
+    """
+    asked = [{"role": "system", "content": "probe-0"}, *_ASK] if system else _ASK
+    fields = {"tools": [_TOOL]} if tools else {}
+    one = yield from rendered(asked, **fields, **_with(switch.on))
+    other = yield from rendered(asked, **fields, **_with(switch.off))
+    return None in (one, other) or one != other
+
+
 def _closes(thinking: str, none: str) -> bool:
     """Whether a prompt without thinking is the other with a closed block of thoughts."""
     begun, closed = thinking.rpartition(PROBE)[2], none.rpartition(PROBE)[2]
@@ -221,6 +249,24 @@ def find_replay() -> Steps[Mapping[str, Any] | None]:
         if prompt and THOUGHT in prompt:
             return variables
     return None
+
+
+def find_text_beside(call: bool) -> Steps[bool]:
+    """Return whether an answer's text is shown if it has thoughts; also ``True`` if unknown.
+
+    Args:
+        call: of an answer that calls a tool.
+    """
+    answer: dict[str, Any] = {"role": "assistant", "content": _TEXT}
+    after = [{"role": "user", "content": "probe-4"}]
+    if call:
+        answer["tool_calls"] = [_CALL]
+        after = [_IN_TOOL_LOOP[-1]]
+    prompt = yield from rendered([*_ASK, answer | {"reasoning_content": THOUGHT}, *after])
+    if prompt is None or _TEXT in prompt:
+        return True
+    prompt = yield from rendered([*_ASK, answer, *after])
+    return prompt is None or _TEXT not in prompt
 
 
 def find_thinks() -> Steps[bool]:

@@ -11,6 +11,7 @@ Nothing is asked of the server for a request that sets none of these; what a pro
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +21,7 @@ import orjson
 from rocm_core.client import Steps, calls
 from rocm_core.errors import ConfigError
 from rocm_core.model.template.probe import rendered
-from rocm_core.model.template.roles import Conversation
+from rocm_core.model.template.roles import SYSTEM, Conversation
 from rocm_core.model.template.variables.switches import (
     KWARGS,
     PROBE,
@@ -29,8 +30,10 @@ from rocm_core.model.template.variables.switches import (
     find_effort,
     find_replay,
     find_switch,
+    find_text_beside,
     find_thinks,
     mentions_thinking,
+    moves_beside,
     opening,
 )
 from rocm_core.types import ServerProps, ThinkingFacts
@@ -40,6 +43,8 @@ _BUDGET = "reasoning_budget_tokens"
 _BUDGETS = (_BUDGET, "thinking_budget_tokens")
 _OF_PROMPT = (KWARGS, "reasoning_effort")
 _ASK = [{"role": "user", "content": PROBE}]
+_TAG = r"(?<![^\s\"'(\[])/(?:no_)?think(?![\w/-]|\.\w)"
+_TAGGED = "/think"
 Fields = dict[str, Any]
 
 
@@ -53,6 +58,8 @@ class Thinking:
         self._replay: list[Mapping[str, Any] | None] = []
         self._efforts: dict[str | None, Effort | None] = {}
         self._spaces: dict[bytes, int | None] = {}
+        self._beside: dict[tuple[bool, bool], bool] = {}
+        self._texts: dict[bool, bool] = {}
         self._said: set[str] = set()
 
     def facts(self, props: ServerProps) -> Steps[ThinkingFacts]:
@@ -80,6 +87,7 @@ class Thinking:
         """
         effort, budget = fields.get("reasoning_effort"), _budget(fields)
         given = fields.get(KWARGS) or {}
+        messages = yield from self._with_texts(messages, props)
         thinking, earlier = given.get("enable_thinking"), _has_earlier_thoughts(messages)
         if (effort, budget, thinking) == (None, None, None) and not earlier:
             return messages, dict(fields)
@@ -138,12 +146,38 @@ class Thinking:
         switch = yield from self._found_switch(props)
         variables = switch.variables(thinking) if switch else {"enable_thinking": thinking}
         fields[KWARGS] = {**variables, **fields[KWARGS]}
-        if switch:
-            return _tagged(messages, switch.tags[not thinking]) if switch.tags else messages
+        if switch and switch.tags:
+            tagged = _tagged(messages, switch.tags[not thinking])
+            # Such templates look for the words inside of others, too ("docs/thinking.md").
+            inside = tagged is not messages and any(
+                _TAGGED in str(message.get("content")) for message in messages
+            )
+            if inside and not thinking and _budget(fields) is None:
+                fields[_BUDGET] = 0
+            return tagged
+        if switch and (yield from self._moves(switch, messages, fields)):
+            return messages
         if not thinking and _budget(fields) is None:
             fields[_BUDGET] = 0
         yield from self._say_lack(fields, thinking, props)
         return messages
+
+    def _moves(
+        self, switch: Switch, messages: Conversation, fields: Mapping[str, Any]
+    ) -> Steps[bool]:
+        beside = any(m["role"] in SYSTEM for m in messages), bool(fields.get("tools"))
+        if not any(beside):
+            return True
+        if beside not in self._beside:
+            self._beside[beside] = yield from moves_beside(switch, *beside)
+        if not self._beside[beside]:
+            self._warn(
+                "reasoning=True and False change nothing in the prompt of a request with a system "
+                "message or with tools: the chat template of this model writes about thinking into "
+                "a system message of its own. Leave yours out, or put the words of the model's "
+                "card for thinking into it."
+            )
+        return self._beside[beside]
 
     def _say_lack(self, fields: Fields, thinking: bool, props: ServerProps) -> Steps[None]:
         thinks = yield from self._found_thinks()
@@ -186,6 +220,33 @@ class Thinking:
                 "are sent back (reasoning_content) do not reach the prompt"
             )
         fields[KWARGS] = {**(variables or {}), **fields[KWARGS]}
+
+    def _with_texts(self, messages: Conversation, props: ServerProps) -> Steps[Conversation]:
+        """Return the messages without thoughts where those take the place of the text beside them.
+
+        For some templates llama-server makes a list of the thoughts and the text, and one of them
+        prints the first item alone (``common/chat.cpp`` in its handler of Mistral's; Devstral).
+        """
+        if props.chat_template_caps.get("supports_preserve_reasoning"):
+            return messages  # llama-server has seen it show both
+        lost = set()
+        for kind in {bool(m.get("tool_calls")) for m in messages if _has_both(m)}:
+            if props.chat_template and kind not in self._texts:
+                self._texts[kind] = yield from find_text_beside(kind)
+            if not self._texts.get(kind, True):
+                lost.add(kind)
+        if not lost:
+            return messages
+        self._tell(
+            "the chat template of this model shows either the text of an answer or its thoughts: "
+            "the thoughts (reasoning_content) are not sent back"
+        )
+        return [
+            {name: value for name, value in message.items() if name != "reasoning_content"}
+            if _has_both(message) and bool(message.get("tool_calls")) in lost
+            else message
+            for message in messages
+        ]
 
     # -- probes, each once ------------------------------------------------------------------
 
@@ -242,11 +303,7 @@ def _budget(fields: Mapping[str, Any]) -> int | None:
 
 def _tagged(messages: Conversation, tag: str) -> Conversation:
     """Put the tag into the system message, unless the conversation has such a word already."""
-    if any(
-        "/think" in str(m.get("content")) or "/no_think" in str(m.get("content"))
-        for m in messages
-        if m["role"] in ("system", "user")
-    ):
+    if any(m["role"] in ("system", "user") and _has_tag(m.get("content")) for m in messages):
         return messages
     if not messages or messages[0]["role"] != "system":
         return [{"role": "system", "content": tag}, *messages]
@@ -256,6 +313,17 @@ def _tagged(messages: Conversation, tag: str) -> Conversation:
     else:
         first["content"] = [*first["content"], {"type": "text", "text": tag}]
     return [first, *messages[1:]]
+
+
+def _has_both(message: Mapping[str, Any]) -> bool:
+    """Whether a message has a text and thoughts."""
+    return bool(message.get("content") and message.get("reasoning_content"))
+
+
+def _has_tag(content: Any) -> bool:
+    """Whether a message has the words, and not a path or an address with such a part."""
+    texts = [content] if isinstance(content, str) else [p.get("text") for p in content or ()]
+    return any(re.search(_TAG, text) for text in texts if isinstance(text, str))
 
 
 def _has_earlier_thoughts(messages: Conversation) -> bool:

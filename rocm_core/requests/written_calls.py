@@ -16,7 +16,7 @@ _DEEPSEEK = f"<{_BAR}tool▁calls▁begin{_BAR}>"
 Write = Callable[[Sequence[Mapping[str, Any]]], str]
 
 
-def notation(template: str) -> Write | None:
+def call_notation(template: str) -> Write | None:
     """Return how the model of this template writes calls; ``None`` if that is not known.
 
     Args:
