@@ -47,7 +47,14 @@ class RocmError(Exception):
 
     As text, it has no control characters: what a server, a log or a file said may be in it, and
     Python prints it when nobody catches it.
+
+    Attributes:
+        cause: why, in words for people, where a known failure explains it; else empty.
+        remedy: what to do about that cause; else empty.
     """
+
+    cause: str = ""
+    remedy: str = ""
 
     def __str__(self) -> str:
         return visible(super().__str__())
@@ -119,8 +126,12 @@ class ServerError(RocmError):
         returncode: int | None = None,
         command: Sequence[str] = (),
         log_tail: Sequence[str] = (),
+        cause: str = "",
+        remedy: str = "",
     ) -> None:
         self.returncode = returncode
+        self.cause = cause
+        self.remedy = remedy
         self.command = tuple(command)
         self.log_tail = tuple(log_tail)
         super().__init__(_with_evidence(message, self.command, self.log_tail))

@@ -1,4 +1,4 @@
-"""Write what is made from the declarations of ``rocm_core.config``; or check that it is up to date.
+"""Write what is made from declarations in ``rocm_core``; or check that it is up to date.
 
 python -m scripts.generate           write
 python -m scripts.generate --check   exit 1 if a file differs
@@ -7,6 +7,7 @@ rocm_core/adapter/fields.py     the adapters' fields, so that an IDE knows and s
 .env.example                    every setting, commented out
 docs/reference/options.md       every option, in every way in
 docs/migrating.md               what the options of other integrations are called here
+docs/troubleshooting.md         every known failure, with its remedy
 docs/reference/engines.md       the engines that pip installs, and what `llama-rocm setup` advises
 docs/reference/schemas.md       what becomes of each keyword of a JSON schema
 """
@@ -25,6 +26,7 @@ from rocm_core.config.catalog import adapter_options, groups, setting_options
 from rocm_core.schema.table import ROWS
 from rocm_core.settings.names import ALIASES, variable_of
 from scripts.engines_page import engines
+from scripts.troubleshooting import troubleshooting
 
 ROOT = Path(__file__).parents[1]
 _SOURCE = "Generated from rocm_core.config by `python -m scripts.generate`; change it there."
@@ -308,6 +310,7 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/migrating.md": migrating,
     "docs/reference/engines.md": engines,
     "docs/reference/schemas.md": schemas,
+    "docs/troubleshooting.md": troubleshooting,
 }
 
 

@@ -14,6 +14,7 @@ shares it; a test that kills its server gives it options of its own.
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,7 +93,9 @@ def _no_settings_of_this_machine(
     """No test depends on who runs it, nor on a server that had the same port before."""
     for name in [name for name in os.environ if name.startswith(PREFIX) or name == "LLAMA_URL"]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp()))
+    base = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(base))
+    monkeypatch.setenv("XDG_STATE_HOME", str(base / "state" / secrets.token_hex(8)))
     forget_dialects()
 
 

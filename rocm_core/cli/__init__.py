@@ -85,7 +85,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     import argparse
 
     from rocm_core import __version__
-    from rocm_core.cli.report import bench, config, doctor, fit, models, setup, top
+    from rocm_core.cli.report import bench, config, doctor, explain, fit, models, setup, top
     from rocm_core.cli.run import chat, logs, ps, serve, stop, trust
 
     parser = argparse.ArgumentParser(
@@ -94,7 +94,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     )
     parser.add_argument("--version", action="version", version=f"llama-rocm {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    reports = (models, fit, top, bench, setup, doctor, config)
+    reports = (models, fit, top, bench, setup, doctor, explain, config)
     for command in (chat, serve, ps, stop, logs, *reports, trust):
         command.add_command(commands)
     return parser, dict(commands.choices)

@@ -1,44 +1,44 @@
-"""Read from a server's log why the server failed. Pure.
+"""Say why a server failed, from its log, its exit code, its variables and the kernel's log. Pure.
 
-log lines, exit code ──known_failures──▶ Failure (cause, remedy, evidence)
+log ──search──▶ rows found ┐
+exit code ─────────────────┤
+variables ─────────────────┼──▶ the one that explains the end best, and why it outranks the others
+kernel's log ──────────────┘
 """
 
 from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
-from rocm_core.diagnosis.known_failures import KNOWN, KnownFailure
+from rocm_core.diagnosis.environment import suspects
+from rocm_core.diagnosis.failure import Alternative, Failure
+from rocm_core.diagnosis.search import DEGRADED, Match, Reading, read_log
+from rocm_core.diagnosis.table import KNOWN, STAGES, KnownFailure
+from rocm_core.diagnosis.unwrap import plain
 
+__all__ = ["Failure", "describe_exit", "error_lines", "explain_failure", "explain_reading"]
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A known failure.
-
-    Attributes:
-        name: the row of ``known_failures`` that matched, such as ``vram_short``.
-        cause: what went wrong, in words.
-        remedy: what the user can do about it.
-        evidence: the log line that matched; empty if the exit code alone decided.
-    """
-
-    name: str
-    cause: str
-    remedy: str
-    evidence: str
-
-
-_COLORS = re.compile(r"\x1b\[[0-9;]*m")
-# The server recovered from every error that it printed before such a line.
-_OVERCOME = re.compile(
-    r"listening on (?:https?|unix)://|: model loaded$|retrying without pipeline parallelism"
-)
-_MEMORY_OF_DEVICE = re.compile(r"\((?P<total>\d+) MiB, (?P<free>\d+) MiB free\)")
-# A build without a GPU warns so at every start: whatever ended its process, it was not that.
-_ENDS_NO_SERVER = ("no_usable_gpu",)
-_ON_GPU = ("weights_do_not_fit", "vram_short", "gpu_out_of_memory")
+_STAGE = {stage.name: index for index, stage in enumerate(STAGES)}
+_END = len(STAGES)
+_ON_GPU = ("weights_do_not_fit", "vram_short", "gpu_out_of_memory", "vulkan_allocation_limit")
+_SIGKILL = int(getattr(signal, "SIGKILL", 9))
+_SIGILL = int(getattr(signal, "SIGILL", 4))
+# Signals of a fault in the process itself.
+_CRASHES = [-int(getattr(signal, name, 6)) for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE")]
+# What a process that was killed from outside may have suffered from before.
+_BEFORE_SIGKILL = ("kernel", "device", "memory")
+# Windows: STATUS_ILLEGAL_INSTRUCTION, and the same as a signed number.
+_ILLEGAL_ON_WINDOWS = (0xC000001D, 0xC000001D - (1 << 32))
+# What an exit code of Windows says by itself: the row, and its stage.
+_SAID_BY_CODE = {
+    0xC0000005: ("crashed", "crash"),
+    0xC0000135: ("missing_dll", "loader"),
+    0xC0000139: ("mixed_dlls", "loader"),
+}
 _ERROR_LINE = re.compile(
     r"^[\d.]+ E |\berror\b|\bfailed\b|\bfatal\b|GGML_ASSERT|GGML_ABORT|what\(\)|exception",
     re.IGNORECASE,
@@ -48,48 +48,222 @@ _CONSEQUENCE = re.compile(
     r"exiting due to|failed to load (?:lora adapter|model),? '|failed to create[_ ]context with|"
     r"llama_model_load_from_file_impl|trying to fit params to free device memory"
 )
-_KILLED = Failure(
-    "killed",
-    "it was killed (SIGKILL), often by the kernel's out-of-memory killer",
-    "look at dmesg; lower context_len or use a smaller model",
-    "",
-)
-_ILLEGAL_INSTRUCTION = Failure(
-    "illegal_instruction",
-    "the build uses instructions that this CPU does not have",
-    'use a build for this CPU, or compile it here (pip install "llama-rocm[server]")',
-    "",
-)
-_BY_SIGNAL = {
-    getattr(signal, "SIGKILL", 9): _KILLED,
-    getattr(signal, "SIGILL", 4): _ILLEGAL_INSTRUCTION,
-}
 
 
-def explain_failure(log: Sequence[str], returncode: int | None = None) -> Failure | None:
-    """Return the known failure that a log shows, or ``None``.
+class _Candidate(NamedTuple):
+    name: str
+    stage: int
+    over: tuple[str, ...]
+    cause: str
+    remedy: str
+    evidence: str
 
-    Searches only the lines after the last sign of success (the model was loaded, an allocation
-    was retried), because a healthy log has error lines too. The most specific row of
-    ``known_failures`` wins, wherever its line is. Terminal colors are ignored.
+
+def explain_failure(
+    log: str | Iterable[str],
+    returncode: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    kernel_log: str | Iterable[str] | None = None,
+    engine: str | None = None,
+) -> Failure | None:
+    """Return the known failure that explains best how a server ended, or ``None``.
+
+    Counts only lines after the last sign of success (the model was loaded, an allocation was
+    retried), because a healthy log has error lines too. Colors, and what other programs put
+    around a line, are taken off (``unwrap``). The order of two failures is that of ``STAGES``
+    and of ``KnownFailure.over``, never that of their lines.
 
     Args:
-        log: lines that the server printed, oldest first.
-        returncode: exit code, or minus the signal number; used only if no line matches
-            (SIGKILL, SIGILL). ``None``: unknown, or the process still runs.
+        log: what the server printed: a text, or its lines, oldest first. Of any length: it is
+            read once, in blocks.
+        returncode: exit code, or minus the signal number; 128 plus the signal number, as a shell
+            or a container says it, counts as the signal. ``None``: unknown, or the process still
+            runs.
+        environment: variables of the process. Only those of GPUs are looked at.
+        kernel_log: lines of ``dmesg``. They count only beside a log that shows a GPU which is not
+            seen or fails, or for a process that was killed.
+        engine: the server's GPU back end, ``"hip"``, ``"vulkan"`` or ``"cpu"``, if known: rows of
+            another one do not count.
     """
-    lines = [_COLORS.sub("", line) for line in log]
-    found = first_known(_after_last_success(lines))
-    if found and not (found.name in _ENDS_NO_SERVER and returncode is not None):
-        return _memory_held(found, lines) or found
-    return _BY_SIGNAL.get(-returncode) if returncode is not None else None
+    kernel = read_log(kernel_log) if kernel_log is not None else None
+    return explain_reading(read_log(log), returncode, environment, kernel, engine)
 
 
-def _after_last_success(lines: list[str]) -> list[str]:
-    for index in range(len(lines) - 1, -1, -1):
-        if _OVERCOME.search(lines[index]):
-            return lines[index + 1 :]
-    return lines
+def explain_reading(
+    reading: Reading,
+    returncode: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    kernel: Reading | None = None,
+    engine: str | None = None,
+) -> Failure | None:
+    """Do what ``explain_failure`` does, for a log that is read already."""
+    code = _as_signal(returncode)
+    found = [
+        match
+        for match in reading.found.values()
+        if engine is None or match.row.backend in ("", engine)
+    ]
+    candidates = [_candidate(match) for match in found if match.row.ends or code is None]
+    names = {match.row.name for match in found}
+    variables = {**reading.variables, **(environment or {})}
+    telling = _telling(found, code)
+    crashed = code in _CRASHES and not names
+    candidates += [
+        _Candidate(name, _STAGE["environment"], (), *words)
+        for name, *words in suspects(variables, telling, crashed=crashed)
+    ]
+    if kernel is not None:
+        candidates += _of_kernel(kernel, found, code)
+    candidates = _with_the_end(candidates, code)
+    if not candidates:
+        return None
+    ranked = _ranked(list({one.name: one for one in reversed(candidates)}.values()))
+    return _told(ranked, reading)
+
+
+def _telling(found: Sequence[Match], code: int | None) -> set[str]:
+    """Return the rows that a variable may be the cause of: not all of a server that ended.
+
+    A server whose GPUs are hidden on purpose runs on the CPU, and says so; what ends it is
+    another thing.
+    """
+    ending = [match for match in found if match.row.ends or code is None]
+    if code is not None and any(match.stage != DEGRADED for match in ending):
+        ending = [match for match in ending if match.stage != DEGRADED]
+    return {match.row.name for match in ending}
+
+
+def _as_signal(returncode: int | None) -> int | None:
+    if returncode in _ILLEGAL_ON_WINDOWS:
+        return -_SIGILL
+    # A shell's and a container's way of saying that a signal ended the process.
+    if returncode in (128 + _SIGKILL, 128 + _SIGILL):
+        return 128 - returncode
+    return returncode
+
+
+def _candidate(match: Match) -> _Candidate:
+    row = match.row
+    return _Candidate(row.name, match.stage, row.over, *_words(row, match.groups), match.line)
+
+
+def _words(row: KnownFailure, groups: Mapping[str, str]) -> tuple[str, str]:
+    said = {"what": "it", "gfx": "this GPU"}
+    first = next(iter(groups.values()), None)
+    if first is not None and "gfx" not in groups:
+        said["what"] = first
+    said.update({name: value for name, value in groups.items() if name in said})
+    remedy = f"{row.remedy} ({row.versions})" if row.versions else row.remedy
+    return row.cause.format(**said), remedy
+
+
+def _of_kernel(kernel: Reading, found: Sequence[Match], code: int | None) -> list[_Candidate]:
+    """Return what the kernel's log adds to a log that shows a GPU in trouble, or to a SIGKILL."""
+    on_gpu = any(
+        match.row.backend
+        or match.row.name in _ON_GPU
+        or STAGES[match.stage].name in ("access", "device", "degraded")
+        for match in found
+    )
+    matches = [*kernel.before.values(), *kernel.found.values()]
+    killed = code == -_SIGKILL
+    return [
+        _candidate(match)
+        for match in matches
+        if (STAGES[match.stage].name == "kernel" and on_gpu)
+        or (match.row.name == "killed_for_memory" and killed)
+    ]
+
+
+def _with_the_end(candidates: list[_Candidate], code: int | None) -> list[_Candidate]:
+    """Let the exit code count: a signal has causes of its own, and excludes others."""
+    if code == -_SIGILL:
+        return [*candidates, _of_row("illegal_instruction", _STAGE["processor"])]
+    if code == -_SIGKILL:
+        possible = {_STAGE[name] for name in _BEFORE_SIGKILL}
+        likely = [one for one in candidates if one.stage in possible]
+        others = [one._replace(stage=_END + 1) for one in candidates if one.stage not in possible]
+        return [*likely, _of_row("killed", _END), *others]
+    if code is not None and code < -(1 << 16):  # a signed number of Windows
+        code += 1 << 32
+    if code in _SAID_BY_CODE:
+        name, stage = _SAID_BY_CODE[code]
+        return [*candidates, _of_row(name, _STAGE[stage])]
+    return candidates
+
+
+def _of_row(name: str, stage: int) -> _Candidate:
+    row = next(row for row in KNOWN if row.name == name)
+    return _Candidate(name, stage, (), row.cause, row.remedy, "")
+
+
+def _ranked(candidates: list[_Candidate]) -> list[tuple[_Candidate, bool]]:
+    """Return the candidates, best first, and whether the first outranks each by ``over``."""
+    order = {row.name: index for index, row in enumerate(KNOWN)}
+
+    def rank(one: _Candidate) -> tuple[int, int, int]:
+        beaten = sum(one.name in other.over and other.stage <= one.stage for other in candidates)
+        return one.stage, beaten, order.get(one.name, -1)
+
+    ranked = sorted(candidates, key=rank)
+    return [(one, one.name in ranked[0].over) for one in ranked]
+
+
+def _told(ranked: list[tuple[_Candidate, bool]], reading: Reading) -> Failure:
+    best = ranked[0][0]
+    others = tuple(
+        Alternative(one.name, one.cause, one.evidence, _why(best, one, narrower))
+        for one, narrower in ranked[1:]
+    )
+    failure = Failure(best.name, best.cause, best.remedy, best.evidence, others)
+    return _with_host_memory(_with_held_memory(failure, reading), reading)
+
+
+def _why(best: _Candidate, other: _Candidate, narrower: bool) -> str:
+    if other.stage > _END:
+        return "a process that was killed from outside did not end of it"
+    if best.stage < other.stage:
+        return STAGES[best.stage].outranks if best.stage < _END else "the end says more"
+    if narrower:
+        return "it says the same in more detail"
+    return f"both belong to one stage ({STAGES[best.stage].title}), and it is listed first there"
+
+
+def _with_held_memory(failure: Failure, reading: Reading) -> Failure:
+    """Say ``vram_held`` if less than half of a GPU's memory was free before the load."""
+    if failure.name not in _ON_GPU or reading.held is None:
+        return failure
+    total, free = reading.held
+    return replace(
+        failure,
+        name="vram_held",
+        cause=f"another program holds most of the GPU's memory: {free} of {total} MiB were free",
+        remedy="find it (fuser -v /dev/kfd /dev/dri/renderD*; rocm-smi --showpids) and end it",
+        alternatives=(
+            Alternative(
+                failure.name,
+                failure.cause,
+                failure.evidence,
+                "most of the memory was taken before the load began",
+            ),
+            *failure.alternatives,
+        ),
+    )
+
+
+def _with_host_memory(failure: Failure, reading: Reading) -> Failure:
+    """Say ``prompt_cache_memory`` if a killed server was keeping earlier prompts in host memory."""
+    if failure.name not in ("killed", "killed_for_memory") or not reading.prompt_cache:
+        return failure
+    return replace(
+        failure,
+        name="prompt_cache_memory",
+        cause="memory ran out while the server kept earlier prompts in host memory (its prompt "
+        "cache, up to 8 GiB by default)",
+        remedy="bound it: cache_ram=2048 (MiB), or 0 for none; --cache-ram of llama-server, "
+        "LLAMA_ARG_CACHE_RAM for Ollama; lower context_len, which makes each entry smaller",
+        evidence=failure.evidence or reading.prompt_cache,
+    )
 
 
 def first_known(lines: Sequence[str], table: Sequence[KnownFailure] = KNOWN) -> Failure | None:
@@ -97,31 +271,17 @@ def first_known(lines: Sequence[str], table: Sequence[KnownFailure] = KNOWN) -> 
     for known in table:
         for line in lines:
             if found := known.search(line):
-                return _failure(known, found, line)
+                groups = {name: value for name, value in found.groupdict().items() if value}
+                return Failure(known.name, *_words(known, groups), line.strip())
     return None
 
 
-def _failure(known: KnownFailure, found: re.Match[str], line: str) -> Failure:
-    what = {"what": "it", "gfx": "this GPU"}
-    what.update({name: value for name, value in found.groupdict().items() if value})
-    return Failure(known.name, known.cause.format(**what), known.remedy, line.strip())
-
-
-def _memory_held(found: Failure, lines: list[str]) -> Failure | None:
-    """Return ``vram_held`` if less than half of a GPU's memory was free before the load."""
-    if found.name not in _ON_GPU:
-        return None
-    for line in lines:
-        memory = _MEMORY_OF_DEVICE.search(line)
-        if memory and "CPU" not in line and 2 * int(memory["free"]) < int(memory["total"]):
-            return Failure(
-                "vram_held",
-                f"another program holds most of the GPU's memory: {memory['free']} of "
-                f"{memory['total']} MiB were free",
-                "find it (fuser -v /dev/kfd /dev/dri/renderD*; rocm-smi --showpids) and end it",
-                found.evidence,
-            )
-    return None
+def runs_without_gpu(reading: Reading, engine: str | None = None) -> Failure | None:
+    """Return why a server that started runs without a GPU, as far as its log says."""
+    found = {**reading.before, **reading.found}
+    of_engine = [m for m in found.values() if engine is None or m.row.backend in ("", engine)]
+    away = [_candidate(match) for match in of_engine if match.stage == DEGRADED]
+    return _told(_ranked(away), reading) if away else None
 
 
 def error_lines(log: Sequence[str], limit: int = 3) -> list[str]:
@@ -130,7 +290,7 @@ def error_lines(log: Sequence[str], limit: int = 3) -> list[str]:
     Leaves out lines that only follow from an earlier error. Falls back on the last line of the
     log; empty for an empty log. Terminal colors are removed.
     """
-    said = [_COLORS.sub("", line).strip() for line in log if line.strip()]
+    said = [text for line in log if (text := plain(line))]
     errors = [line for line in said if _ERROR_LINE.search(line)]
     causes = [line for line in errors if not _CONSEQUENCE.search(line)]
     return list(dict.fromkeys(causes or errors))[-limit:] or said[-1:]

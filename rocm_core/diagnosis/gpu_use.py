@@ -12,10 +12,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rocm_core.diagnosis.device_failures import UNSEEN
-from rocm_core.diagnosis.explain import first_known
-from rocm_core.diagnosis.known_failures import ACCESS, KERNELS, LOADER, WITHOUT_GPU
-
 
 @dataclass(frozen=True, slots=True)
 class Buffers:
@@ -87,8 +83,6 @@ _NONE = re.compile(
     re.IGNORECASE,
 )
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
-# Failures after which a server still starts, but without a GPU.
-_KEEPS_GPU_AWAY = (*LOADER, *ACCESS, *KERNELS, *UNSEEN, *WITHOUT_GPU)
 
 
 def gpu_use(log: Iterable[str]) -> GpuUse:
@@ -123,8 +117,12 @@ def gpu_problem(log: Sequence[str], *, strict: bool, software: bool = False) -> 
         )
     if use.used or (use.used is None and not strict):
         return None
+    # The table is loaded for a load without its GPU alone.
+    from rocm_core.diagnosis.explain import first_known
+    from rocm_core.diagnosis.table import KEEPS_GPU_AWAY
+
     text = f"no layer is on a GPU ({use.evidence or 'the log shows none'})"
-    found = first_known([_COLORS.sub("", line) for line in log], _KEEPS_GPU_AWAY)
+    found = first_known([_COLORS.sub("", line) for line in log], KEEPS_GPU_AWAY)
     return f"{text}: {found.cause}. Remedy: {found.remedy}" if found else text
 
 

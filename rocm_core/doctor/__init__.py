@@ -4,6 +4,7 @@
     engines   llama-server → its GPU backend → code for the chosen GPUs; the embedded engine
     runs      model directories, runtime directory, a real load and one token from the demo model
     setup     which engine fits, and how to get it: the last resort of a card that none reaches
+    last_start   the last start that failed: cause and remedy        kernel_log   dmesg, if allowed
     endpoint  preflight: a server's URL, or a model before its first request
 
 Each part returns findings (``rocm_core.types.Check``). No check raises for what it finds; every
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from rocm_core.config import LoadConfig
 from rocm_core.doctor.engines import engine_checks, find_engines
+from rocm_core.doctor.last_start import last_start_checks
 from rocm_core.doctor.machine import machine_checks
 from rocm_core.doctor.runs import run_checks
 from rocm_core.doctor.setup.installed import advise_here
@@ -64,7 +66,7 @@ def run_doctor(
     setup = [] if about.seeing_gpu else _setup(server_path, variables)
     setup = _softened(setup) if allow_cpu else setup
     runs = run_checks(engines.found, about.seeing_gpu, variables)
-    return [*machine, *about.engines, *gpu, *setup, *runs]
+    return [*machine, *about.engines, *gpu, *setup, *runs, *last_start_checks(variables)]
 
 
 def _setup(server_path: str | Path | None, env: Mapping[str, str]) -> list[Check]:

@@ -15,16 +15,10 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from rocm_core.client import Client
 from rocm_core.config import LoadConfig, Timeouts
-from rocm_core.diagnosis.explain import (
-    Failure,
-    describe_exit,
-    error_lines,
-    explain_failure,
-)
 from rocm_core.diagnosis.load_result import missing_adapters, missing_modality
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.command_line import (
@@ -57,6 +51,7 @@ from rocm_core.errors import (
 from rocm_core.gpu.host_limits import threads_left
 from rocm_core.supervisor import socket_dir
 from rocm_core.supervisor.child_process import Child, StallWatch
+from rocm_core.supervisor.exits.reason import Exit, explain_exit
 from rocm_core.supervisor.handle import HandleOwner, OnProgress, ServerHandle
 from rocm_core.threads import is_of_limits, no_more
 
@@ -80,13 +75,6 @@ _OTHER_PORT = "Remedy: choose another port, port=0 for a free one, or none for a
 _KILLED_BY_US = (-signal.SIGTERM, -getattr(signal, "SIGKILL", signal.SIGTERM))
 
 E = TypeVar("E", bound=ServerError)
-
-
-class _Exit(NamedTuple):
-    """What the exit code and the log say about an exit."""
-
-    failure: Failure | None
-    text: str
 
 
 class OwnedServer(ServerHandle):
@@ -129,7 +117,7 @@ class OwnedServer(ServerHandle):
         self.key = key or secrets.token_urlsafe(32)
         self._config = config
         self._engine = engine
-        self._exit: _Exit | None = None
+        self._exit: Exit | None = None
         self._patience = _PATIENCE
         flags = engine.flags()
         if "--rpc" in flags:  # else the command line refuses the option
@@ -162,6 +150,7 @@ class OwnedServer(ServerHandle):
         self.command = (*engine.argv, *args)
         changes = dict(config.environment)
         env = environment(os.environ, self.key, self._directory, os.getpid(), changes)
+        self._environment = env
         self._connect()
         self.child = Child(
             self.command,
@@ -201,13 +190,14 @@ class OwnedServer(ServerHandle):
         super().forget_after_fork()
         self.child.forget_after_fork()
 
-    def error(self, cls: type[E], text: str) -> E:
-        """Return an error of this process, with exit code, command and log tail."""
+    def error(self, cls: type[E], text: str, why: Exit | None = None) -> E:
+        """Return an error of this process: exit code, command, log tail; those of ``why``."""
         return cls(
             text,
             returncode=self.child.returncode,
             command=self.command,
             log_tail=self.child.tail(),
+            **(why.cause_and_remedy if why else {}),
         )
 
     def _child_exited(self, child: Child) -> None:
@@ -218,16 +208,11 @@ class OwnedServer(ServerHandle):
         if not self.released:
             self._exit = self._explain_exit()
             text = f"the server of {self.ref.name} {self._exit.text} while in use"
-            death = self.error(ServerDied, text)
+            death = self.error(ServerDied, text, self._exit)
         self._report_end(death)
 
-    def _explain_exit(self) -> _Exit:
-        code, tail = self.child.returncode, self.child.tail()
-        failure = explain_failure(tail, code)
-        text = describe_exit(code)
-        if failure:
-            return _Exit(failure, f"{text}: {failure.cause}. Remedy: {failure.remedy}")
-        return _Exit(None, ": ".join([text, "; ".join(error_lines(tail))]).removesuffix(": "))
+    def _explain_exit(self) -> Exit:
+        return explain_exit(self.child.returncode, self.child.tail(), self._environment)
 
     # -- readiness --------------------------------------------------------------------------
 
@@ -340,11 +325,11 @@ class OwnedServer(ServerHandle):
         exited = self._exit or self._explain_exit()
         text = f"{self._engine.title}, loading {self.ref.name}, {exited.text}"
         if exited.failure is not None and exited.failure.name == "port_in_use":
-            return self.error(PortInUse, text)
+            return self.error(PortInUse, text, exited)
         if self._port_is_taken():
             taken = f"port {self.address.port} is taken"
             return self.error(PortInUse, f"{text}; {taken}. {_OTHER_PORT}")
-        return self.error(ServerStartError, text)
+        return self.error(ServerStartError, text, exited)
 
     def _port_is_taken(self) -> bool:
         # llama-server's log is asynchronous: after a failed bind the line may be missing.

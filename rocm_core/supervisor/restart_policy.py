@@ -84,4 +84,6 @@ class CrashHistory:
             returncode=failure.returncode,
             command=failure.command,
             log_tail=failure.log_tail,
+            cause=failure.cause,
+            remedy=failure.remedy,
         )

@@ -31,6 +31,7 @@ from rocm_core.gguf import check_gguf
 from rocm_core.gpu.vram_release import VramBaseline, VramUsed, vram_used
 from rocm_core.supervisor import exit_hooks
 from rocm_core.supervisor.events import LoadProgress, Restarting, State, StateChanged
+from rocm_core.supervisor.exits import last_start
 from rocm_core.supervisor.handle import HandleFactory, OnProgress, ServerHandle
 from rocm_core.supervisor.restart_policy import CrashHistory
 from rocm_core.supervisor.startup import Startup
@@ -251,9 +252,12 @@ class SupervisedServer(ServerView):
             self._startup = None
             handle.touch()
             self._set_state(State.READY)
+        last_start.forget(self.ref.name)
 
     def _fail(self, startup: Startup, error: BaseException) -> None:
         self._release(_STOP_GRACE)
+        if not isinstance(error, ServerStopped):
+            last_start.remember(self.ref.name, error)
         with self._change:
             stopped = isinstance(error, ServerStopped)
             self._failure = error if isinstance(error, RocmError) and not stopped else None

@@ -15,8 +15,9 @@ from rocm_core.diagnosis.explain import (
     error_lines,
     explain_failure,
 )
-from rocm_core.diagnosis.known_failures import KNOWN
+from rocm_core.diagnosis.table import KNOWN
 from rocm_core.errors import ServerStartError
+from tests.support.failure_logs import failure_logs
 from tests.support.models.reciter import RECITER
 from tests.support.servers.fake_engines import broken
 
@@ -58,11 +59,12 @@ def test_a_recorded_failure_is_recognized(case: Recorded) -> None:
     assert failure.name == case.name
     assert failure.cause
     assert failure.remedy
-    assert failure.evidence in [line.strip() for line in case.lines] or failure.evidence == ""
+    assert any(failure.evidence in line for line in case.lines)  # without what was around it
 
 
 def test_every_row_of_the_table_has_a_recorded_line() -> None:
-    assert {known.name for known in KNOWN} <= {case.name for case in CASES}
+    shown = {case.name for case in CASES} | {log.name for log in failure_logs()}
+    assert {known.name for known in KNOWN} <= shown
 
 
 def test_every_row_names_a_source_and_every_name_is_there_once() -> None:
@@ -109,6 +111,25 @@ def test_the_warning_of_a_build_without_a_gpu_ends_no_server() -> None:
     assert killed.name == "killed"
     assert explain_failure([warning, "0.1 E srv    load_model: failed in a new way"], 1) is None
     assert explain_failure([warning]) is not None, "of a process that runs it says enough"
+
+
+def test_gpus_that_are_hidden_on_purpose_end_no_server() -> None:
+    lines = [
+        "warning: no usable GPU found, --gpu-layers option will be ignored",
+        "ggml_cuda_init: failed to initialize ROCm: no ROCm-capable device is detected",
+    ]
+    hidden = {"ROCR_VISIBLE_DEVICES": ""}
+    memory = "0.01.66 E ggml_aligned_malloc: insufficient memory (attempted to allocate 4096.00 MB)"
+    for log, code, name in [
+        (lines, None, "gpus_hidden"),
+        (lines, 1, "gpus_hidden"),
+        ([*lines, memory], 1, "out_of_memory"),
+        ([lines[0], memory], 1, "out_of_memory"),
+    ]:
+        failure = explain_failure(log, code, hidden)
+        assert failure is not None
+        assert failure.name == name
+    assert explain_failure(lines[:1], 1, hidden) is None
 
 
 def test_the_most_specific_cause_wins_whatever_the_order() -> None:

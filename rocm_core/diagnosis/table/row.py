@@ -1,0 +1,69 @@
+"""What a known failure is: one row of the tables that ``explain_failure`` searches."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+# What ``.*`` of a pattern spans at most: else a line that repeats a word takes the square of its
+# length.
+_SPAN = 300
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern on first use: most programs never explain a failure."""
+    return re.compile(pattern.replace(".*", f".{{0,{_SPAN}}}"), re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFailure:
+    """One row of the table.
+
+    Attributes:
+        name: kind of the failure, unique in the table.
+        keys: texts in lower case; every line that the pattern matches has one of them. The search
+            looks for these first (``search.py``).
+        pattern: searched in each log line, ignoring case; may have the groups ``what`` (a file,
+            an argument, …) and ``gfx`` (a GPU target).
+        cause: what the line means; ``{what}`` and ``{gfx}`` stand for the groups' text.
+        remedy: what the user can do.
+        source: where the line was reported or is printed.
+        backend: the GPU back end that prints it: ``"hip"`` or ``"vulkan"``; empty: any, or none.
+        over: rows of the same stage that may match beside this one, and say less.
+        versions: which versions have the fault, and from which one on it is cured.
+        ends: whether a process can end of it; if not, it explains no exit.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    pattern: str
+    cause: str
+    remedy: str
+    source: str
+    backend: str = ""
+    over: tuple[str, ...] = ()
+    versions: str = ""
+    ends: bool = True
+
+    def search(self, line: str) -> re.Match[str] | None:
+        """Return the first match of the pattern in a log line, or None."""
+        return _compiled(self.pattern).search(line)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A step on the way from starting a program to its answer, with the failures of that step.
+
+    Attributes:
+        name: short name.
+        title: what the step is, as a heading.
+        outranks: why a failure of this stage explains an end better than one of a later stage.
+        rows: the failures; where two can match one log, ``over`` says which says more.
+    """
+
+    name: str
+    title: str
+    outranks: str
+    rows: tuple[KnownFailure, ...]
