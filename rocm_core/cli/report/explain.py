@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rocm_core.cli.screen import say
 from rocm_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
         looked.append(f"variables in the log: {variables}")
     if options.json:
         record = {"failure": asdict(failure) if failure else None, "runs": runs, "looked": looked}
-        print(json.dumps(record, indent=2))
+        say(json.dumps(record, indent=2))
     else:
         _show(failure, runs, looked, case.tail)
     return 0 if failure else 1
@@ -133,19 +134,19 @@ def _lines(file: Any) -> Iterator[str]:
 
 def _show(failure: Failure | None, runs: bool, looked: list[str], tail: list[str]) -> None:
     if failure is None:
-        print("Nothing known explains it.")
+        say("Nothing known explains it.")
         for line in tail[-_SHOWN:]:
-            print(f"  {line}")
+            say(f"  {line}")
     else:
-        print(f"{'It runs without a GPU' if runs else 'Cause'}: {failure.cause}")
-        print(f"Remedy: {failure.remedy}")
+        say(f"{'It runs without a GPU' if runs else 'Cause'}: {failure.cause}")
+        say(f"Remedy: {failure.remedy}")
         if failure.evidence:
-            print(f"Shown by: {failure.evidence}")
-        print(f"Name: {failure.name}")
+            say(f"Shown by: {failure.evidence}")
+        say(f"Name: {failure.name}")
         if failure.alternatives:
-            print("Also there, but not the cause:")
+            say("Also there, but not the cause:")
         for other in failure.alternatives:
-            print(f"  {other.name}: {other.cause}; {other.why}")
-    print("Looked at:")
+            say(f"  {other.name}: {other.cause}; {other.why}")
+    say("Looked at:")
     for line in looked:
-        print(f"  {line}")
+        say(f"  {line}")

@@ -45,16 +45,6 @@ CRASH: tuple[KnownFailure, ...] = (
 
 LOADER: tuple[KnownFailure, ...] = (
     KnownFailure(
-        "no_threads",
-        ("resource temporarily unavailable", "can't start new thread", "pthread_create"),
-        r"(?:what\(\)|error|fork|retry): *Resource temporarily unavailable"
-        r"|can't start new thread|pthread_create.{0,80}failed",
-        "the machine lets this user or container start no more processes and threads",
-        "end other programs, or raise the limit: ulimit -u, pids.max of the container "
-        "(docker run --pids-limit), TasksMax of a systemd unit; fewer threads= need less",
-        "pthread_create(3), EAGAIN; llama-server b11434 and xllamacpp b11549 under ulimit -u",
-    ),
-    KnownFailure(
         "missing_llama_library",
         ("cannot open shared object",),
         r"(?P<what>lib(?:llama|ggml|mtmd)[\w-]*\.so[\w.]*): cannot open shared object",

@@ -7,6 +7,16 @@ from rocm_core.diagnosis.table.words import GPU_ERROR, LESS_VRAM
 
 MEMORY: tuple[KnownFailure, ...] = (
     KnownFailure(
+        "no_threads",
+        ("resource temporarily unavailable", "can't start new thread"),
+        r"(?:what\(\)|error|fork|retry): *Resource temporarily unavailable"
+        r"|can't start new thread",
+        "the machine lets this user or container start no more processes and threads",
+        "end other programs, or raise the limit: ulimit -u, pids.max of the container "
+        "(docker run --pids-limit), TasksMax of a systemd unit; fewer threads= need less",
+        "pthread_create(3), EAGAIN; llama-server b11434 and xllamacpp b11549 under ulimit -u",
+    ),
+    KnownFailure(
         "killed_for_memory",
         ("killed by the oom killer", "oom-kill", "oomkilled", "oom_kill", "killed process"),
         r"killed by the OOM killer|\boom-kill\b|\boom_kill\b|OOMKilled"
