@@ -156,13 +156,15 @@ def test_a_followup_request_is_part_of_the_call(scripted: FakeServer) -> None:
     said = b'data: {"choices": [{"index": 0, "delta": {"content": "no JSON"}}]}\n\n'
     ending = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
     body = said + ending + b"data: [DONE]\n\n"
-    first = Reply([body], content_type="text/event-stream", chunked=True, before=[LIMIT / 2])
+    first = Reply([body], content_type="text/event-stream", chunked=True, before=[LIMIT])
     scripted.script("/v1/chat/completions", first, Reply(before=[STALL]))
-    chat = ChatRocm(base_url=scripted.url, timeout=LIMIT)
+    # Room for the first answer, and for what is imported to check it.
+    limit = 4 * LIMIT
+    chat = ChatRocm(base_url=scripted.url, timeout=limit)
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
     wanted = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
     bound = chat.bind_tools([tool]).bind(response_format=wanted)
-    with times_out():
+    with times_out(limit):
         bound.invoke("Hi")
     assert len([r for r in scripted.requests if r.path == "/v1/chat/completions"]) == 2
 
