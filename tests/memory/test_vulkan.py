@@ -78,7 +78,8 @@ def gpus(number: int) -> list[Device]:
 
 
 def loaded(program: Path, path: Path, devices: int, **options: Any) -> dict[str, Counter[str]]:
-    # Mapped, the host's buffer would count what lies between its weights in the file.
+    # Mapped, the host's buffer would count what lies between its weights in the file. A software
+    # device is used only by somebody who names it.
     return devices_of(
         load_log(
             path,
@@ -86,6 +87,7 @@ def loaded(program: Path, path: Path, devices: int, **options: Any) -> dict[str,
             server_path=program,
             load_mode="none",
             environment=vulkan.environment(devices),
+            devices=tuple(range(devices)),
             **options,
         )
     )
