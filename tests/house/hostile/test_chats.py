@@ -24,6 +24,9 @@ from tests.support.servers.fake_server import FakeServer, answer
 from tests.support.servers.hostile import LIMIT, Case, chunks, http, streams
 from tests.support.servers.scripts import CHAT
 
+# A minute in all.
+pytestmark = pytest.mark.slow
+
 GROUPS = {
     f"{of.__name__.rpartition('.')[2]}: {name}": cases
     for of in (http, chunks, streams)

@@ -20,6 +20,9 @@ from tests.support.servers.fake_server import FakeServer, answer
 from tests.support.servers.hostile import LIMIT, Case, vectors
 from tests.support.servers.hostile.vectors import BEST, TEXTS, VECTORS
 
+# A minute in all.
+pytestmark = pytest.mark.slow
+
 SLACK = 1.0
 Ask = Callable[[str, float], Any]
 
