@@ -123,7 +123,7 @@ class Soak:
         self.longest = 0.0
         self._lock = threading.Lock()
         self.over = threading.Event()
-        self.pids: set[int] = set()
+        self.processes: set[psutil.Process] = set()
         self.right = ""
 
     def fault(self, kind: str) -> None:
@@ -163,11 +163,17 @@ class Soak:
 
     # -- faults -----------------------------------------------------------------------------
 
+    def remember(self, pid: int | None) -> None:
+        """Take note of a process that has to be gone at the end."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if pid:
+                self.processes.add(psutil.Process(pid))
+
     def signal_server(self, server: Server, kind: str) -> None:
         pid = server.pid
         if pid is None:
             return
-        self.pids.add(pid)
+        self.remember(pid)
         with contextlib.suppress(ProcessLookupError):
             if kind == "SIGKILL":
                 os.kill(pid, signal.SIGKILL)
@@ -179,7 +185,8 @@ class Soak:
 
     def hurt_shared(self, kind: str) -> None:
         for listed in list_servers():
-            self.pids |= {p for p in (listed.facts["pid"], listed.facts["daemon_pid"]) if p}
+            for pid in (listed.facts["pid"], listed.facts["daemon_pid"]):
+                self.remember(pid)
             if kind == "daemon" and listed.facts["daemon_pid"]:
                 os.kill(listed.facts["daemon_pid"], signal.SIGKILL)
                 self.fault("SIGKILL of a daemon")
@@ -270,6 +277,13 @@ def report(soak: Soak, orphans: int, leaked: int) -> dict[str, Any]:
     }
 
 
+def _lives(process: psutil.Process) -> bool:
+    # By pid and start time: a number may be another process's by now.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 def _descendants() -> list[int]:
     return [p.pid for p in psutil.Process().children(recursive=True) if runs(p.pid)]
 
@@ -288,9 +302,9 @@ def main() -> int:
         before = psutil.Process().num_fds()
         soak = run(options.engine, options.seconds, options.seed)
         with contextlib.suppress(AssertionError):
-            wait_for(lambda: not list_servers() and not any(map(runs, soak.pids)), 40)
+            wait_for(lambda: not list_servers() and not any(map(_lives, soak.processes)), 40)
         gc.collect()
-        orphans = len(_descendants()) + sum(map(runs, soak.pids)) + len(list_servers())
+        orphans = len(_descendants()) + sum(map(_lives, soak.processes)) + len(list_servers())
         leaked = psutil.Process().num_fds() - before
     print(json.dumps(report(soak, orphans, leaked), indent=2))
     for text in soak.wrong[:10]:
