@@ -27,8 +27,16 @@ _END = len(STAGES)
 _ON_GPU = ("weights_do_not_fit", "vram_short", "gpu_out_of_memory", "vulkan_allocation_limit")
 _SIGKILL = int(getattr(signal, "SIGKILL", 9))
 _SIGILL = int(getattr(signal, "SIGILL", 4))
-# Signals of a fault in the process itself.
-_CRASHES = [-int(getattr(signal, name, 6)) for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE")]
+# Signals of a fault in the process itself, and the row that says so if the log has no reason.
+_CRASHES = {
+    -int(getattr(signal, name, number)): row
+    for name, number, row in (
+        ("SIGABRT", 6, "aborted"),
+        ("SIGFPE", 8, "crashed"),
+        ("SIGBUS", 7, "crashed"),
+        ("SIGSEGV", 11, "crashed"),
+    )
+}
 # What a process that was killed from outside may have suffered from before.
 _BEFORE_SIGKILL = ("kernel", "device", "memory")
 # Windows: STATUS_ILLEGAL_INSTRUCTION, and the same as a signed number.
@@ -38,7 +46,10 @@ _SAID_BY_CODE = {
     0xC0000005: ("crashed", "crash"),
     0xC0000135: ("missing_dll", "loader"),
     0xC0000139: ("mixed_dlls", "loader"),
+    0xC0000409: ("aborted", "crash"),
 }
+# An exception that nobody caught ends a process, whatever row its words belong to.
+_UNCAUGHT = "what():"
 _ERROR_LINE = re.compile(
     r"^[\d.]+ E |\berror\b|\bfailed\b|\bfatal\b|GGML_ASSERT|GGML_ABORT|what\(\)|exception",
     re.IGNORECASE,
@@ -48,6 +59,8 @@ _CONSEQUENCE = re.compile(
     r"exiting due to|failed to load (?:lora adapter|model),? '|failed to create[_ ]context with|"
     r"llama_model_load_from_file_impl|trying to fit params to free device memory"
 )
+# Where a cause names what a line did not tell.
+_UNNAMED = re.compile(r": \{what\}| \(\{what\}\)|, \{what\},| \{what\}$")
 
 
 class _Candidate(NamedTuple):
@@ -103,7 +116,7 @@ def explain_reading(
         for match in reading.found.values()
         if engine is None or match.row.backend in ("", engine)
     ]
-    candidates = [_candidate(match) for match in found if match.row.ends or code is None]
+    candidates = [_candidate(match) for match in found if _may_end(match, code)]
     names = {match.row.name for match in found}
     variables = {**reading.variables, **(environment or {})}
     telling = _telling(found, code)
@@ -121,13 +134,17 @@ def explain_reading(
     return _told(ranked, reading)
 
 
+def _may_end(match: Match, code: int | None) -> bool:
+    return match.row.ends or code is None or _UNCAUGHT in match.line
+
+
 def _telling(found: Sequence[Match], code: int | None) -> set[str]:
     """Return the rows that a variable may be the cause of: not all of a server that ended.
 
     A server whose GPUs are hidden on purpose runs on the CPU, and says so; what ends it is
     another thing.
     """
-    ending = [match for match in found if match.row.ends or code is None]
+    ending = [match for match in found if _may_end(match, code)]
     if code is not None and any(match.stage != DEGRADED for match in ending):
         ending = [match for match in ending if match.stage != DEGRADED]
     return {match.row.name for match in ending}
@@ -137,7 +154,7 @@ def _as_signal(returncode: int | None) -> int | None:
     if returncode in _ILLEGAL_ON_WINDOWS:
         return -_SIGILL
     # A shell's and a container's way of saying that a signal ended the process.
-    if returncode in (128 + _SIGKILL, 128 + _SIGILL):
+    if returncode is not None and 128 - returncode in (-_SIGKILL, -_SIGILL, *_CRASHES):
         return 128 - returncode
     return returncode
 
@@ -153,8 +170,9 @@ def _words(row: KnownFailure, groups: Mapping[str, str]) -> tuple[str, str]:
     if first is not None and "gfx" not in groups:
         said["what"] = first
     said.update({name: value for name, value in groups.items() if name in said})
+    cause = row.cause if first is not None else _UNNAMED.sub("", row.cause)
     remedy = f"{row.remedy} ({row.versions})" if row.versions else row.remedy
-    return row.cause.format(**said), remedy
+    return cause.format(**said), remedy
 
 
 def _of_kernel(kernel: Reading, found: Sequence[Match], code: int | None) -> list[_Candidate]:
@@ -184,6 +202,8 @@ def _with_the_end(candidates: list[_Candidate], code: int | None) -> list[_Candi
         likely = [one for one in candidates if one.stage in possible]
         others = [one._replace(stage=_END + 1) for one in candidates if one.stage not in possible]
         return [*likely, _of_row("killed", _END), *others]
+    if code in _CRASHES:
+        return [*candidates, _of_row(_CRASHES[code], _STAGE["crash"])]
     if code is not None and code < -(1 << 16):  # a signed number of Windows
         code += 1 << 32
     if code in _SAID_BY_CODE:
@@ -194,7 +214,7 @@ def _with_the_end(candidates: list[_Candidate], code: int | None) -> list[_Candi
 
 def _of_row(name: str, stage: int) -> _Candidate:
     row = next(row for row in KNOWN if row.name == name)
-    return _Candidate(name, stage, (), row.cause, row.remedy, "")
+    return _Candidate(name, stage, row.over, *_words(row, {}), "")
 
 
 def _ranked(candidates: list[_Candidate]) -> list[tuple[_Candidate, bool]]:

@@ -40,7 +40,9 @@ def explain_exit(code: int | None, tail: Sequence[str], environment: Mapping[str
 
     failure = explain.explain_failure(tail, code, environment)
     text = explain.describe_exit(code)
-    if failure:
-        return Exit(failure, f"{text}: {failure.cause}. Remedy: {failure.remedy}")
     said = "; ".join(explain.error_lines(tail))
+    if failure:
+        # A signal alone says that it crashed: the last lines may say what it was doing.
+        last = f" It said last: {said}." if said and not failure.evidence else ""
+        return Exit(failure, f"{text}: {failure.cause}.{last} Remedy: {failure.remedy}")
     return Exit(None, f"{text}: {said}" if said else text)
