@@ -48,6 +48,8 @@ _SAID_BY_CODE = {
     0xC0000139: ("mixed_dlls", "loader"),
     0xC0000409: ("aborted", "crash"),
 }
+# The kernel's log is one of all programs: the name of one that runs llama.cpp.
+_OURS = re.compile(r"llama|ollama|lmstudio|lm-studio|kobold|local-ai|python|killed by the", re.I)
 # An exception that nobody caught ends a process, whatever row its words belong to.
 _UNCAUGHT = "what():"
 _ERROR_LINE = re.compile(
@@ -184,13 +186,21 @@ def _of_kernel(kernel: Reading, found: Sequence[Match], code: int | None) -> lis
         for match in found
     )
     matches = [*kernel.before.values(), *kernel.found.values()]
-    killed = code == -_SIGKILL
     return [
         _candidate(match)
         for match in matches
         if (STAGES[match.stage].name == "kernel" and on_gpu)
-        or (match.row.name == "killed_for_memory" and killed)
+        or (match.row.name == _seen_by_kernel(code) and _OURS.search(match.line))
     ]
+
+
+def _seen_by_kernel(code: int | None) -> str:
+    """Return the row that the kernel's log shows of a process that a signal ended."""
+    if code == -_SIGKILL:
+        return "killed_for_memory"
+    if code == -_SIGILL:
+        return "illegal_instruction"
+    return _CRASHES.get(code, "") if code is not None else ""
 
 
 def _with_the_end(candidates: list[_Candidate], code: int | None) -> list[_Candidate]:

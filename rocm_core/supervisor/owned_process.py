@@ -151,6 +151,7 @@ class OwnedServer(ServerHandle):
         env = environment(os.environ, self.key, self._directory, os.getpid(), changes)
         self._environment = env
         self._connect()
+        self._spawned = time.monotonic()
         self.child = Child(
             self.command,
             env,
@@ -211,7 +212,11 @@ class OwnedServer(ServerHandle):
         self._report_end(death)
 
     def _explain_exit(self) -> Exit:
-        return explain_exit(self.child.returncode, self.child.tail(), self._environment)
+        from rocm_core.diagnosis.kernel import Process
+
+        child, program = self.child, Path(self.command[0]).name
+        process = Process(child.pid, program, self._spawned, time.monotonic())
+        return explain_exit(child.returncode, child.tail(), self._environment, process)
 
     # -- readiness --------------------------------------------------------------------------
 

@@ -34,7 +34,8 @@ MEMORY: tuple[KnownFailure, ...] = (
             "killed process",
             "systemd-oomd killed",
         ),
-        r"killed by the OOM killer|\boom-kill\b|\boom_kill\b|OOMKilled|systemd-oomd killed"
+        r"killed by the OOM killer|\boom-kill\b(?!:)|\boom_kill\b|OOMKilled|systemd-oomd killed"
+        r"|oom-kill:.*\btask=[^,]*(?:llama|lmstudio|python)"
         r"|Killed process \d+ \((?P<what>[^)]*(?:llama|ollama|lmstudio|python)[^)]*)\)",
         "the kernel ended it because memory ran out",
         "lower context_len, parallel or gpu_layers=-1's rest on the host, use a smaller "
