@@ -18,7 +18,9 @@ from rocm_core.diagnosis.environment import suspects
 from rocm_core.diagnosis.failure import Alternative, Failure
 from rocm_core.diagnosis.search import DEGRADED, Match, Reading, read_log
 from rocm_core.diagnosis.table import KNOWN, STAGES, KnownFailure
+from rocm_core.diagnosis.table.row import Cure
 from rocm_core.diagnosis.unwrap import plain
+from rocm_core.diagnosis.versions import is_older
 
 __all__ = ["Failure", "describe_exit", "error_lines", "explain_failure", "explain_reading"]
 
@@ -246,6 +248,7 @@ def _told(ranked: list[tuple[_Candidate, bool]], reading: Reading) -> Failure:
         for one, narrower in ranked[1:]
     )
     failure = Failure(best.name, best.cause, best.remedy, best.evidence, others)
+    failure = _with_cure(failure, reading)
     return _with_host_memory(_with_held_memory(failure, reading), reading)
 
 
@@ -257,6 +260,29 @@ def _why(best: _Candidate, other: _Candidate, narrower: bool) -> str:
     if narrower:
         return "it says the same in more detail"
     return f"both belong to one stage ({STAGES[best.stage].title}), and it is listed first there"
+
+
+def _with_cure(failure: Failure, reading: Reading) -> Failure:
+    """Say which version cures it, and which one the log is of."""
+    row = next((row for row in KNOWN if row.name == failure.name), None)
+    told = [said for cure in row.cures if (said := _of_cure(cure, failure, reading))] if row else []
+    if not told:
+        return failure
+    return replace(failure, remedy=f"{failure.remedy}; {'; '.join(told)}")
+
+
+def _of_cure(cure: Cure, failure: Failure, reading: Reading) -> str:
+    if not re.search(cure.sign, failure.evidence):
+        return ""
+    cured = f"cured in {cure.program} {cure.version}"
+    have = reading.versions.get(cure.program)
+    if have is None:
+        return "" if cure.since else cured
+    if cure.since and is_older(have, cure.since):
+        return ""
+    if is_older(have, cure.version):
+        return f"you have {cure.program} {have}: it is {cured}"
+    return "" if cure.since else f"you have {cure.program} {have}, newer than what cured others"
 
 
 def _with_held_memory(failure: Failure, reading: Reading) -> Failure:

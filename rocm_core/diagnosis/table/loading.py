@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import KnownFailure
+from rocm_core.diagnosis.table.row import Cure, KnownFailure
 
 _ROCM_LIBRARY = (
     r"lib(?:amd|hip|hsa|roc|tensile|MIOpen|rccl|rocm)[\w.+-]*\.so[\w.]*|libamdhip64\.so[\w.]*"
@@ -50,8 +50,9 @@ LOADER: tuple[KnownFailure, ...] = (
         "a library of llama.cpp itself is missing: {what}",
         "keep llama-server in one directory with its lib*.so files (or name that directory in "
         "LD_LIBRARY_PATH), or reinstall it",
-        "#17950, #11123, #16089",
+        "#17950, #11123, #16089, #23550",
         over=("missing_library",),
+        cures=(Cure("llama.cpp", "b9283", since="b9282"),),
     ),
     KnownFailure(
         "missing_rocm_library",

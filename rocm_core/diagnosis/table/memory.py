@@ -118,8 +118,9 @@ MEMORY: tuple[KnownFailure, ...] = (
         ("out of memory", "hiperroroutofmemory"),
         rf"{GPU_ERROR}out of memory|hipErrorOutOfMemory|HIP out of memory",
         "there is not enough memory on the GPU while it works",
-        f"{LESS_VRAM}; end other programs that use the GPU",
-        "ollama/ollama#3765, #14787",
+        f"{LESS_VRAM}; end other programs that use the GPU; if it is the processor's own GPU "
+        "beside a card, leave it out (devices=)",
+        "ollama/ollama#3765, #14787, #8618",
         over=("out_of_memory",),
     ),
     KnownFailure(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import KnownFailure
+from rocm_core.diagnosis.table.row import Cure, KnownFailure
 from rocm_core.diagnosis.table.words import NEWER_BUILD
 
 # Of ``-hf org/repo[:quant]``, and of the programs that fetch models.
@@ -208,6 +208,7 @@ MODEL: tuple[KnownFailure, ...] = (
         f"{NEWER_BUILD} (type 39, MXFP4, since b6096); or take another quantization",
         "ggml/src/gguf.cpp",
         over=("truncated",),
+        cures=(Cure("llama.cpp", "b6096", sign=r"type 39\b"),),
     ),
     KnownFailure(
         "gguf_version",
@@ -300,7 +301,8 @@ MODEL: tuple[KnownFailure, ...] = (
         r"|tensor '(?P<tensor>[^']+)' not found",
         "the tensors in the file are not those this llama.cpp build expects",
         "use a newer llama.cpp build, or a file converted for this one",
-        "llama-model-loader.cpp",
+        "llama-model-loader.cpp, lmstudio-ai/configs#77",
+        cures=(Cure("LM Studio", "0.2.31", sign=r"expected 292, got 291"),),
     ),
     KnownFailure(
         "file_not_found",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import KnownFailure
+from rocm_core.diagnosis.table.row import Cure, KnownFailure
 from rocm_core.diagnosis.table.words import GPU_ERROR, OTHER_BUILD
 
 KERNELS: tuple[KnownFailure, ...] = (
@@ -199,7 +199,38 @@ WITHOUT_GPU: tuple[KnownFailure, ...] = (
         "only one, or with devices=",
         "ollama/ollama#16690, SirUli/homeassistant-ollama-addon#319",
         versions="Ollama 0.30 and newer; gfx1151 is kept, others only with the variable",
+        cures=(Cure("Ollama", "0.30.2", since="0.30.0", sign="gfx1151"),),
         over=("no_rocm_device", "no_usable_gpu"),
+        ends=False,
+    ),
+    KnownFailure(
+        "igpu_masked",
+        ("rocm integrated gpu detected",),
+        r"ROCm integrated GPU detected - (?P<what>ROCR_VISIBLE_DEVICES=\S+\b)",
+        "an early Ollama hides the integrated GPU by {what}, and can hide the card instead: it "
+        "counts the GPUs in another order than ROCm",
+        "set ROCR_VISIBLE_DEVICES to the card's number yourself, or update Ollama",
+        "ollama/ollama#2277, #2869 there",
+        backend="hip",
+        versions="Ollama 0.1.22 to 0.1.28",
+        over=("no_rocm_device", "no_usable_gpu", "gpu_memory_too_small"),
+        ends=False,
+    ),
+    KnownFailure(
+        "gpu_memory_too_small",
+        (
+            "not enough vram available, falling back",
+            "too little memory to allocate any layers",
+            "insufficient vram to load any model layers",
+        ),
+        r"not enough vram available, falling back to CPU|too little memory to allocate any layers"
+        r"|insufficient VRAM to load any model layers",
+        "Ollama finds too little free memory on the GPU for one layer, and runs the model on the "
+        "CPU",
+        "an integrated GPU has the memory that the firmware's setup gives it (UMA frame buffer), "
+        "and newer kernels and versions of Ollama count the shared memory too: update both; with "
+        "a card, end what holds its memory",
+        "ollama/ollama#2566, #738 there, MooreThreads/ollama-musa#22",
         ends=False,
     ),
     KnownFailure(

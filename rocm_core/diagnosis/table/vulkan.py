@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import KnownFailure
+from rocm_core.diagnosis.table.row import Cure, KnownFailure
 
 _DRIVER = (
     "install the card's Vulkan driver (mesa-vulkan-drivers, vulkan-radeon); in a container pass "
@@ -43,6 +43,7 @@ VULKAN: tuple[KnownFailure, ...] = (
         "#27723, #14559, ggml-vulkan.cpp",
         backend="vulkan",
         versions="such a device beside a better one is left out since b6500 (PR 15976)",
+        cures=(Cure("llama.cpp", "b6500"),),
     ),
     KnownFailure(
         "vulkan_too_old",
