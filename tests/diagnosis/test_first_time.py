@@ -22,6 +22,8 @@ FIGURES = (CORPUS / "FIRST_TIME.md").read_text()
         ("fifth", "both", "first"),
         ("sixth", "both", "before"),
         ("sixth", "both", "first"),
+        ("seventh", "both", "before"),
+        ("seventh", "both", "first"),
     ],
 )
 def test_a_figure_is_that_of_its_verdicts(search: str, halves: str, column: str) -> None:

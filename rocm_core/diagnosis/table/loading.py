@@ -34,6 +34,20 @@ PROCESSOR: tuple[KnownFailure, ...] = (
 
 LOADER: tuple[KnownFailure, ...] = (
     KnownFailure(
+        "no_runner",
+        (
+            "no suitable llama servers found",
+            "unable to load any llama server",
+            "not listed in available servers",
+        ),
+        r"no suitable llama servers found|unable to load any llama server"
+        r"|not listed in available servers",
+        "this Ollama was installed or built without the program that runs models",
+        "install it again as a whole (ollama.com/install.sh, or both packages of the distribution: "
+        "ollama and ollama-rocm); a build of your own needs its runners built first",
+        "ollama/ollama#6985, #5059 there",
+    ),
+    KnownFailure(
         "missing_llama_library",
         (
             "cannot open shared object",

@@ -23,13 +23,13 @@ KERNELS: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "no_rocblas_kernels",
-        ("tensilelibrary",),
+        ("tensilelibrary", "could not initialize tensile library"),
         # hipBLASLt's message has quotes, and rocBLAS goes on without it.
-        r"(?:rocBLAS error: |\berror: ?)Cannot read [^\"]*TensileLibrary\S*"
-        r"(?:.*for GPU arch *: *(?P<gfx>gfx\w+))?",
+        r"(?:rocBLAS error: |\berror: ?)(?:Cannot read|Could not load) [^\"]*TensileLibrary\S*"
+        r"(?:.*for GPU arch *: *(?P<gfx>gfx\w+))?|Could not initialize Tensile library",
         "the rocBLAS in use has no kernels for {gfx}",
         OTHER_BUILD,
-        "#14421, ROCm/Tensile#1936, iacopPBK/llama.cpp-gfx906#12",
+        "#14421, ROCm/Tensile#1936, ROCm/rocBLAS#1397, iacopPBK/llama.cpp-gfx906#12",
         backend="hip",
         over=("no_kernel_image", "invalid_kernel_image", "invalid_device_function", "blas_failed"),
     ),
