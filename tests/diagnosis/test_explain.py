@@ -228,3 +228,12 @@ def test_an_unknown_failure_shows_the_last_error_lines(tmp_path: Path) -> None:
 )
 def test_exit_codes_in_words(code: int | None, words: str) -> None:
     assert describe_exit(code) == words
+
+
+def test_a_template_that_a_server_prints_explains_nothing() -> None:
+    printed = [
+        "{{ raise_exception('Conversation roles must alternate user/assistant/user/...') }}",
+        '{{- raise_exception("System message must be at the beginning.") }}',
+        '{{ raise_exception("Invalid content type") }}',
+    ]
+    assert explain_failure(printed) is None

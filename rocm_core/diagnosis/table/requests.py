@@ -105,7 +105,7 @@ REQUEST: tuple[KnownFailure, ...] = (
             "cannot subscript",
             "callee is not a function",
             "unknown (built-in)",
-            "raise_exception(",
+            " at row ",
             "must be at the beginning",
             "roles must alternate",
             "with jinja template",
@@ -116,9 +116,11 @@ REQUEST: tuple[KnownFailure, ...] = (
         ),
         r"Jinja Exception: *(?P<what>[^\\\"]*)|Value is not callable|Cannot subscript \w+"
         r"|Callee is not a function|Unknown \(built-in\) (?:filter|function|method)"
-        r"|\{\{-? *raise_exception\(|Error rendering prompt with jinja template"
+        r"| at row \d+, column \d+:|Error rendering prompt with jinja template"
         r"|Template application failed: \S|Unknown (?:test: \w|\w*value filter: \w|filter)"
-        r"|(?:system message must be at the beginning|roles must alternate)",
+        # Not the template itself, which a server prints when it starts.
+        r"|(?<!raise_exception\(['\"])system message must be at the beginning"
+        r"|(?<!raise_exception\(['\"]Conversation )roles must alternate",
         "the model's chat template refuses this conversation, or calls what this build lacks",
         "use a newer llama.cpp build, or a corrected template (chat_template=FILE)",
         "common/jinja, #13178, #20733",
