@@ -26,8 +26,8 @@ from rocm_core.client.failures import error_from_body, page_title, shown
 from rocm_core.client.stream.coalesce import coalesced
 from rocm_core.client.stream.fields import (
     ids_of,
-    read_count,
     read_ids,
+    read_index,
     read_logprobs,
     read_native_usage,
     read_timings,
@@ -234,7 +234,7 @@ def _choice_event(raw: dict[str, Any], choices: list[dict[str, Any]], place: int
             event = StreamEvent("", raw)
             _message_fields(event, choice, delta)
         if index := choice.get("index"):
-            event.choice = read_count(index)
+            event.choice = read_index(index)
         if finish := choice.get("finish_reason"):
             event.finish_reason = text_or_none(finish)
         if "logprobs" in choice:
@@ -292,7 +292,7 @@ def _native_event(raw: dict[str, Any]) -> StreamEvent:
     if tokens and "prompt_progress" not in raw:  # progress events carry a bogus [0]
         event.token_ids = read_ids(tokens)
     if index := raw.get("index"):
-        event.choice = read_count(index)
+        event.choice = read_index(index)
     if "completion_probabilities" in raw and (entries := raw["completion_probabilities"]):
         event.logprobs = read_logprobs(entries)
     if "stop" in raw and raw["stop"] is True:
