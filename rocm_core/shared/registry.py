@@ -160,7 +160,8 @@ class Registry:
             OSError: the file cannot be written; the old entry is intact.
         """
         path = self.path(entry.key, "json")
-        handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=".", suffix=".new")
+        name = f".{entry.key}."
+        handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=name, suffix=".new")
         try:
             with open(handle, "wb") as file:
                 file.write(orjson.dumps(asdict(entry)))
@@ -177,6 +178,7 @@ class Registry:
         """
         lock = self.path(key, "lock")
         files = [path for path in self.directory.glob(f"{key}.*") if path != lock]
+        files += self.directory.glob(f".{key}.*")  # of a ``write`` that was killed
         # The lock last: whoever takes a new one must not find files of the old server.
         for path in [*files, lock]:
             with contextlib.suppress(OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -161,6 +162,19 @@ def test_what_dead_daemons_left_is_swept_and_the_living_stay(here: Registry) -> 
     assert here.read(living) is not None
     assert sorted(path.suffix for path in here.directory.iterdir()) == [".json", ".lock", ".log"]
     os.close(lock)
+
+
+def test_what_a_killed_writer_left_is_swept_with_the_rest(here: Registry) -> None:
+    here.write(entry())
+    child = os.fork()
+    if not child:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Path, "replace", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+            here.write(entry(model="other"))
+    os.waitpid(child, 0)
+    assert len(list(here.directory.iterdir())) == 2
+    here.sweep()
+    assert list(here.directory.iterdir()) == []
 
 
 # -- locks ------------------------------------------------------------------------------------
