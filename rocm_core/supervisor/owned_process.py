@@ -31,7 +31,7 @@ from rocm_core.engine.command_line import (
 from rocm_core.engine.gpu_placement import place_on_gpus, with_prompt_cache
 from rocm_core.engine.installed.choice import process_environment
 from rocm_core.engine.installed.software import asks_for_software
-from rocm_core.engine.locate import Engine
+from rocm_core.engine.locate import Engine, engine_with
 from rocm_core.errors import (
     AuthenticationError,
     ConfigError,
@@ -144,7 +144,7 @@ class OwnedServer(ServerHandle):
 
     def _spawn(self, engine: Engine, config: LoadConfig, flags: frozenset[str]) -> None:
         self.address = socket_dir.address_of(config, self._directory, self._host)
-        build = Build(flags, engine.title, self._directory, threads_left())
+        build = Build(flags, engine.title, self._directory, threads_left(), engine_with)
         args = arguments(self.ref, config, self.address, build, _physical_cores())
         self.command = (*engine.argv, *args)
         changes = dict(config.environment)

@@ -54,17 +54,22 @@ class EngineChoice(NamedTuple):
         engine: the engine.
         reason: why this one, as a phrase.
         others: the other installed engines that were looked at, each with what it can do here.
+        unasked: the installed engines that were not looked at, because nothing depends on it.
     """
 
     engine: Engine
     reason: str
     others: tuple[tuple[Engine, str], ...] = ()
+    unasked: tuple[Engine, ...] = ()
 
     @property
     def text(self) -> str:
         """Engine, reason, and the others, as one line."""
         others = "".join(f"; not {engine.label}: {why}" for engine, why in self.others)
-        return f"{self.engine.label} ({self.engine.source}): {self.reason}{others}"
+        if self.unasked:
+            names = ", ".join(engine.place for engine in self.unasked)
+            others += f"; installed as well, and later in the order: {names}"
+        return f"{self.engine.place}: {self.reason}{others}"
 
 
 class Reach(NamedTuple):
@@ -100,7 +105,8 @@ def explain_choice(config: LoadConfig, env: Mapping[str, str] | None = None) -> 
     if wants_cpu or not _may_have_gpu(config, env):
         why = "for the CPU" if wants_cpu else "there is no GPU"
         why = "the only one that is installed" if len(engines) == 1 else why
-        return EngineChoice(min(engines, key=_made_for_gpu), why)
+        first = min(engines, key=_made_for_gpu)
+        return EngineChoice(first, why, unasked=tuple(e for e in engines if e is not first))
     return _best(engines, config, env)
 
 
