@@ -48,7 +48,9 @@ from rocm_core.errors import (
     ServerStartError,
     ServerUnreachable,
 )
+from rocm_core.gpu import list_gpus
 from rocm_core.gpu.host_limits import threads_left
+from rocm_core.gpu.vulkan import other_card
 from rocm_core.supervisor import socket_dir
 from rocm_core.supervisor.child_process import Child, StallWatch
 from rocm_core.supervisor.exits.reason import Exit, explain_exit
@@ -271,6 +273,8 @@ class OwnedServer(ServerHandle):
             self.child.changed.wait(_POLL)
         if problem and required:
             raise self.error(GpuNotUsed, f"{self.ref.name} would run on the CPU: {problem}")
+        if required and (other := other_card(tail, self._config.devices, list_gpus())):
+            raise self.error(GpuNotUsed, f"{self.ref.name} is on another GPU: {other}")
         if problem:
             warnings.warn(f"{self.ref.name} runs on the CPU: {problem}", RuntimeWarning, 2)
 

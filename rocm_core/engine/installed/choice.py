@@ -36,6 +36,7 @@ from rocm_core.engine.locate import (
 from rocm_core.engine.probe import MASKS, Device, capabilities, gpu_access
 from rocm_core.errors import ConfigError, EngineNotFound
 from rocm_core.gpu import Gpu, kfd_problem, list_gpus, select_gpus
+from rocm_core.gpu.vulkan import match_device
 
 log = logging.getLogger("rocm_core.server")
 
@@ -156,6 +157,16 @@ def hardware(devices: Sequence[Device]) -> list[Device]:
     return [device for device in devices if not device.software]
 
 
+def as_card(device: Device) -> str:
+    """Return a listed device in words; where its card is certain, with its number and address."""
+    match = match_device(device.description, device.total_mib, list_gpus())
+    text = f"{device.name} {device.description}"
+    if device.backend != "Vulkan" or match.gpu is None:
+        return text
+    number = None if match.gpu.hip_index is None else f"GPU {match.gpu.hip_index}"
+    return f"{text} ({', '.join(fact for fact in (number, match.gpu.pci) if fact)})"
+
+
 def _may_have_gpu(config: LoadConfig, env: Mapping[str, str]) -> bool:
     if config.devices or config.require_gpu or config.backend == "rocm" or env.get(VISIBLE):
         return True
@@ -240,7 +251,7 @@ def _by_itself(
     seen = list(able.devices) if asked else hardware(able.devices)
     has = ", ".join(backends)
     if seen and not able.crashed:
-        names = ", ".join(f"{device.name} {device.description}" for device in seen)
+        names = ", ".join(as_card(device) for device in seen)
         software = any(device.software for device in seen)
         note = ", a software device that was asked for" if software else ""
         return Reach(LISTED, f"its {has} back end lists {names}{note}")
