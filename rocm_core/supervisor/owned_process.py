@@ -213,7 +213,8 @@ class OwnedServer(ServerHandle):
         self._report_end(death)
 
     def _explain_exit(self) -> Exit:
-        return explain_exit(self.child.returncode, self.child.tail(), self._environment)
+        code, tail = self.child.returncode, self.child.tail()
+        return explain_exit(code, tail, self._environment, self._config)
 
     # -- readiness --------------------------------------------------------------------------
 
