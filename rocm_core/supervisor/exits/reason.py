@@ -51,8 +51,8 @@ def explain_exit(
     text = explain.describe_exit(code)
     if config is not None and (failure is None or failure.name == "crashed"):
         found = tuned_options.tuned(vars(config), vars(LoadConfig()))
-        said = explain.error_lines(tail)
-        failure = tuned_options.blame_options(found, said, code) or failure
+        lines = explain.error_lines(tail)
+        failure = tuned_options.blame_options(found, lines, code) or failure
     if failure:
         return Exit(failure, f"{text}: {failure.cause}. Remedy: {failure.remedy}")
     said = "; ".join(explain.error_lines(tail))
