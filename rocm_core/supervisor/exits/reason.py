@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from rocm_core.config import LoadConfig
 from rocm_core.supervisor.exits.kernel_log import may_read_kernel_log, read_kernel_log
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 # Seconds that the kernel's log may take: those who wait for the server wait for it too.
 _KERNEL_TIMEOUT = 1.0
+# Failures that say how a process fell over, not why.
+_VAGUE = ("crashed", "aborted", "check_failed", "uncaught_error")
 # Words of a log that has to do with a GPU.
 _OF_GPU = ("rocm", "hip", "hsa", "vulkan", "vk::", "amdgpu", "kfd", "gpu")
 
@@ -39,6 +42,7 @@ def explain_exit(
     code: int | None,
     tail: Sequence[str],
     environment: Mapping[str, str],
+    config: LoadConfig | None = None,
     process: Process | None = None,
 ) -> Exit:
     """Return why a process ended.
@@ -47,13 +51,19 @@ def explain_exit(
         code: exit code, or minus the signal number.
         tail: the last lines that it printed.
         environment: its variables.
+        config: how it was run; where no known failure explains the end, the options in it that not
+            every build can compute with are named.
         process: which one it was, for the kernel's log; ``None``: that is not looked at.
     """
     # The table of known failures is for a process that failed: the others do not pay for it.
-    from rocm_core.diagnosis import explain
+    from rocm_core.diagnosis import explain, tuned_options
 
     failure = explain.explain_failure(tail, code, environment, _kernel_log(code, tail, process))
     text = explain.describe_exit(code)
+    if config is not None and (failure is None or failure.name in _VAGUE):
+        found = tuned_options.tuned(vars(config), vars(LoadConfig()))
+        lines = explain.error_lines(tail)
+        failure = tuned_options.blame_options(found, lines, code) or failure
     said = "; ".join(explain.error_lines(tail))
     if failure:
         # A signal alone says that it crashed: the last lines may say what it was doing.
