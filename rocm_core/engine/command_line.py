@@ -18,7 +18,7 @@ from rocm_core.config.values import FilePath
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.embedded_server import PARENT_VARIABLE
 from rocm_core.engine.embedded_start import python_environment
-from rocm_core.errors import ConfigError
+from rocm_core.errors import ConfigError, RocmError
 from rocm_core.gguf import read_gguf
 
 # A model with a smaller file is slower with more threads: they wait for each other.
@@ -49,6 +49,9 @@ _MAX_ARGUMENT = 32 * 4096 - 1
 # Tokens: llama-server's default physical batch, the largest that we choose (it costs memory), and
 # the context of a model that is still to be downloaded: a page of text should fit.
 _DEFAULT_UBATCH, _MAX_INPUT, _PAGE = 512, 8192, 2048
+# Types of decision models that are read in embedding mode (``common_init_result`` in
+# ``common/common.cpp``).
+_IN_ONE_BATCH = ("laya", "kev", "clef")
 # A request holds one of llama-server's HTTP threads until the client has read its last byte; a
 # request without a thread waits, however many slots are free. By default there are four threads
 # more than slots; cpp-httplib adds further ones (``ThreadPool::enqueue``), but counts a thread that
@@ -263,15 +266,23 @@ def _prompt_cache(config: LoadConfig, build: Build) -> list[str]:
 
 
 def _with_whole_inputs(ref: ModelRef, config: LoadConfig) -> LoadConfig:
-    # An input for embedding or reranking has to fit into one physical batch (llama-server: "input
-    # is too large to process"), whose default is shorter than the context of most such models.
-    if config.ubatch_size or not (config.embeddings or config.rerank):
+    # An input for embedding, reranking or such decisions has to fit into one physical batch
+    # (llama-server: "input is too large to process"), by default shorter than most contexts.
+    whole = config.embeddings or config.rerank or _decides_in_one_batch(ref)
+    if config.ubatch_size or not whole:
         return config
     known = read_gguf(ref.value).context_length or 0 if ref.kind == "file" else _PAGE
     length = min(config.context_len or known, _MAX_INPUT)
     if length <= _DEFAULT_UBATCH:
         return config
     return replace(config, ubatch_size=length, batch_size=max(length, config.batch_size or 0))
+
+
+def _decides_in_one_batch(ref: ModelRef) -> bool:
+    try:
+        return ref.kind == "file" and read_gguf(ref.value).decision_type in _IN_ONE_BATCH
+    except RocmError:  # the server itself says what is wrong with the file
+        return False
 
 
 def _threads(ref: ModelRef, cores: int) -> int:

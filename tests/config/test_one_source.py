@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from langchain_rocm import ChatRocm, RocmEmbeddings, RocmRerank
+from langchain_rocm import ChatRocm, RocmDecisions, RocmEmbeddings, RocmRerank
 from langchain_rocm import RocmLLM as LangChainLLM
-from llama_index_rocm import RocmEmbedding, RocmLLM
+from llama_index_rocm import RocmDecisionRerank, RocmEmbedding, RocmLLM, RocmSelector
 from llama_index_rocm import RocmRerank as LlamaIndexRerank
 from rocm_core import GenerateConfig, LoadConfig, RemoteConfig, Timeouts
 from rocm_core.cli.options import (
@@ -73,7 +73,10 @@ def test_what_is_generated_is_up_to_date(name: str) -> None:
 
 @pytest.mark.parametrize(
     "cls",
-    [ChatRocm, LangChainLLM, RocmEmbeddings, RocmRerank, RocmLLM, RocmEmbedding, LlamaIndexRerank],
+    [
+        *(ChatRocm, LangChainLLM, RocmEmbeddings, RocmRerank, RocmDecisions),
+        *(RocmLLM, RocmEmbedding, LlamaIndexRerank, RocmSelector, RocmDecisionRerank),
+    ],
     ids=lambda cls: f"{cls.__module__}.{cls.__name__}",
 )
 def test_every_field_of_an_adapter_is_described(cls: Any) -> None:
