@@ -140,8 +140,8 @@ def _answer(question: Question, answer: Any) -> Answer:
         return YesNoAnswer(_share(answer["noul"]))
     if isinstance(question, Box):
         box, confidence = answer["box"], answer.get("confidence")
-        edges = [_number(box[name]) for name in ("top", "bottom", "left", "right")]
-        return BoxAnswer(*edges, None if confidence is None else _share(confidence))
+        edges = {name: _number(box[name]) for name in ("top", "bottom", "left", "right")}
+        return BoxAnswer(**edges, confidence=None if confidence is None else _share(confidence))
     labels = list(question.options())
     told = answer["probabilities"]
     probabilities = [_share(told[label]) for label in labels]
@@ -173,10 +173,8 @@ def _share(value: Any) -> float:
 
 
 def _usage(told: Any) -> Usage | None:
-    counts = [told.get(f"{kind}_tokens") if isinstance(told, dict) else None for kind in _KINDS]
-    if not all(type(count) is int and count >= 0 for count in counts):
+    counts = told if isinstance(told, dict) else {}
+    read, written = counts.get("input_tokens"), counts.get("output_tokens")
+    if type(read) is not int or type(written) is not int or min(read, written) < 0:
         return None
-    return Usage(*counts)
-
-
-_KINDS = ("input", "output")
+    return Usage(read, written)

@@ -17,11 +17,12 @@ from rocm_core import (
     YesNo,
     YesNoAnswer,
 )
+from rocm_core.decisions import Question
 from rocm_core.errors import ConfigError, ContextOverflow, InvalidRequest, NotSupported
 from tests.support.models.decider import DECIDER, probabilities
 
 STATE = "I was charged twice."
-QUESTIONS = {
+QUESTIONS: dict[str, Question] = {
     "route": Choice("Which team?", {"billing": "money", "shipping": None, "technical": {"a": 1}}),
     "angry": YesNo("Is the customer angry?", yes="shouts"),
     "urgency": Score("How urgent is it?", ["can wait", "today", "now"]),

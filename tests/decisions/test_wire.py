@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rocm_core import Box, Choice, Score, TextModel, YesNo, load_model
-from rocm_core.decisions import wire
+from rocm_core.decisions import Question, wire
 from rocm_core.errors import (
     ConfigError,
     ContextOverflow,
@@ -32,7 +32,7 @@ def refused(message: str, status: int, type_: str = "") -> Reply:
 
 
 def test_questions_as_the_server_reads_them() -> None:
-    questions = {
+    questions: dict[str, Question] = {
         "c": Choice({"q": "Which?"}, {"a": {"x": 1}, "b": None}),
         "l": Choice("Which?", ["a", "b"]),
         "s": Score("How much?", ["low", {"y": 2}]),

@@ -14,6 +14,7 @@ pytest.importorskip("langchain_core.decisions", reason="langchain-core 1.8 has d
 
 from langchain_core import decisions as langchain
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from pydantic import SecretStr
 
 from langchain_rocm import RocmDecisions, errors
 from rocm_core.config import Engine
@@ -27,7 +28,7 @@ QUESTIONS: dict[str, Any] = {
     ),
     "urgent": langchain.Score(instructions="How much?", criteria=["low", {"mid": 1}, "high"]),
 }
-IMAGE = {"type": "image", "base64": "AAAA", "mime_type": "image/png"}
+IMAGE: Any = {"type": "image", "base64": "AAAA", "mime_type": "image/png"}
 URL = "data:image/png;base64,AAAA"
 
 
@@ -256,7 +257,9 @@ async def test_traces_name_the_model_and_no_key(scripted: FakeServer) -> None:
         on_llm_start = on_chain_start
 
     says(scripted, {"q": {"type": "noul", "noul": 0.5}})
-    decisions = RocmDecisions(base_url=scripted.url, model_name="mine", api_key="sk-secret")
+    decisions = RocmDecisions(
+        base_url=scripted.url, model_name="mine", api_key=SecretStr("sk-secret")
+    )
     asked: Any = {"state": "x", "questions": {"q": langchain.Noul(instructions="Is it?")}}
     await decisions.ainvoke(asked, {"callbacks": [Watch()]})
     assert seen

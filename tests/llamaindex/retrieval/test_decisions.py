@@ -11,6 +11,7 @@ from llama_index.core.base.response.schema import Response
 from llama_index.core.query_engine import CustomQueryEngine, RouterQueryEngine
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from llama_index.core.tools import QueryEngineTool, ToolMetadata
+from pydantic import SecretStr
 
 from llama_index_rocm import RocmDecisionRerank, RocmLLM, RocmSelector
 from rocm_core.config import Engine
@@ -113,7 +114,9 @@ async def test_only_a_decision_model_if_that_is_wanted(engine: Engine) -> None:
 
 
 def test_serialized_without_secrets() -> None:
-    own = RocmSelector(base_url="http://127.0.0.1:9", api_key="sk-secret", max_selections=3)
+    own = RocmSelector(
+        base_url="http://127.0.0.1:9", api_key=SecretStr("sk-secret"), max_selections=3
+    )
     assert RocmSelector.class_name() == "rocm_selector"
     twin = RocmSelector.from_dict(own.to_dict())
     assert twin.max_selections == 3
