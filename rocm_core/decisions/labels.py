@@ -1,11 +1,10 @@
 """Ask a model that is made for chats: one token of the answer, and how likely each label is. Pure.
 
-    prompt    the state, the question, and its options as "A. …", "B. …"
+    prompt    the question, its options as "A. …", "B. …", and the state
     request   one token, which may be a label and nothing else
     answer    the probability of each label's token
 
-The state comes first, so that the questions of a request share their beginning, which the server
-keeps in its prompt cache. Every label but the asked ones is shut out by adding ``BIAS`` to theirs:
+Every label but the asked ones is shut out by adding ``BIAS`` to theirs:
 the probabilities behind the samplers are then those of the labels alone, and their sum is 1
 (``populate_token_probs`` in llama.cpp ``tools/server/server-context.cpp``).
 """
@@ -30,6 +29,7 @@ differences between two labels of a thousandth are kept in 32 bits."""
 _PAIRS = tuple(a + b for a in ascii_uppercase for b in ascii_uppercase)
 _FORMS = ("{}", " {}", "\n{}")
 _NEWLINE = "\n"
+_HOW = "Answer with the letter of one option and nothing else."
 
 
 def options_of(name: str, question: Question) -> dict[str, Any]:
@@ -77,20 +77,39 @@ def read_labels(texts: Sequence[str], ids: Sequence[Sequence[int]]) -> dict[str,
     return found
 
 
-def prompt_of(state: Any, name: str, question: Question, labels: Sequence[str]) -> str:
-    """Return what the user says: state, question, options; JSON where they are no text.
+def texts_of(
+    state: Any, questions: Mapping[str, Question], labels: Sequence[str]
+) -> dict[str, str]:
+    """Return what the user says for each question; JSON where state and question are no text.
+
+    What several prompts begin with the server has to read once: the state if the questions
+    together are shorter than reading the state again for each of them, else the question, which
+    other requests may ask of other states.
 
     Args:
-        state: what the question is about.
-        name: id of the question, for errors.
-        question: the question.
-        labels: at least as many as it has options.
+        state: what the questions are about.
+        questions: by their ids.
+        labels: at least as many as a question has options.
+
+    Raises:
+        ConfigError: a question has no options (``Box``).
     """
-    lines = ["State:", _text(state), "", "Question:", _text(question.instructions), "", "Options:"]
-    for label, (option, what) in zip(labels, options_of(name, question).items(), strict=False):
+    asked = {name: _asked(name, question, labels) for name, question in questions.items()}
+    about = f"State:\n{_text(state)}"
+    state_first = sum(map(len, asked.values())) < (len(asked) - 1) * len(about)
+    return {
+        name: f"{about}\n\n{text}" if state_first else f"{text}\n\n{about}"
+        for name, text in asked.items()
+    }
+
+
+def _asked(name: str, question: Question, labels: Sequence[str]) -> str:
+    options = options_of(name, question)
+    lines = [f"Question: {_text(question.instructions)}"]
+    for label, (option, what) in zip(labels, options.items(), strict=False):
         described = "" if what is None else f": {_text(what)}"
         lines.append(f"{label}. {option}{described}")
-    return "\n".join([*lines, "", "Answer with the letters of one option and nothing else."])
+    return "\n".join([*lines, _HOW])
 
 
 def _text(value: Any) -> str:

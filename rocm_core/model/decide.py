@@ -1,8 +1,8 @@
 """Decisions of a model: typed questions about a state, answered with probabilities.
 
     decide ─┬─ a decision model ──▶ POST /v1/systemone: all questions at once
-            └─ any other ─────────▶ per question POST /apply-template, POST /completion: one token,
-                                    which is the label of an option
+            └─ any other ─────────▶ POST /completion for each question: one token, which is the
+                                    label of an option
 
 Which one it is the server says, once: 501 means that the model is no decision model, 404 that the
 build has no such endpoint.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
+from datetime import date
 from typing import Any
 
 from rocm_core.backend import Connection
@@ -26,6 +27,7 @@ from rocm_core.requests import refuse_long_runs_in
 from rocm_core.types import Usage
 
 _FIRST_BUILD = "b11434"
+_PROBES = ("probe-1", "Probe: 2\n\nA. one: {two}\nB. three")
 
 
 class DecidingModel(ServedModel):
@@ -161,6 +163,8 @@ class ByToken:
         self._name = name
         self._labels: dict[str, tuple[int, ...]] = {}
         self._lead: str | None = None
+        self._frame: tuple[str, str] | None = None
+        self._framed: date | None = None
 
     def decided(
         self, connection: Connection, state: Any, questions: Mapping[str, Question]
@@ -178,11 +182,10 @@ class ByToken:
         known = yield from self._known_labels(labels.needed(questions))
         answers: dict[str, Answer] = {}
         prompts = generated = cached = 0
-        for name, question in questions.items():
-            count = len(question.options())  # type: ignore[union-attr]  # no Box: ``needed``
-            chosen = list(known)[:count]
+        for name, text in labels.texts_of(state, questions, list(known)).items():
+            question = questions[name]
+            chosen = list(known)[: len(labels.options_of(name, question))]
             ids = [id_ for label in chosen for id_ in known[label]]
-            text = labels.prompt_of(state, name, question, chosen)
             prompt = yield from self._prompt(text)
             body = yield calls.token_shares(labels.completion_body(prompt, ids), lambda told: told)
             shares = labels.read_shares(body, ids)
@@ -208,7 +211,24 @@ class ByToken:
         return self._labels
 
     def _prompt(self, text: str) -> Steps[str]:
-        """Return the prompt up to the answer, with no thoughts before it."""
+        """Return the prompt of what the user says, up to the answer, with no thoughts before it."""
+        today = date.today()  # which templates write into their prompts
+        if self._framed != today:
+            self._frame, self._framed = (yield from self._found_frame()), today
+        if self._frame is None:
+            return (yield from self._rendered(text))
+        before, after = self._frame
+        return f"{before}{text}{after}"
+
+    def _found_frame(self) -> Steps[tuple[str, str] | None]:
+        """Return what the template writes around a text; ``None`` if it changes with the text."""
+        frames = []
+        for probe in _PROBES:
+            before, found, after = (yield from self._rendered(probe)).partition(probe)
+            frames.append((before, after) if found else None)
+        return frames[0] if frames[0] == frames[1] else None
+
+    def _rendered(self, text: str) -> Steps[str]:
         from rocm_core.model.template.enforcement import lead
         from rocm_core.model.template.variables.switches import opening
 

@@ -148,7 +148,7 @@ def test_the_signature_of_an_adapter_has_the_options_before_the_first_instance()
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    assert done.stdout.split() == ["True"] * 7
+    assert done.stdout.split() == ["True"] * 10
 
 
 def test_every_sampling_option_is_a_field_of_the_request_and_only_if_it_is_set() -> None:

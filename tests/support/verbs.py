@@ -331,7 +331,10 @@ SILENT: dict[type, set[str]] = {
         *(*_OF_OPTIONS, *_OF_COMPONENTS, "check_base_embeddings_class", "similarity", "to_payload"),
     },
     llama_index_rocm.RocmRerank: {*_OF_OPTIONS, *_OF_COMPONENTS},
-    langchain_rocm.RocmDecisions: {*_OF_RUNNABLES, *_OF_OPTIONS, "changed_config", "stream_events"},
+    langchain_rocm.RocmDecisions: {
+        *(*(_OF_RUNNABLES - {"asdict", "set_verbose"}), *_OF_OPTIONS, "changed_config"),
+        "stream_events",  # LangChain has it for chat models only
+    },
     llama_index_rocm.RocmSelector: {
         *(*_OF_OPTIONS, *_OF_COMPONENTS, "get_prompts", "update_prompts"),
     },
