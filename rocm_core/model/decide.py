@@ -20,7 +20,6 @@ from rocm_core.client import Call, Chat, Deadline, Steps, arun_steps, calls, run
 from rocm_core.config import GenerateConfig
 from rocm_core.decisions import Answer, Decision, Question
 from rocm_core.errors import ConfigError, EndpointNotFound, NotSupported, RocmError
-from rocm_core.gguf import GGUFInfo
 from rocm_core.model.served_model import ServedModel
 from rocm_core.model.steps import AsyncSender, Hold, Ready, RequestSteps, Sender
 from rocm_core.requests import refuse_long_runs_in
@@ -128,7 +127,7 @@ class DecidingModel(ServedModel):
         too_old = isinstance(error, EndpointNotFound)
         if not too_old and "not a decision model" not in error.message:
             raise error
-        kind = self._known_type()
+        kind = self.decision_type if too_old else None  # reads the header, with old builds alone
         if too_old and (calibrated or kind):
             raise type(error)(
                 f"this build of llama-server has no POST {calls.SYSTEM_ONE}: decision models"
@@ -145,10 +144,6 @@ class DecidingModel(ServedModel):
                 "images of a decision need a decision model that sees, with its projector "
                 "(mmproj=…): this model is none"
             ) from error
-
-    def _known_type(self) -> str | None:
-        header: GGUFInfo | None = self._header
-        return header.decision_type if header else None
 
 
 class ByToken:

@@ -16,7 +16,8 @@ from rocm_core.errors import (
     NotSupported,
     ProtocolError,
 )
-from tests.support.servers.fake_server import FakeServer, Reply, answer
+from tests.support.models.decider import DECIDER
+from tests.support.servers.fake_server import FakeServer, Reply, answer, capture
 
 SYSTEM_ONE = "/v1/systemone"
 CHOICE = {"c": Choice("Which?", ["a", "b"])}
@@ -150,6 +151,18 @@ def test_a_build_without_the_endpoint(scripted: FakeServer, elsewhere: TextModel
     scripted.script(SYSTEM_ONE, refused("File Not Found", 404, "not_found_error"))
     with pytest.raises(EndpointNotFound, match="b11434 or newer"):
         elsewhere.decide("x", CHOICE, calibrated=True)
+
+
+def test_a_decision_model_on_a_build_without_the_endpoint(scripted: FakeServer) -> None:
+    """It is not asked by one token, which is not what its weights were made for."""
+    props = json.loads(capture("props.b11434")) | {"model_path": DECIDER}
+    scripted.script("/props", answered(props))
+    scripted.script(SYSTEM_ONE, refused("File Not Found", 404, "not_found_error"))
+    with (
+        load_model(scripted.url) as model,
+        pytest.raises(EndpointNotFound, match=r"the type openjev\).*b11434 or newer"),
+    ):
+        model.decide("x", CHOICE)
 
 
 def test_a_question_that_is_too_long(scripted: FakeServer, elsewhere: TextModel) -> None:
