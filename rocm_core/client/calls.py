@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 from rocm_core.client import answers
 from rocm_core.client.answers import field, read_json
 from rocm_core.config import SAMPLING_FIELDS, GenerateConfig
-from rocm_core.decisions import Decision, Question
 from rocm_core.errors import ConfigError, ProtocolError
 from rocm_core.requests import (
     check_texts,
@@ -26,6 +25,9 @@ from rocm_core.requests import (
 )
 from rocm_core.requests.sent_schemas import SCHEMA_FIELDS, with_sent_schemas
 from rocm_core.types import Message, ServerProps
+
+if TYPE_CHECKING:  # most programs never need them
+    from rocm_core.decisions import Decision, Question
 
 T = TypeVar("T")
 Messages = Sequence[Message | Mapping[str, Any]]

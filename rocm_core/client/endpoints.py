@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import abc
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rocm_core.client import calls
 from rocm_core.client.calls import Call, Messages, StreamCall
 from rocm_core.client.deadline import Deadline
 from rocm_core.config import GenerateConfig, Timeouts
-from rocm_core.decisions import Decision, Question
 from rocm_core.types import ServerProps, StreamEvent
+
+if TYPE_CHECKING:
+    from rocm_core.decisions import Decision, Question
 
 T = TypeVar("T")
 _DEFAULTS = GenerateConfig(max_tokens=None, temperature=None)

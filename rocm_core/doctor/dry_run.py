@@ -8,7 +8,6 @@ from typing import Any, Literal
 from rocm_core.backend import Connection
 from rocm_core.client import Call, Chat, Completion, Deadline, GenerationRequest, calls, run_steps
 from rocm_core.config import GenerateConfig
-from rocm_core.decisions import YesNo
 
 HI = [{"role": "user", "content": "Hi"}]
 _ONE_TOKEN = GenerateConfig(max_tokens=1, temperature=0.0)
@@ -42,6 +41,8 @@ def send_one(connection: Connection, deadline: Deadline, kind: Smallest) -> str:
 
 def _whole(connection: Connection, kind: Smallest) -> tuple[Call[Any] | None, str]:
     if kind == "decision":
+        from rocm_core.decisions import YesNo
+
         return calls.decide("Hi", {"greeting": YesNo("Is this a greeting?")}), "one decision"
     if connection.config.rerank:
         return calls.rerank("Hi", ["Hi"]), "one score"

@@ -13,17 +13,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rocm_core.backend import Connection
 from rocm_core.client import Call, Chat, Deadline, Steps, arun_steps, calls, run_steps
 from rocm_core.config import GenerateConfig
-from rocm_core.decisions import Answer, Decision, Question
 from rocm_core.errors import ConfigError, EndpointNotFound, NotSupported, RocmError
 from rocm_core.model.served_model import ServedModel
 from rocm_core.model.steps import AsyncSender, Hold, Ready, RequestSteps, Sender
 from rocm_core.requests import refuse_long_runs_in
 from rocm_core.types import Usage
+
+if TYPE_CHECKING:  # most programs never need them
+    from rocm_core.decisions import Answer, Decision, Question
 
 _FIRST_BUILD = "b11434"
 _PROBES = ("probe-1", "Probe: 2\n\nA. one: {two}\nB. three")
@@ -165,8 +167,7 @@ class ByToken:
         self, connection: Connection, state: Any, questions: Mapping[str, Question]
     ) -> Steps[Decision]:
         """Answer each question; the server is ready, and a place in its queue taken."""
-        # Imported here, because most programs never need it.
-        from rocm_core.decisions import labels
+        from rocm_core.decisions import Decision, labels
 
         if connection.completion_dialect != "native":
             raise NotSupported(

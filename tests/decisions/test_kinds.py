@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,12 @@ def test_whole_questions_fit_into_one_batch(tmp_path: Path, kind: str, ubatch: i
     ref = ModelRef("file", str(path), "m")
     assert _with_whole_inputs(ref, LoadConfig()).ubatch_size == ubatch
     assert _with_whole_inputs(ref, LoadConfig(ubatch_size=64)).ubatch_size == 64
+
+
+def test_a_program_that_asks_none_does_not_import_them() -> None:
+    code = (
+        "import sys\nfrom langchain_rocm import ChatRocm\nfrom llama_index_rocm import RocmLLM\n"
+        "import rocm_core.doctor\nprint([n for n in sys.modules if 'decisions' in n])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
