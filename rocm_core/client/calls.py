@@ -146,9 +146,7 @@ def _stem(name: str) -> str:
 def decides_only(models: ModelList, name: str | None = None) -> bool:
     """Return whether a listed model does nothing but decide, as far as the server tells.
 
-    Args:
-        models: those of ``models()``.
-        name: the id of one of them; ``None``: the only one.
+    ``name`` is the id of one of ``models``; ``None``: the only one.
     """
     for model in models:
         facts = model.get("architecture") if name in (None, model.get("id")) else None

@@ -7,6 +7,7 @@ No I/O but for the model file's size and header, and the chat template's file. F
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -50,9 +51,6 @@ _MAX_ARGUMENT = 32 * 4096 - 1
 # Tokens: llama-server's default physical batch, the largest that we choose (it costs memory), and
 # the context of a model that is still to be downloaded: a page of text should fit.
 _DEFAULT_UBATCH, _MAX_INPUT, _PAGE = 512, 8192, 2048
-# Types of decision models that are read in embedding mode (``common_init_result`` in
-# ``common/common.cpp``).
-_IN_ONE_BATCH = ("laya", "kev", "clef")
 # A request holds one of llama-server's HTTP threads until the client has read its last byte; a
 # request without a thread waits, however many slots are free. By default there are four threads
 # more than slots; cpp-httplib adds further ones (``ThreadPool::enqueue``), but counts a thread that
@@ -271,8 +269,7 @@ def _prompt_cache(config: LoadConfig, build: Build) -> list[str]:
 def _with_whole_inputs(ref: ModelRef, config: LoadConfig) -> LoadConfig:
     # An input for embedding, reranking or such decisions has to fit into one physical batch
     # (llama-server: "input is too large to process"), by default shorter than most contexts.
-    whole = config.embeddings or config.rerank or _decides_in_one_batch(ref)
-    if config.ubatch_size or not whole:
+    if config.ubatch_size or not (config.embeddings or config.rerank or _decides_at_once(ref)):
         return config
     known = read_gguf(ref.value).context_length or 0 if ref.kind == "file" else _PAGE
     length = min(config.context_len or known, _MAX_INPUT)
@@ -281,11 +278,11 @@ def _with_whole_inputs(ref: ModelRef, config: LoadConfig) -> LoadConfig:
     return replace(config, ubatch_size=length, batch_size=max(length, config.batch_size or 0))
 
 
-def _decides_in_one_batch(ref: ModelRef) -> bool:
-    try:
-        return ref.kind == "file" and read_gguf(ref.value).decision_type in _IN_ONE_BATCH
-    except RocmError:  # the server itself says what is wrong with the file
-        return False
+def _decides_at_once(ref: ModelRef) -> bool:
+    with suppress(RocmError):  # the server itself says what is wrong with the file
+        # Those that are read in embedding mode (llama.cpp ``common/common.cpp``).
+        return ref.kind == "file" and read_gguf(ref.value).decision_type in ("laya", "kev", "clef")
+    return False
 
 
 def _threads(ref: ModelRef, cores: int) -> int:
