@@ -85,8 +85,9 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     import argparse
 
     from rocm_core import __version__
+    from rocm_core.cli import chat
     from rocm_core.cli.report import bench, config, doctor, explain, fit, models, setup, top
-    from rocm_core.cli.run import chat, logs, ps, serve, stop, trust
+    from rocm_core.cli.run import logs, ps, serve, stop, trust
 
     parser = argparse.ArgumentParser(
         prog="llama-rocm",
