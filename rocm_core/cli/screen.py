@@ -9,16 +9,17 @@ from collections.abc import Iterable
 from rocm_core.terminal import visible
 
 
-def say(text: object = "", *, aside: bool = False) -> None:
+def say(text: object = "", *, aside: bool = False, end: str = "\n") -> None:
     """Print a line at once.
 
     Args:
         text: it is shown as ``terminal.visible`` spells it.
         aside: on stderr, which a pipe does not take along.
+        end: what follows the text.
     """
     stream = sys.stderr if aside else sys.stdout
     if stream is not None:  # a program may be started without one
-        print(visible(str(text)), file=stream, flush=True)
+        print(visible(str(text)), file=stream, end=end, flush=True)
 
 
 def say_answer(text: str) -> None:

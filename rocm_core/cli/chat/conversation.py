@@ -100,7 +100,7 @@ class Conversation:
         except BaseException:
             following.close()
             assert before.recipe is not None
-            self.model = before.recipe.make()  # type: ignore[assignment]
+            self.model = before.recipe.make()
             raise
 
     def set(self, name: str, value: str) -> Any:
@@ -128,7 +128,7 @@ class Conversation:
             except ConfigError:
                 raise ConfigError(f"{path} is there, and is no saved conversation") from None
         kept = {"format": _FORMAT, "version": _VERSION, "model": self.model.connection.ref.name}
-        kept |= {"system": self.system, "messages": self.messages}  # type: ignore[dict-item]
+        kept |= {"system": self.system, "messages": self.messages}
         try:
             _replace(path, json.dumps(kept, ensure_ascii=False, indent=1))
         except (OSError, UnicodeEncodeError) as error:
