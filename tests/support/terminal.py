@@ -49,7 +49,7 @@ class Terminal:
         self.pid, self._file = pty.fork()
         if self.pid == 0:
             set_size(0, rows, columns)
-            os.execve(command[0], command, {**os.environ, "TERM": "xterm-256color", **(env or {})})
+            os.execve(command[0], list(command), {**os.environ, "TERM": "xterm-256color", **(env or {})})
         set_size(self._file, rows, columns)
 
     @property
@@ -67,6 +67,13 @@ class Terminal:
         while self.screen.count(text) < count:
             assert time.monotonic() < end, f"{text!r} never came:\n{self.screen}"
             assert self._read(), f"ended without {text!r}:\n{self.screen}"
+
+    def wait_for_prompt(self, prompt: str, count: int) -> None:
+        """Return as soon as the last line is the ``count``-th that begins with ``prompt``."""
+        end = time.monotonic() + PATIENCE
+        while self.screen.count(prompt) < count or "\n" in self.screen.rpartition(prompt)[2]:
+            assert time.monotonic() < end, f"prompt {count} never came:\n{self.screen}"
+            assert self._read(), f"ended before prompt {count}:\n{self.screen}"
 
     def wait(self) -> int:
         """Return the exit code, after the last output."""

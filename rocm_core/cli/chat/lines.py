@@ -26,7 +26,7 @@ _QUOTES = '"""'
 _OPENED = re.compile(rf"(?:/\w+\s+(?:system\s+)?)?{_QUOTES}")
 _HISTORY = Path("llama-rocm") / "history"
 _MOST_HISTORY = 1 << 20
-_PLAIN = "editing of several lines and a history that stays: pip install 'llama-rocm[chat]'"
+_PLAIN = "for a line editor and a history that stays: pip install 'llama-rocm[chat]'"
 
 
 class Lines(Protocol):
