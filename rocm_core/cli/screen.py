@@ -5,8 +5,12 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rocm_core.terminal import visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def say(text: object = "", *, aside: bool = False, end: str = "\n") -> None:
@@ -28,19 +32,20 @@ def say_answer(text: str) -> None:
         print(visible(text) if sys.stdout.isatty() else text, end="", flush=True)
 
 
-def say_spans(spans: Iterable[tuple[str, str]]) -> None:
+def say_spans(spans: Iterable[tuple[str, str]], console: Console | None = None) -> None:
     """Print pieces of text in styles of ``rich``, at once, and without a line break at the end.
 
     Args:
         spans: texts, shown as ``terminal.visible`` spells them, each with its style (``bold cyan``,
             empty for none). ``NO_COLOR`` leaves no color, a dumb terminal no style at all.
+        console: knows what the terminal can show; ``None``: one is made.
     """
     from rich.console import COLOR_SYSTEMS
     from rich.style import Style
 
     from rocm_core.cli.console import make_console
 
-    console = make_console()
+    console = console or make_console()
     system = COLOR_SYSTEMS.get(console.color_system or "")
     shown = []
     for name, pieces in itertools.groupby(spans, key=lambda span: span[1]):

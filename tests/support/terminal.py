@@ -49,7 +49,9 @@ class Terminal:
         self.pid, self._file = pty.fork()
         if self.pid == 0:
             set_size(0, rows, columns)
-            os.execve(command[0], list(command), {**os.environ, "TERM": "xterm-256color", **(env or {})})
+            os.execve(
+                command[0], list(command), {**os.environ, "TERM": "xterm-256color", **(env or {})}
+            )
         set_size(self._file, rows, columns)
 
     @property

@@ -76,7 +76,7 @@ def _model(given: str | None) -> str | None:
 
 def _converse(chat: Any, *, history: bool) -> int:
     from rocm_core.cli.chat import commands, lines
-    from rocm_core.errors import RocmError
+    from rocm_core.errors import ContextOverflow, RocmError
 
     say(_HELP, aside=True)
     source = lines.open_lines([f"/{name}" for name in commands.names()], history=history)
@@ -88,7 +88,8 @@ def _converse(chat: Any, *, history: bool) -> int:
         except KeyboardInterrupt:  # while a model is loaded
             say(_HINT, aside=True)
         except RocmError as error:
-            say(f"llama-rocm: {error}", aside=True)
+            hint = " /clear forgets the conversation." if isinstance(error, ContextOverflow) else ""
+            say(f"llama-rocm: {error}{hint}", aside=True)
         else:
             if goes_on is False:
                 return 0

@@ -15,7 +15,7 @@ from rocm_core.config.catalog import groups
 from rocm_core.discover.models import discover_models
 
 # A path, /usr/bin, is a message like any other.
-_COMMAND = re.compile(r"/([A-Za-z?]*)(?:\s+(.*))?", re.DOTALL)
+_COMMAND = re.compile(r"/([A-Za-z?]+)(?:\s+(.*))?", re.DOTALL)
 _QUIET = {"verbose": True, "quiet": False}
 _KEYS = '''"""        begins a message of several lines, and ends it; Alt-Enter begins a new line
 Tab        completes a command         arrow up  an earlier message, also of earlier sessions
@@ -79,7 +79,12 @@ def _system(conversation: Conversation, argument: str) -> None:
 
 def _model(conversation: Conversation, argument: str) -> None:
     if argument:
-        conversation.use(argument)
+        before = conversation.model.connection.ref.name
+        try:
+            conversation.use(argument)
+        except BaseException:
+            say(f"{before} goes on", aside=True)
+            raise
         say(f"{conversation.model.connection.ref.name} goes on with the conversation", aside=True)
         return
     info = conversation.model.info

@@ -20,7 +20,7 @@ Span = tuple[str, str]
 _HELD = 240
 _CODE, _QUOTE, _MARK, _HEADING = "cyan", "italic", "dim", "bold"
 _INLINE = {"**": "bold", "__": "bold", "*": "italic", "_": "italic", "~~": "strike", "`": _CODE}
-_OPENING = re.compile(r"`+|\*{1,3}|_{1,3}|~~|\\")
+_OPENING = re.compile(r"`+|\*{1,3}|_{1,3}|~{1,2}|\\")
 # What a line may begin with, and every beginning of that.
 _UNDECIDED = re.compile(r" {0,12}(?:#{0,6}|[-*+]|\d{1,9}[.)]?|`{1,2}|~{1,2}|>|[-*_]{2})?")
 _RULE = re.compile(r" {0,3}(?:-{3,}|\*{3,}|_{3,}) *")
@@ -175,7 +175,7 @@ def _mark(
             return None
         inside = text[end : end + close.start()].strip(" ")
         return end + close.end(), [(inside, _joined(style, _CODE))]
-    if text[end].isspace() or (mark.startswith("_") and before.isalnum()):
+    if mark == "~" or text[end].isspace() or (mark.startswith("_") and before.isalnum()):
         return end, [(mark, style)]
     return _emphasis(text, mark, start, style)
 
@@ -212,7 +212,7 @@ class _Wrap:
         self.off = False
         self._column = 0
         self._word: list[Span] = []
-        self._cells = 0
+        self._long = False  # the word is longer than a line: it is written as it comes
 
     def words(self, spans: Iterator[Span]) -> list[Span]:
         """Return the words that are whole, with line breaks where the next one would not fit."""
@@ -220,31 +220,39 @@ class _Wrap:
         for text, style in spans:
             for piece in re.findall(r"\n|[^\S\n]+|\S+", text):
                 if piece == "\n":
-                    out += self.rest()
-                    out.append(("\n", ""))
+                    out += [*self.rest(), ("\n", "")]
                     self._column = 0
                 elif piece.isspace() or self.off or not self.width:
-                    out += self.rest()
-                    out += self._space(piece, style)
+                    out += self.rest() + self._as_it_is(piece, style)
+                elif self._long:
+                    out += self._as_it_is(piece, style)
                 else:
                     self._word.append((piece, style))
-                    self._cells += cell_len(piece)
-                    if self._cells > self.width:  # no break would help
+                    if self._cells() > self.width:
                         out += self.rest()
+                        self._long = True
         return out
 
     def rest(self) -> list[Span]:
         """Return the word that is held back, on the next line if it does not fit."""
-        word, cells = self._word, self._cells
-        self._word, self._cells = [], 0
-        if word and self._column + cells > self.width and self._column > self.indent:
+        word, cells = self._word, self._cells()
+        self._word, self._long = [], False
+        if self.indent < self._column and self._column + cells > self.width >= cells > 0:
             word = [("\n" + " " * self.indent, ""), *word]
             self._column = self.indent
-        self._column += cells
+        self._advance(cells)
         return word
 
-    def _space(self, piece: str, style: str) -> list[Span]:
-        if self.width and not self.off and piece.isspace() and self._column >= self.width:
-            return []
-        self._column += cell_len(piece)
+    def _cells(self) -> int:
+        return cell_len("".join(text for text, _ in self._word))
+
+    def _as_it_is(self, piece: str, style: str) -> list[Span]:
+        if piece.isspace() and not self.off and self._column >= self.width > 0:
+            return []  # it would begin the next line
+        self._advance(cell_len(piece))
         return [(piece, style)]
+
+    def _advance(self, cells: int) -> None:
+        self._column += cells
+        if self._column > self.width > 0:  # the terminal has broken the line
+            self._column = (self._column - 1) % self.width + 1

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -56,7 +57,7 @@ def show(events: Generator[StreamEvent, None, None], *, markdown: bool) -> Turn:
     timings: Timings | None = None
     begun, first, stopped = time.perf_counter(), None, False
     screen = _Screen(markdown=markdown)
-    with contextlib.closing(events):
+    with contextlib.closing(events), _without_echo():
         try:
             for event in events:
                 if first is None and (event.text or event.reasoning):
@@ -70,6 +71,32 @@ def show(events: Generator[StreamEvent, None, None], *, markdown: bool) -> Turn:
             screen.end()
             say()
     return Turn("".join(pieces), stopped, first, usage, timings)
+
+
+@contextlib.contextmanager
+def _without_echo() -> Iterator[None]:
+    """Keep what is typed meanwhile, ^C among it, out of the answer; the next prompt shows it."""
+    try:
+        import termios
+    except ImportError:  # Windows
+        yield
+        return
+    try:
+        terminal = sys.stdin.fileno()
+        before = termios.tcgetattr(terminal)
+        ours = os.tcgetpgrp(terminal) == os.getpgrp()
+    except (OSError, ValueError, AttributeError, termios.error):
+        ours = False
+    if not ours:  # no terminal, or a shell has sent this program to the background
+        yield
+        return
+    silent = list(before)
+    silent[3] = before[3] & ~termios.ECHO
+    termios.tcsetattr(terminal, termios.TCSANOW, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSANOW, before)
 
 
 def draws_markdown(asked: bool | None) -> bool:
@@ -88,7 +115,8 @@ class _Screen:
     def __init__(self, *, markdown: bool) -> None:
         self._aside = make_console(aside=True, highlight=False, soft_wrap=True)
         self._thought = ""
-        width = make_console().width
+        self._console = make_console()
+        width = self._console.width
         self._markdown = MarkdownStream(width if width > _LEAST_WIDTH else 0) if markdown else None
 
     def __call__(self, text: str, reasoning: str) -> None:
@@ -98,14 +126,14 @@ class _Screen:
         if text:
             self._end_thought()
             if self._markdown:
-                say_spans(self._markdown.feed(text))
+                say_spans(self._markdown.feed(text), self._console)
             else:
                 say_answer(text)
 
     def end(self) -> None:
         """Show what was held back."""
         if self._markdown:
-            say_spans(self._markdown.end())
+            say_spans(self._markdown.end(), self._console)
 
     def _end_thought(self) -> None:
         if self._thought:
