@@ -3,9 +3,10 @@
 LlamaIndex calls the tokenizer often: about 12,000 times to put ten nodes into one prompt, nearly
 always with single words, most of them seen before. So
 
-    a long text         → one request with the text and its words ─┐
-    a short text        → one request                              ├─▶ POST /tokenize
-    a text seen before  → the answer from the cache               ─┘
+    a text seen before  → the answer from the cache
+    any other           → this process, where the model's GGUF file is on this machine and its
+                          tokenizer has been found equal to the server's (``rocm_core.tokenizer``)
+    until then, or else → POST /tokenize: a long text and its words in one request, a short one
 
 Every count is the server's own, for any model on any machine; nothing is estimated.
 """
@@ -34,7 +35,8 @@ class RocmTokenizer:
 
     Special tokens inside a text count as such (``<|im_end|>`` is one token); none is added.
     The first call starts the server. A call blocks for one request, or not at all if the text
-    is in the cache: inside an event loop, ``await llm.text_model.aload()`` first.
+    is in the cache or is tokenized in this process, as most models' are after the first calls:
+    inside an event loop, ``await llm.text_model.aload()`` first.
 
     Attributes:
         calls: number of calls.
@@ -80,12 +82,18 @@ class RocmTokenizer:
         return (self._long if len(text) >= _LONG else self._short).get(text)
 
     def _ask(self, text: str, deadline: Deadline | None) -> list[int]:
+        model = self._llm.text_model
+        if model.tokenizes_here:
+            ids = model.tokenize(text, deadline=deadline)
+            if len(text) < _LONG:
+                self._short.put(text, ids)
+            return ids
         texts = [text]
         if len(text) >= _LONG:
             texts += [word for word in _words(text) if self._short.get(word) is None]
             del texts[_MAX_WORDS:]
         self.requests += 1
-        found = self._llm.text_model.tokenize_batch(texts, deadline=deadline)
+        found = model.tokenize_batch(texts, deadline=deadline)
         for each, ids in zip(texts, found, strict=True):
             (self._long if len(each) >= _LONG else self._short).put(each, ids)
         own = self._cached(text)
