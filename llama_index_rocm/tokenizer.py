@@ -43,11 +43,19 @@ class RocmTokenizer:
         requests: number of requests to the server.
     """
 
-    def __init__(self, llm: RocmOptions) -> None:
-        """``llm``: an object of any class of this package; its model's server is used."""
+    def __init__(self, llm: RocmOptions, *, local: bool | None = None) -> None:
+        """Tokenize with the model of ``llm``.
+
+        Args:
+            llm: an object of any class of this package.
+            local: ``False`` always asks the server; ``True`` builds the tokenizer in this process
+                at the first call, and raises ``ConfigError`` if it cannot; ``None``: the server
+                answers until it is built in the background, and further on if it cannot be.
+        """
         self.calls = 0
         self.requests = 0
         self._llm = llm
+        self._local = local
         self._short = _Cache(_MAX_SHORT)
         self._long = _Cache(_MAX_LONG)
         self._lock = threading.Lock()
@@ -57,7 +65,7 @@ class RocmTokenizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # LlamaIndex pickles node parsers, with their tokenizer, for worker processes.
-        return (RocmTokenizer, (self._llm,))
+        return (_made, (self._llm, self._local))
 
     def __call__(self, text: str) -> list[int]:
         """Return the token ids of ``text``; errors as ``TextModel.tokenize``."""
@@ -83,8 +91,8 @@ class RocmTokenizer:
 
     def _ask(self, text: str, deadline: Deadline | None) -> list[int]:
         model = self._llm.text_model
-        if model.tokenizes_here:
-            ids = model.tokenize(text, deadline=deadline)
+        if self._local or (self._local is None and model.tokenizes_here):
+            ids = model.tokenize(text, local=self._local, deadline=deadline)
             if len(text) < _LONG:
                 self._short.put(text, ids)
             return ids
@@ -93,12 +101,16 @@ class RocmTokenizer:
             texts += [word for word in _words(text) if self._short.get(word) is None]
             del texts[_MAX_WORDS:]
         self.requests += 1
-        found = model.tokenize_batch(texts, deadline=deadline)
+        found = model.tokenize_batch(texts, local=self._local, deadline=deadline)
         for each, ids in zip(texts, found, strict=True):
             (self._long if len(each) >= _LONG else self._short).put(each, ids)
         own = self._cached(text)
         assert own is not None
         return own
+
+
+def _made(llm: RocmOptions, local: bool | None) -> RocmTokenizer:
+    return RocmTokenizer(llm, local=local)
 
 
 def _words(text: str) -> list[str]:

@@ -14,11 +14,12 @@ from rocm_core.gguf import Vocabulary
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 # Their types are overridden whatever the file says.
-_ENDS = frozenset(  # noqa: SIM905
+_END_TEXTS = (
     "<|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn> "
     "<|endoftext|> </s> <|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> "
-    "<eos> <turn|> <|tool_response> <\uff5cend▁of▁sentence\uff5c> [e~[".split()
+    "<eos> <turn|> <|tool_response> <\uff5cend▁of▁sentence\uff5c> [e~["
 )
+_ENDS = frozenset(_END_TEXTS.split())
 _SHOWN = frozenset(("<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"))
 _INFILL = {
     (

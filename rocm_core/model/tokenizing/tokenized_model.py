@@ -61,7 +61,8 @@ class TokenizedModel(ServedModel):
             if local is not False and (ids := self._tokens_here(text, add_special)) is not None:
                 return ids
         ids = self._ask(calls.tokenize(text, add_special=add_special), deadline)
-        self._local_tokens.server_asked()
+        if local is None:
+            self._local_tokens.server_asked()
         return ids
 
     def tokenize_batch(
@@ -83,7 +84,8 @@ class TokenizedModel(ServedModel):
                 if None not in found:
                     return found  # type: ignore[return-value]
         lists = self._ask(calls.tokenize_batch(texts), deadline)
-        self._local_tokens.server_asked()
+        if local is None:
+            self._local_tokens.server_asked()
         return lists
 
     def _tokens_here(self, text: str, add_special: bool) -> list[int] | None:
