@@ -201,7 +201,7 @@ def _step(text: str) -> tuple[bool, Callable[[str], list[str]]]:
     classes = {name: f"[{chars}]" for name, chars in _CLASSES.items()}
     own = text.startswith("+")
     expression = _filled(text.removeprefix("+"), classes)
-    if text.endswith(_REST):  # leaves nothing out
+    if "[^{s}{L}" in text and text.endswith(_REST):  # leaves nothing out
         return own, re.compile(expression).findall
     split = re.compile(f"({expression})").split
     return own, lambda piece: [part for part in split(piece) if part]
