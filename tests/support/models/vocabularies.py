@@ -188,7 +188,7 @@ def _pairs(data: bytes) -> Iterator[tuple[str, int, int]]:
     for _ in range(struct.unpack_from("<Q", data, 16)[0]):
         start = at
         key, at = _string(data, at)
-        at = _after(data, at + 4, struct.unpack_from("<I", data, at)[0])
+        at = _after(data, at + 4, int(struct.unpack_from("<I", data, at)[0]))
         yield key, start, at
 
 
@@ -197,7 +197,7 @@ def _after(data: bytes, at: int, kind: int) -> int:
         return _string(data, at)[1]
     if kind != 9:
         return at + _SIZES[kind]
-    item, count = struct.unpack_from("<IQ", data, at)
+    item, count = map(int, struct.unpack_from("<IQ", data, at))
     at += 12
     if item in _SIZES:
         return at + count * _SIZES[item]
@@ -207,7 +207,7 @@ def _after(data: bytes, at: int, kind: int) -> int:
 
 
 def _string(data: bytes, at: int) -> tuple[str, int]:
-    end = at + 8 + struct.unpack_from("<Q", data, at)[0]
+    end = at + 8 + int(struct.unpack_from("<Q", data, at)[0])
     return data[at + 8 : end].decode("utf-8", "replace"), end
 
 
