@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rocm_core.client import Call, calls
+from rocm_core.client import Call, Deadline, calls
 from rocm_core.errors import ConfigError, InvalidGGUF, ModelNotFound, RocmError
 from rocm_core.requests import refuse_long_run
 from rocm_core.threads import start_thread
@@ -35,6 +36,16 @@ _ROUND_TRIP = "Hello world, hello!"
 _Identity = tuple[int, int, int, int]
 _shared: weakref.WeakValueDictionary[_Identity, Tokenizer] = weakref.WeakValueDictionary()
 _building = threading.Lock()
+
+
+def _after_fork() -> None:
+    # The thread that may have held it is not in the child.
+    global _building
+    _building = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class LocalTokens:
@@ -90,16 +101,19 @@ class LocalTokens:
             thread = threading.Thread(target=self._try, name="rocm-tokenizer", daemon=True)
             start_thread(thread, "building a tokenizer")
 
-    def wait(self) -> None:
+    def wait(self, deadline: Deadline) -> None:
         """Build it now, in this thread, or wait until another one has.
 
         Raises:
             ConfigError: it cannot be built, or does not answer as the server; says why.
-            RocmError: the server cannot be started or reached.
+            RocmError: the server cannot be started or reached, or a limit passes.
         """
-        with self._lock:
+        deadline.acquire(self._lock, "waiting for a tokenizer that another thread builds")
+        try:
             if self._tokenizer is None and not self._why_not:
                 self._build()
+        finally:
+            self._lock.release()
         if self._why_not:
             raise ConfigError(
                 f"local=True: {self._name} cannot be tokenized in this process: {self._why_not}. "

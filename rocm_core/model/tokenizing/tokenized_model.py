@@ -57,7 +57,7 @@ class TokenizedModel(ServedModel):
         """
         with self._last_error:
             if local and not self.tokenizes_here:
-                self._local_tokens.wait()
+                self._local_tokens.wait(deadline or self.deadline())
             if local is not False and (ids := self._tokens_here(text, add_special)) is not None:
                 return ids
         ids = self._ask(calls.tokenize(text, add_special=add_special), deadline)
@@ -78,7 +78,7 @@ class TokenizedModel(ServedModel):
         """
         with self._last_error:
             if local and not self.tokenizes_here:
-                self._local_tokens.wait()
+                self._local_tokens.wait(deadline or self.deadline())
             if local is not False and self.tokenizes_here and not isinstance(texts, str):
                 found = [self._tokens_here(text, False) for text in texts]
                 if None not in found:
