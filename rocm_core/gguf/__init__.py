@@ -2,7 +2,7 @@
 
 reader         bytes → keys and tensor list      (bounded time and memory)
 facts          keys and tensors → GGUFInfo, of one file or of all parts of a split model
-vocabulary     the tokenizer's arrays, which facts leave out
+vocabulary     the tokenizer's arrays, which facts leave out (imported where it is used)
 quantization   tables of ggml's tensor types and llama.cpp's file types
 """
 
@@ -10,15 +10,5 @@ from __future__ import annotations
 
 from rocm_core.gguf.facts import GGUFInfo, check_gguf, part_paths, read_gguf, read_model
 from rocm_core.gguf.reader import TensorInfo
-from rocm_core.gguf.vocabulary import Vocabulary, read_vocabulary
 
-__all__ = [
-    "GGUFInfo",
-    "TensorInfo",
-    "Vocabulary",
-    "check_gguf",
-    "part_paths",
-    "read_gguf",
-    "read_model",
-    "read_vocabulary",
-]
+__all__ = ["GGUFInfo", "TensorInfo", "check_gguf", "part_paths", "read_gguf", "read_model"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from rocm_core.gguf import Vocabulary
+from rocm_core.gguf.vocabulary import Vocabulary
 from rocm_core.tokenizer.matching_models import unigrams, word_pieces
 from rocm_core.tokenizer.merging_models import SPACE, byte_pairs, sentence_pieces
 from rocm_core.tokenizer.special import Partition, Unsupported, effective_types, special_tokens

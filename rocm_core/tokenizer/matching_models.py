@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
-from rocm_core.gguf import Vocabulary
+from rocm_core.gguf.vocabulary import Vocabulary
 from rocm_core.tokenizer import unicode as tables
 from rocm_core.tokenizer.charsmap import Charsmap
 from rocm_core.tokenizer.special import NORMAL, UNUSED, USER_DEFINED, Unsupported

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 
-from rocm_core.gguf import Vocabulary
+from rocm_core.gguf.vocabulary import Vocabulary
 from rocm_core.tokenizer.merging import merged
 from rocm_core.tokenizer.special import Unsupported
 from rocm_core.tokenizer.splits import Kind, Splitter, words_and_rest

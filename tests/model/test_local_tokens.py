@@ -12,7 +12,7 @@ import pytest
 from rocm_core import TextModel, load_model
 from rocm_core.config import Engine
 from rocm_core.errors import ConfigError, ServerStopped
-from rocm_core.gguf import read_vocabulary
+from rocm_core.gguf.vocabulary import read_vocabulary
 from rocm_core.tokenizer import Tokenizer
 from tests.support.models.vocabularies import servable, small
 from tests.support.programs import wait_for

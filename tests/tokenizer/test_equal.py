@@ -8,7 +8,7 @@ import pytest
 
 from rocm_core import load_model
 from rocm_core.config import Engine
-from rocm_core.gguf import read_vocabulary
+from rocm_core.gguf.vocabulary import read_vocabulary
 from rocm_core.tokenizer import Tokenizer, probes
 from tests.support.models.vocabularies import KINDS, published, servable, small
 from tests.support.random_texts import random_texts

@@ -150,7 +150,7 @@ class LocalTokens:
 
 
 def _of_file(path: Path) -> Tokenizer:
-    from rocm_core.gguf import read_vocabulary
+    from rocm_core.gguf.vocabulary import read_vocabulary
     from rocm_core.tokenizer import Tokenizer
 
     try:
