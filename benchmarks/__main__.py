@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks import (
     batches,
     chunking,
+    decisions,
     engines,
     latency,
     memory,
@@ -43,6 +44,7 @@ MEASURES: dict[str, Callable[[Size, Tell], Section]] = {
     "cache": engines.cache,
     "resident": resident.resident,
     "chunking": chunking.chunking,
+    "decide": decisions.decide,
 }
 
 

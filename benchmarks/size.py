@@ -23,6 +23,7 @@ class Size:
         starts: starts of a real server.
         conversations: how many are interleaved on 4 slots.
         documents: how many are chunked.
+        decisions: rounds of a choice, asked in two ways.
         distinct: after how many distinct prompts a server's resident memory is read.
     """
 
@@ -41,6 +42,7 @@ class Size:
     starts: int = 7
     conversations: tuple[int, ...] = (1, 4, 16)
     documents: int = 150
+    decisions: int = 40
     distinct: tuple[int, ...] = (1, 50, 200, 500)
 
 
@@ -60,5 +62,6 @@ TINY = Size(
     starts=1,
     conversations=(2,),
     documents=2,
+    decisions=2,
     distinct=(1, 2),
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.chunking import HERE, SERVER
 from benchmarks.contenders.base import HTTPX
+from benchmarks.decisions import ENGINES, TOKEN
 from benchmarks.engines import AGAIN
 from benchmarks.section import Section, table
 
@@ -139,6 +140,9 @@ def targets() -> Iterator[Target]:
     )
     yield Target("chunking with the server's tokens / RocmTokenizer, CPU", _chunking, least=5)
     yield Target("resident memory after the last prompt / after 50", _resident, most=1.25)
+    for engine in ENGINES:
+        share = _cell("decide", TOKEN.format(engine), "share")
+        yield Target(f"a choice by one token / structured output, {engine}", share, most=0.33)
 
 
 def judged(sections: Sequence[Section]) -> list[dict[str, object]]:

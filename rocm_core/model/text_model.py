@@ -4,6 +4,7 @@
                                ├── generate / chat, …_events: the same, by name
                                ├── count_tokens, embed, rerank
                                ├── tokenize, detokenize   (``tokenizing``)
+                               ├── decide   (``decide``)
                                └── load, info, metrics, err, close   (``served_model``)
 
 Loading is lazy: the server starts at first use, or with ``load()``. Every call may come from
@@ -31,6 +32,7 @@ from rocm_core.client import (
 )
 from rocm_core.config import GenerateConfig, LoadConfig, Timeouts, override
 from rocm_core.discover.refs import resolve_ref
+from rocm_core.model.decide import DecidingModel
 from rocm_core.model.generation import Generation
 from rocm_core.model.recipe import Recipe
 from rocm_core.model.template import MessagesFor
@@ -76,7 +78,7 @@ def load_model(
     return model
 
 
-class TextModel(TokenizedModel):
+class TextModel(TokenizedModel, DecidingModel):
     """A model that generates text. Use it as a context manager, or ``close()`` it."""
 
     def __init__(
