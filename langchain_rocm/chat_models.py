@@ -19,9 +19,8 @@ from typing import Any, ClassVar
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import Field, model_validator
@@ -35,6 +34,7 @@ from langchain_rocm.options import VERSION
 from langchain_rocm.profile import ProfiledModel
 from langchain_rocm.retries import Retrying
 from langchain_rocm.streaming.chunks import ChatChunks
+from langchain_rocm.streaming.driver import StreamDriver
 from langchain_rocm.streaming.interrupts import interruptible
 from langchain_rocm.streaming.protocol import Event, ProtocolEvents
 from langchain_rocm.streaming.request_stream import achat_events, chat_events
@@ -54,7 +54,7 @@ Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 _OF_CHAT = ("reasoning", "reasoning_budget", "replay_reasoning", "logprobs", "top_logprobs")
 
 
-class ChatRocm(ProfiledModel, defer_build=False):
+class ChatRocm(StreamDriver, ProfiledModel, defer_build=False):
     """A chat model on llama.cpp: your AMD card, your CPU, or a running server.
 
         chat = ChatRocm(model="path/to/model.gguf", temperature=0.7)
@@ -311,25 +311,6 @@ class ChatRocm(ProfiledModel, defer_build=False):
                     for chunk in reader.read(event):
                         yield chunk
             yield reader.last()
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        return generate_from_stream(self._stream(messages, stop, **kwargs))
-
-    async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        chunks = [chunk async for chunk in self._astream(messages, stop, **kwargs)]
-        return generate_from_stream(iter(chunks))
 
     @override
     def batch(
