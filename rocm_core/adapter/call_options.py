@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rocm_core.adapter.hints import hint
 from rocm_core.config import GenerateConfig, options_of
 from rocm_core.errors import ConfigError
 from rocm_core.requests import CHAT_FIELDS, GENERATION_FIELDS
@@ -89,6 +88,8 @@ class CallOptions:
                 "made"
             )
         known = self._known()
+        from rocm_core.adapter.hints import hint  # tables that only an error needs
+
         said = hint(name, value, {*known, *self.fields}, self.framework, known)
         words = (
             f"a call of {self.owner} has no option {name!r}.",
