@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
@@ -28,7 +28,7 @@ from typing_extensions import Self, override
 import langchain_rocm.conversion.blocks  # registers our content blocks  # noqa: F401
 from langchain_rocm.conversion.requests import ChatRequest, chat_request
 from langchain_rocm.errors import model_errors
-from langchain_rocm.options import VERSION
+from langchain_rocm.options import VERSION, LangChainOptions
 from langchain_rocm.profile import ProfiledModel
 from langchain_rocm.streaming.chunks import ChatChunks
 from langchain_rocm.streaming.driver import StreamDriver
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 _OF_CHAT = ("reasoning", "reasoning_budget", "replay_reasoning", "logprobs", "top_logprobs")
 
 
-class ChatRocm(StreamDriver, ProfiledModel):
+class ChatRocm(StreamDriver, ProfiledModel, LangChainOptions, BaseChatModel):
     """A chat model on llama.cpp: your AMD card, your CPU, or a running server.
 
         chat = ChatRocm(model="path/to/model.gguf", temperature=0.7)
@@ -116,6 +116,7 @@ class ChatRocm(StreamDriver, ProfiledModel):
     @model_validator(mode="after")
     def _set_rocm_version(self) -> Self:
         self._add_version("llama-rocm", VERSION)
+        self._set_lazy_profile()
         return self
 
     _of_calls: ClassVar[frozenset[str]] = frozenset(_OF_CHAT)

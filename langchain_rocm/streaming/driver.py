@@ -10,6 +10,7 @@ called here: with a langchain-core that is not known, or has moved one, its own 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.callbacks import (
@@ -78,7 +79,7 @@ class StreamDriver(BaseChatModel):
             self.rate_limiter.acquire(blocking=True)
         answer = _Answer(run, self.output_version)
         try:
-            for chunk in self._stream(_normalize_messages(call.messages), stop=stop, **kwargs):
+            for chunk in self._stream(call.sent(), stop=stop, **kwargs):
                 answer.complete(chunk)
                 if answer.kept is not None:
                     run.on_llm_new_token(cast("str", chunk.message.content), chunk=chunk)
@@ -108,8 +109,9 @@ class StreamDriver(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         if not self._drives(async_api=True, options=kwargs):
-            async for message in super().astream(input, config, stop=stop, **kwargs):
-                yield message
+            async with aclosing(super().astream(input, config, stop=stop, **kwargs)) as theirs:  # type: ignore[type-var]
+                async for message in theirs:
+                    yield message
             return
         call = _Call(self, input, config, stop, kwargs)
         configured = AsyncCallbackManager.configure(*call.callbacks, **call.tracing)
@@ -118,8 +120,7 @@ class StreamDriver(BaseChatModel):
             await self.rate_limiter.aacquire(blocking=True)
         answer = _Answer(run, self.output_version)
         try:
-            sent = _normalize_messages(call.messages)
-            async for chunk in self._astream(sent, stop=stop, **kwargs):
+            async for chunk in self._astream(call.sent(), stop=stop, **kwargs):
                 answer.complete(chunk)
                 if answer.kept is not None:
                     await run.on_llm_new_token(cast("str", chunk.message.content), chunk=chunk)
@@ -199,15 +200,8 @@ class _Call:
             **(config.get("metadata") or {}),
             **model._get_ls_params_with_defaults(stop=stop, **options),
         }
-        tags = (config.get("tags"), model.tags)
-        self.callbacks = (
-            config.get("callbacks"),
-            model.callbacks,
-            model.verbose,
-            *tags,
-            metadata,
-            model.metadata,
-        )
+        inherited = (config.get("callbacks"), model.callbacks, model.verbose)
+        self.callbacks = (*inherited, config.get("tags"), model.tags, metadata, model.metadata)
         self.tracing: dict[str, Any] = {
             "langsmith_inheritable_metadata": _filter_invocation_params_for_tracing(params)
         }
@@ -220,6 +214,10 @@ class _Call:
             "run_id": config.pop("run_id", None),
             "batch_size": 1,
         }
+
+    def sent(self) -> list[BaseMessage]:
+        """Return the messages in the form that models get."""
+        return _normalize_messages(self.messages)
 
 
 class _Answer:

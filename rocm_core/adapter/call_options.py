@@ -15,6 +15,9 @@ from rocm_core.errors import ConfigError
 from rocm_core.requests import CHAT_FIELDS, GENERATION_FIELDS
 
 GENERATE_FIELDS = frozenset(options_of(GenerateConfig))
+# Whose users know which other classes (``rivals``).
+FRAMEWORKS = ("LangChain", "LlamaIndex")
+
 EXTRA_BODY = "extra_body"
 # How a request asks for several answers (tools/server/server-task.cpp).
 _SEVERAL = ("n", "n_cmpl")
