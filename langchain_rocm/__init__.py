@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rocm_core.extras import require
+
 if TYPE_CHECKING:
     from langchain_rocm.chat_models import ChatRocm
     from langchain_rocm.embeddings import RocmEmbeddings
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = ["ChatRocm", "RocmEmbeddings", "RocmLLM", "RocmRerank"]
+
+require("langchain_core", "langchain_rocm", 'pip install "llama-rocm[langchain]"')
 
 # Where each name lives; it is imported when somebody asks for it, because importing everything
 # takes CPU time that most programs need for something else (``benchmarks/``).
