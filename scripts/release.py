@@ -73,7 +73,8 @@ def main() -> int:
     files = ROOT / "pyproject.toml", ROOT / "CHANGELOG.md"
     try:
         _require_committed()
-        texts = cut(*(file.read_text(encoding="utf-8") for file in files), given.version, _today())
+        project, changelog = (file.read_text(encoding="utf-8") for file in files)
+        texts = cut(project, changelog, given.version, _today())
     except CannotRelease as error:
         print(f"not released: {error}")
         return 1

@@ -41,10 +41,9 @@ def test_what_cannot_be_released_is_said(
 
 
 def test_this_repository_can_be_cut() -> None:
-    texts = (
-        (ROOT / name).read_text(encoding="utf-8") for name in ("pyproject.toml", "CHANGELOG.md")
-    )
-    _, changes = cut(*texts, "99.0.0", "2026-02-03")
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    _, changes = cut(project, changelog, "99.0.0", "2026-02-03")
     released = changes.partition("## [99.0.0] - 2026-02-03\n")[2].partition("\n## [")[0]
     kinds = re.findall(r"^### (.+)$", released, re.MULTILINE)
     assert kinds == [kind for kind in ("Added", "Changed", "Fixed") if kind in kinds]
