@@ -6,7 +6,7 @@ No I/O but for the model file's size and header, and the chat template's file. F
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -41,6 +41,7 @@ _OLD_LOAD_MODES: Mapping[str, tuple[str, ...]] = {
     "mmap+mlock": ("--mlock",),
     "dio": ("--direct-io",),
 }
+_ANOTHER = "another build (server_path=, engine='binary')"
 # llama-server's names for ``prompt_cache``, in MiB.
 CACHE_RAM = ("--cache-ram", "-cram")
 _SPECULATIVE = ("--spec-type", "--spec-default")
@@ -110,12 +111,14 @@ class Build(NamedTuple):
         directory: a private directory for what is too long for a command line; ``None``: it
             stays there all the same.
         threads_left: how many threads may be started; ``None``: any number.
+        engine_with: returns how to use an engine that has a flag, which this one lacks.
     """
 
     flags: frozenset[str]
     title: str = "this llama.cpp engine"
     directory: Path | None = None
     threads_left: int | None = None
+    engine_with: Callable[[str], str] = lambda _: _ANOTHER
 
     def known(self, flag: str, option: str) -> str:
         """Return ``flag``, which ``option`` needs.
@@ -126,7 +129,7 @@ class Build(NamedTuple):
         if flag not in self.flags:
             raise ConfigError(
                 f"{self.title} has no {flag}, which {option} needs. Remove {option}, or use "
-                "another build (server_path=, engine='binary')."
+                f"{self.engine_with(flag)}."
             )
         return flag
 

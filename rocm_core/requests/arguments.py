@@ -14,6 +14,7 @@ import dataclasses
 import datetime
 import enum
 import json
+import math
 import uuid
 from collections.abc import Callable, Mapping, Set
 from numbers import Number
@@ -36,12 +37,25 @@ def parse_arguments(text: str) -> dict[str, Any]:
     if not text.strip():
         return {}
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_json, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise InvalidAnswer(f"the arguments are no JSON object: {error}", text=text) from error
     if not isinstance(value, dict):
         kind = "null" if value is None else type(value).__name__
         raise InvalidAnswer(f"the arguments are no JSON object but {kind}", text=text)
+    return value
+
+
+def _no_json(name: str) -> float:
+    # Python's parser takes NaN and Infinity, which are no JSON (RFC 8259, 6): llama-server's does
+    # not take them back.
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits[:40]} is out of range")
     return value
 
 
@@ -57,7 +71,8 @@ def object_text(arguments: Any) -> str:
             may be inside.
 
     Raises:
-        ConfigError: a value inside has no JSON form; the message says its class.
+        ConfigError: a value inside has no JSON form; the message says its class, or that it is
+            not finite.
     """
     if isinstance(arguments, str):
         return arguments if _is_object(arguments) else "{}"
@@ -66,8 +81,8 @@ def object_text(arguments: Any) -> str:
     if not isinstance(arguments, Mapping):
         return "{}"
     try:
-        return json.dumps(dict(arguments), ensure_ascii=False, default=_plain)
-    except TypeError as error:  # keys
+        return json.dumps(dict(arguments), ensure_ascii=False, default=_plain, allow_nan=False)
+    except (TypeError, ValueError) as error:  # keys; numbers that are not finite
         raise ConfigError(f"the arguments of a tool call are no JSON: {error}") from error
 
 
