@@ -40,6 +40,7 @@ only when it is named: `devices=["llvmpipe"]`.
 On Debian or Ubuntu, from the root of a clone. The first load compiles shaders, which takes up to a
 minute; `require_gpu` raises unless weights and cache are on the device.
 
+<!-- not run: installs with root; .ci/vulkan does the rest -->
 ```sh
 sudo apt install mesa-vulkan-drivers                      # with the software device (lavapipe)
 python3 -m venv .venv && source .venv/bin/activate
