@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.chunking import HERE, SERVER
 from benchmarks.contenders.base import HTTPX
 from benchmarks.decisions import ENGINES, TOKEN
 from benchmarks.engines import AGAIN
@@ -52,6 +53,17 @@ def _over(section: Section, name: str, base: str, column: str) -> float | None:
 
 def _cell(section: str, name: str, column: str) -> Callable[[Sections], float | None]:
     return lambda sections: sections[section].of(name, column) if section in sections else None
+
+
+def _chunking(sections: Sections) -> float | None:
+    section = sections.get("chunking")
+    if section is None:
+        return None
+    seconds = {
+        name: (section.of(name, "seconds") or 0.0) + (section.of(name, "server") or 0.0)
+        for name in (HERE, SERVER)
+    }
+    return seconds[SERVER] / seconds[HERE] if seconds[HERE] else None
 
 
 def _import(sections: Sections) -> float | None:
@@ -123,6 +135,10 @@ def targets() -> Iterator[Target]:
     yield Target("import langchain_rocm over langchain_core's, CPU ms", _import, most=60)
     yield Target("growth of cost per chunk, the worst of all", _growth, most=1.1)
     yield Target("second turn's cached share / plain requests', the worst", _cache, least=1)
+    yield Target(
+        "RocmTokenizer / tiktoken, CPU per call", _cell("chunking", HERE, "peer"), most=1.5
+    )
+    yield Target("chunking with the server's tokens / RocmTokenizer, CPU", _chunking, least=5)
     yield Target("resident memory after the last prompt / after 50", _resident, most=1.25)
     for engine in ENGINES:
         share = _cell("decide", TOKEN.format(engine), "share")

@@ -28,13 +28,13 @@ from rocm_core.config import Option
 from rocm_core.config.catalog import adapter_options, groups, setting_options
 from rocm_core.schema.table import ROWS
 from rocm_core.settings.names import ALIASES, variable_of
-from scripts.api_pages import PACKAGES, api_page
-from scripts.cards_page import cards
-from scripts.cli_page import cli
-from scripts.engines_page import engines
-from scripts.migrating_page import migrating
-from scripts.templates_page import templates
-from scripts.troubleshooting import troubleshooting
+from scripts.pages.api import PACKAGES, api_page
+from scripts.pages.cards import cards
+from scripts.pages.cli import cli
+from scripts.pages.engines import engines
+from scripts.pages.migrating import migrating
+from scripts.pages.templates import templates
+from scripts.pages.troubleshooting import troubleshooting
 
 ROOT = Path(__file__).parents[1]
 _SOURCE = "Generated from rocm_core.config by `python -m scripts.generate`; change it there."

@@ -10,7 +10,7 @@ from rocm_core.gpu.names import chip_is_integrated, known_override
 _HEAD = """\
 # GPUs and their targets
 
-<!-- Generated from scripts.cards_page, rocm_core.gpu.names and rocm_core.doctor.setup.ready_builds
+<!-- Generated from scripts.pages.cards, rocm_core.gpu.names and rocm_core.doctor.setup.ready_builds
 by `python -m scripts.generate`; change it there. -->
 
 A HIP build runs only on the targets that it was compiled for; a Vulkan build runs on every card
