@@ -48,6 +48,21 @@ def test_importing_starts_nothing_and_needs_no_engine_and_no_other_framework(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("name", ["ChatRocm", "RocmLLM", "RocmEmbeddings", "RocmRerank"])
+def test_importing_an_adapter_imports_nothing_that_sends_and_builds_no_class(name: str) -> None:
+    program = f"""
+import sys
+from langchain_rocm import {name}
+heavy = {{"httpx", "rocm_core.model.text_model", "rocm_core.backend", "rocm_core.gpu"}}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+assert not {name}.__pydantic_complete__
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("package", ["rocm_core", "langchain_rocm", "llama_index_rocm"])
 def test_a_name_is_imported_when_it_is_asked_for(package: str) -> None:
     program = f"""
