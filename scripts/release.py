@@ -1,4 +1,4 @@
-"""Cut a release: the version in ``pyproject.toml``, and its section in ``CHANGELOG.md``.
+"""Cut a release: the version in ``rocm_core/__init__.py``, and its section in ``CHANGELOG.md``.
 
 python -m scripts.release 0.2.0           write both, and say what comes next
 python -m scripts.release 0.2.0 --check   write nothing; exit 1 with the reason if it cannot be cut
@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 _UNRELEASED = "## [Unreleased]\n"
-_VERSION = re.compile(r'^version = "(\d+)\.(\d+)\.(\d+)"$', re.MULTILINE)
+_VERSION = re.compile(r'^__version__ = "(\d+)\.(\d+)\.(\d+)"$', re.MULTILINE)
 _NEXT = """\
 {version} is cut. Next:
   .ci/release                                   build it, and prove the wheel
@@ -34,7 +34,7 @@ def cut(project: str, changelog: str, version: str, date: str) -> tuple[str, str
     """Return both files as they are in the release.
 
     Args:
-        project: text of ``pyproject.toml``.
+        project: text of ``rocm_core/__init__.py``.
         changelog: text of ``CHANGELOG.md``.
         version: of the release, as ``1.2.3``.
         date: as ISO 8601 writes it.
@@ -45,7 +45,7 @@ def cut(project: str, changelog: str, version: str, date: str) -> tuple[str, str
     """
     found = _VERSION.search(project)
     if found is None:
-        raise CannotRelease('pyproject.toml has no line version = "1.2.3"')
+        raise CannotRelease('rocm_core/__init__.py has no line __version__ = "1.2.3"')
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         raise CannotRelease(f"{version!r} is no version: give three numbers, such as 1.2.3")
     if tuple(map(int, version.split("."))) <= tuple(map(int, found.groups())):
@@ -56,7 +56,7 @@ def cut(project: str, changelog: str, version: str, date: str) -> tuple[str, str
     notes = rest.partition("\n## [")[0]
     if not separator or "\n- " not in notes:
         raise CannotRelease("CHANGELOG.md has no line under [Unreleased]: write what is new")
-    project = _VERSION.sub(f'version = "{version}"', project, count=1)
+    project = _VERSION.sub(f'__version__ = "{version}"', project, count=1)
     return project, f"{head}{_UNRELEASED}\n## [{version}] - {date}\n{rest}"
 
 
@@ -70,7 +70,7 @@ def main() -> int:
     parser.add_argument("version", help="of the release, as 1.2.3")
     parser.add_argument("--check", action="store_true", help="write nothing")
     given = parser.parse_args()
-    files = ROOT / "pyproject.toml", ROOT / "CHANGELOG.md"
+    files = ROOT / "rocm_core/__init__.py", ROOT / "CHANGELOG.md"
     try:
         _require_committed()
         project, changelog = (file.read_text(encoding="utf-8") for file in files)

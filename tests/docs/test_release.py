@@ -9,7 +9,7 @@ import pytest
 from scripts.release import CannotRelease, cut
 from tests.support.pages import ROOT
 
-PROJECT = '[project]\nname = "p"\nversion = "0.1.9"\n'
+PROJECT = '"""P."""\n\n__version__ = "0.1.9"\n'
 CHANGES = (
     "# Changelog\n\n## [Unreleased]\n\n### Added\n- A thing.\n\n## [0.1.9] - 2026-01-01\n- Old.\n"
 )
@@ -30,7 +30,7 @@ def test_the_version_and_the_section_are_written() -> None:
         (PROJECT, CHANGES, "0.1.10rc1", "is no version"),
         (PROJECT, CHANGES.replace("- A thing.\n", ""), "0.2.0", "no line under"),
         (PROJECT, "# Changelog\n", "0.2.0", "no line under"),
-        ("[project]\n", CHANGES, "0.2.0", "has no line version"),
+        ("x = 1\n", CHANGES, "0.2.0", "has no line __version__"),
     ],
 )
 def test_what_cannot_be_released_is_said(
@@ -41,7 +41,7 @@ def test_what_cannot_be_released_is_said(
 
 
 def test_this_repository_can_be_cut() -> None:
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    project = (ROOT / "rocm_core/__init__.py").read_text(encoding="utf-8")
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     _, changes = cut(project, changelog, "99.0.0", "2026-02-03")
     released = changes.partition("## [99.0.0] - 2026-02-03\n")[2].partition("\n## [")[0]
