@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import stat
 from pathlib import Path
@@ -98,14 +99,14 @@ def test_options_are_set_by_our_names_and_by_those_of_ollama(
 ) -> None:
     out, err = typed(
         talker.url, "/set temperature 0.25", "/set parameter num_predict 7", "Hello", "/set",
-        "/set temperature hot", "/set num_ctx 4096", "/set temprature 1", "/set quiet", "Again",
+        "/set temperature hot", "/set num_ctx many", "/set temprature 1", "/set quiet", "Again",
     )  # fmt: skip
     first, second = sent(talker)
     assert (first["temperature"], first["max_tokens"]) == (0.25, 7)
     assert second["temperature"] == 0.25
     assert "temperature = 0.25" in out
     assert "temperature takes" in err
-    assert "start again with --context-len 4096" in err
+    assert "context_len takes" in err
     assert "Did you mean temperature?" in err
     assert err.count("answer tokens") == 1
 
@@ -195,6 +196,30 @@ def test_another_model_goes_on_with_the_conversation(
     assert first == [("user", "Hello"), ("assistant", "Hello! I am"), ("user", "Again")]
     assert second[-1] == ("user", "Third")
     assert "context: " in out
+
+
+def test_an_option_of_the_load_loads_again_and_keeps_the_conversation(
+    typed: Any, engine: Engine
+) -> None:
+    lines = ("Hello", "/set num_ctx 1024", "/model", "/set quiet", "Again", "/stats")
+    out, err = typed(RECITER, *lines, options=("--engine", engine, "--max-tokens", "3"))
+    assert "loaded again with context_len = 1024" in err
+    assert "context: 1024 tokens" in out
+    assert "conversation   2 answers" in out
+    assert out.count("Hello! I am\n") == 2
+
+
+def test_stdin_is_a_part_of_the_prompt_if_it_is_asked_for(
+    talker: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("the notes\n"))
+    assert main(["chat", "Summarize:", "--stdin", "-m", talker.url]) == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO("all of it"))
+    assert main(["chat", "--stdin", "-m", talker.url]) == 0
+    assert [roles(request)[0][1] for request in sent(talker)] == [
+        "Summarize:\n\nthe notes\n",
+        "all of it",
+    ]
 
 
 def test_a_model_that_cannot_be_loaded_leaves_the_one_before(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from rocm_core.cli.options import (
@@ -32,6 +33,9 @@ def add_command(commands: Any) -> None:
     add_model_options(parser)
     parser.add_argument("--system", help="system prompt")
     parser.add_argument(
+        "--stdin", action="store_true", help="add what stdin brings to the prompt, or be that"
+    )
+    parser.add_argument(
         "--markdown",
         action=argparse.BooleanOptionalAction,
         help="draw Markdown (default: in a terminal)",
@@ -60,11 +64,18 @@ def run(options: argparse.Namespace) -> int:
     chat = Conversation(model, loading, config, options.system, markdown=draws)
     try:
         chat.load()
-        if options.prompt is not None:
-            return 130 if chat.ask(options.prompt).stopped else 0
+        if (prompt := _prompt(options)) is not None:
+            return 130 if chat.ask(prompt).stopped else 0
         return _converse(chat, history=not options.no_history)
     finally:
         chat.close()
+
+
+def _prompt(options: argparse.Namespace) -> str | None:
+    # Not read unless it is asked for: the stdin that a program inherits may never end.
+    brought = [sys.stdin.read()] if options.stdin and sys.stdin is not None else []
+    given = [options.prompt] if options.prompt is not None else []
+    return "\n\n".join([*given, *brought]) if given or brought else None
 
 
 def _model(given: str | None) -> str | None:

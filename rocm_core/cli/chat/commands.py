@@ -160,9 +160,9 @@ def _set_option(conversation: Conversation, name: str, value: str) -> None:
     given, name = name, _theirs().get(name, name).replace("-", "_")
     options = options_of(GenerateConfig)
     if name not in options:
-        if name in groups()["How to load"]:
-            flag = groups()["How to load"][name].flag
-            say(f"{given} is of the load: start again with --{flag} {value}".rstrip(), aside=True)
+        if value and (of_load := groups()["How to load"].get(name)):
+            conversation.use(**{name: of_load.read_text(value)})
+            say(f"loaded again with {name} = {value}", aside=True)
             return
         near = nearest(name, options)
         say(f"there is no option {given}. " + (f"Did you mean {near}?" if near else ""), aside=True)
@@ -204,7 +204,9 @@ _COMMANDS = {
     "system": _Command("[TEXT]", "set the system prompt, or show it", _system),
     "model": _Command("[REF]", "go on with another model, or show this one (/show)", _model),
     "list": _Command("", "the models on this machine", _list),
-    "set": _Command("[NAME [VALUE]]", "an option of generation: /set temperature 0.2", _set),
+    "set": _Command(
+        "[NAME [VALUE]]", "an option: /set temperature 0.2, /set context_len 8192", _set
+    ),
     "clear": _Command("", "forget the conversation", _clear),
     "save": _Command("FILE", "keep the conversation", _save),
     "load": _Command("FILE", "take up a conversation that was kept", _load),

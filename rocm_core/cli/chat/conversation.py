@@ -85,14 +85,18 @@ class Conversation:
         """Start anew, with the same system prompt."""
         self.messages = []
 
-    def use(self, ref: str) -> None:
+    def use(self, ref: str | None = None, **changes: Any) -> None:
         """Go on with another model. The one before ends first: two may not fit the card.
+
+        Args:
+            ref: the other model; ``None``: the same, loaded with ``changes``.
+            changes: options of the load, over those of the model before.
 
         Raises:
             RocmError: it cannot be loaded; the one before is loaded again when it is next asked.
         """
-        before, options = self.model, self._options
-        following = load_model(ref, **options)
+        before, options = self.model, self._options | changes
+        following = load_model(ref if ref is not None else before.connection.ref.value, **options)
         before.close()
         self.model = following
         try:
@@ -102,6 +106,7 @@ class Conversation:
             assert before.recipe is not None
             self.model = before.recipe.make()
             raise
+        self._options = options
 
     def set(self, name: str, value: str) -> Any:
         """Set an option of how to generate, as it is written on the command line; return it.
