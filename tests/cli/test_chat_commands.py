@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import stat
@@ -13,8 +14,10 @@ import pytest
 from rocm_core.cli import main
 from rocm_core.config import Engine
 from tests.support.models.reciter import RECITER
-from tests.support.servers.fake_server import FakeServer, answer
+from tests.support.servers.fake_server import FakeServer, answer, capture
 from tests.support.servers.scripts import chat, say, script, sent
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 
 
 @pytest.fixture
@@ -138,6 +141,10 @@ def test_a_conversation_is_saved_and_taken_up(
     assert [path.name for path in tmp_path.iterdir()] == ["talk.json"]
 
 
+def named(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
 GOOD = {"format": "llama-rocm chat", "version": 1, "model": "m", "system": "", "messages": []}
 
 
@@ -150,6 +157,9 @@ GOOD = {"format": "llama-rocm chat", "version": 1, "model": "m", "system": "", "
         json.dumps(GOOD | {"format": "other"}),
         json.dumps(GOOD | {"messages": [{"role": "tool", "content": "x"}]}),
         json.dumps(GOOD | {"messages": [{"role": "user", "content": 3}]}),
+        json.dumps(GOOD | {"messages": [{"role": "user", "content": [{"type": "text"}]}]}),
+        json.dumps(GOOD | {"messages": [{"role": "user", "content": [named("file:///x.png")]}]}),
+        json.dumps(GOOD | {"messages": [{"role": "user", "content": [named("http://x/y")]}]}),
         json.dumps(GOOD | {"system": None}),
         json.dumps(GOOD | {"version": 2}),
     ],
@@ -163,6 +173,28 @@ def test_what_is_no_saved_conversation_is_neither_read_nor_replaced(
     assert err.count(f"{file} ") == 2
     assert file.read_text() == content
     assert roles(sent(talker)[0]) == [("user", "Hello")]
+
+
+def test_an_image_goes_with_one_message_and_is_saved_with_it(
+    talker: FakeServer, typed: Any, tmp_path: Path
+) -> None:
+    image, kept = tmp_path / "dot.png", tmp_path / "talk.json"
+    image.write_bytes(PNG)
+    props = json.loads(capture("props.b11434"))
+    props["modalities"] = {"vision": True, "audio": False}
+    talker.script("/props", answer(json.dumps(props).encode()))
+    _, err = typed(
+        talker.url, f"/image {image}", "What is it?", "And now?", f"/save {kept}",
+        f"/load {kept}", f"/image {kept}", "/image", "/image gone.png",
+    )  # fmt: skip
+    first, second = (request["messages"] for request in sent(talker))
+    data = "data:image/png;base64," + base64.b64encode(PNG).decode()
+    parts = [{"type": "text", "text": "What is it?"}, named(data)]
+    assert first[-1]["content"] == second[0]["content"] == parts
+    assert second[-1]["content"] == "And now?"
+    assert json.loads(kept.read_text())["messages"][0]["content"] == parts
+    assert "by its first bytes it is not an image" in err
+    assert "cannot read" in err and "gone.png" in err
 
 
 def test_files_that_are_not_there_are_told(talker: FakeServer, typed: Any, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rocm_core.adapter.rivals import RIVALS
 from rocm_core.cli.chat.conversation import Conversation
+from rocm_core.cli.chat.transcript import Saved, read, write
 from rocm_core.cli.screen import say
 from rocm_core.config import GenerateConfig, nearest, options_of
 from rocm_core.config.catalog import groups
@@ -101,7 +102,8 @@ def _save(conversation: Conversation, argument: str) -> None:
         say("/save FILE", aside=True)
         return
     path = _file(argument)
-    conversation.save(path)
+    name = conversation.model.connection.ref.name
+    write(path, Saved(name, conversation.system, conversation.messages))
     say(f"saved {len(conversation.messages)} messages in {path}", aside=True)
 
 
@@ -113,8 +115,17 @@ def _load(conversation: Conversation, argument: str) -> None:
     if not path.exists():
         say(f"there is no file {path}; another model: /model {argument}", aside=True)
         return
-    model = conversation.read(path)
-    say(f"{len(conversation.messages)} messages with {model}, from {path}", aside=True)
+    saved = read(path)
+    conversation.system, conversation.messages = saved.system, saved.messages
+    say(f"{len(saved.messages)} messages with {saved.model}, from {path}", aside=True)
+
+
+def _image(conversation: Conversation, argument: str) -> None:
+    if not argument:
+        say("/image FILE: an image, or WAV or MP3 audio", aside=True)
+        return
+    conversation.attach(Path(argument.strip("'\"")).expanduser())
+    say("it goes with your next message", aside=True)
 
 
 def _file(name: str) -> Path:
@@ -207,6 +218,7 @@ _COMMANDS = {
     "set": _Command(
         "[NAME [VALUE]]", "an option: /set temperature 0.2, /set context_len 8192", _set
     ),
+    "image": _Command("FILE", "send an image or audio with the next message", _image),
     "clear": _Command("", "forget the conversation", _clear),
     "save": _Command("FILE", "keep the conversation", _save),
     "load": _Command("FILE", "take up a conversation that was kept", _load),

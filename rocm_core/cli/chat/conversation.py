@@ -1,11 +1,7 @@
-"""A conversation with one model at a time: its messages, its options, its figures, its file."""
+"""A conversation with one model at a time: its messages, its options, its figures."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +9,11 @@ from typing import Any
 from rocm_core.cli.chat.turn import Turn, show
 from rocm_core.cli.loading import load_progress
 from rocm_core.cli.screen import say
-from rocm_core.config import GenerateConfig, options_of
-from rocm_core.errors import ConfigError
+from rocm_core.config import GenerateConfig, LoadConfig, options_of
+from rocm_core.model.media import with_files
 from rocm_core.model.text_model import TextModel, load_model
 
-_FORMAT = "llama-rocm chat"
-_VERSION = 1
-_ROLES = ("user", "assistant")
-_LARGEST_FILE = 64 << 20
+_SOUNDS = (".wav", ".mp3")
 
 
 class Conversation:
@@ -53,7 +46,8 @@ class Conversation:
         self.model = model
         self.config = config
         self.system = system or ""
-        self.messages: list[dict[str, str]] = []
+        self.messages: list[dict[str, Any]] = []
+        self._attached: list[dict[str, Any]] = []
         self.turns: list[Turn] = []
         self.figures = True
         self._options = options
@@ -70,7 +64,10 @@ class Conversation:
 
     def ask(self, prompt: str) -> Turn:
         """Answer ``prompt``. A turn that fails, or stops before its first word, leaves no trace."""
-        asked = [*self.messages, {"role": "user", "content": prompt}]
+        # Also if the turn fails: a model without eyes would refuse every message from now on.
+        attached, self._attached = self._attached, []
+        content = [{"type": "text", "text": prompt}, *attached] if attached else prompt
+        asked = [*self.messages, {"role": "user", "content": content}]
         opening = [{"role": "system", "content": self.system}] if self.system else []
         events = self.model.chat_events([*opening, *asked], self.config)
         turn = show(events, markdown=self._markdown)
@@ -81,9 +78,24 @@ class Conversation:
             say(turn.figures, aside=True)
         return turn
 
+    def attach(self, path: Path) -> None:
+        """Send an image, or WAV or MP3 audio, with the next message.
+
+        Raises:
+            ConfigError: it cannot be read, or is neither.
+        """
+        url = path.resolve().as_uri()
+        part = {"type": "image_url", "image_url": {"url": url}}
+        if path.suffix.lower() in _SOUNDS:
+            part = {"type": "input_audio", "input_audio": {"data": url}}
+        message = {"role": "user", "content": [part]}
+        # The user named the file, so its own directory is allowed.
+        [read] = with_files([message], LoadConfig(media_root=path.resolve().parent))
+        self._attached += read["content"]
+
     def forget(self) -> None:
         """Start anew, with the same system prompt."""
-        self.messages = []
+        self.messages, self._attached = [], []
 
     def use(self, ref: str | None = None, **changes: Any) -> None:
         """Go on with another model. The one before ends first: two may not fit the card.
@@ -118,77 +130,3 @@ class Conversation:
         read = option.read_text(value)
         self.config = replace(self.config, **{name: read})
         return read
-
-    # -- files ------------------------------------------------------------------------------
-
-    def save(self, path: Path) -> None:
-        """Write the conversation as JSON, readable by its owner alone.
-
-        Raises:
-            ConfigError: another program's file is there, or the path cannot be written.
-        """
-        if path.exists():
-            try:
-                _read(path)
-            except ConfigError:
-                raise ConfigError(f"{path} is there, and is no saved conversation") from None
-        kept = {"format": _FORMAT, "version": _VERSION, "model": self.model.connection.ref.name}
-        kept |= {"system": self.system, "messages": self.messages}
-        try:
-            _replace(path, json.dumps(kept, ensure_ascii=False, indent=1))
-        except (OSError, UnicodeEncodeError) as error:
-            raise ConfigError(f"{path} cannot be written: {error}") from None
-
-    def read(self, path: Path) -> str:
-        """Take up a saved conversation, in place of this one; return its model's name.
-
-        Raises:
-            ConfigError: the file cannot be read, or is no saved conversation.
-        """
-        kept = _read(path)
-        self.system, self.messages = kept["system"], kept["messages"]
-        return str(kept["model"])
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(_LARGEST_FILE + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
-    try:
-        kept = json.loads(text) if len(text) <= _LARGEST_FILE else None
-    except (ValueError, RecursionError):
-        kept = None
-    if not (isinstance(kept, dict) and kept.get("format") == _FORMAT and _is_whole(kept)):
-        raise ConfigError(f"{path} is no conversation that /save wrote")
-    if kept.get("version") != _VERSION:
-        raise ConfigError(f"{path} was written by another version of llama-rocm chat")
-    return kept
-
-
-def _is_whole(kept: dict[str, Any]) -> bool:
-    messages = kept.get("messages")
-    texts = isinstance(kept.get("system"), str) and isinstance(kept.get("model"), str)
-    return texts and isinstance(messages, list) and all(map(_is_message, messages))
-
-
-def _is_message(given: Any) -> bool:
-    return (
-        isinstance(given, dict)
-        and set(given) == {"role", "content"}
-        and given["role"] in _ROLES
-        and isinstance(given["content"], str)
-    )
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".chat-")  # mode 0600
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
