@@ -90,6 +90,7 @@ def pull(
     )
     env = _environment(load)
     watch = _Watch(ref.partition(":")[0], env)
+    watch.finish()
     return _download(Server(resolved, load), watch, on_progress)
 
 
@@ -147,6 +148,24 @@ class _Watch:
         self._sizes: dict[str, int] | None = None
         self._repository, self._env = repository, env
 
+    def finish(self) -> None:
+        """Name the files that are whole, and delete those that no download could go on with.
+
+        llama-server asks for the bytes behind the last one, gets HTTP 416 for a file that is whole
+        (ended between its last byte and its renaming), and gives up; every time again.
+        """
+        if not self._before:
+            return
+        self._sizes = _sizes(self._repository, self._env)
+        for digest, size in self._before.items():
+            if size < self._sizes.get(digest, size + 1):
+                continue
+            unfinished = self._blobs / f"{digest}{_UNFINISHED}"
+            if _sha256(unfinished) == digest:
+                unfinished.replace(self._blobs / digest)
+            else:
+                unfinished.unlink()
+
     def look(self) -> PullProgress:
         """Return how far it is now."""
         now = self._unfinished()
@@ -191,6 +210,16 @@ def _sizes(repository: str, env: Mapping[str, str]) -> dict[str, int]:
         return {digest: size for item in listed for digest, size in _size(item)}
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, KeyError, AttributeError):
         return {}
+
+
+def _sha256(file: Path) -> str:
+    import hashlib
+
+    found = hashlib.sha256()
+    with file.open("rb") as opened:
+        while piece := opened.read(1 << 20):
+            found.update(piece)
+    return found.hexdigest()
 
 
 def _size(item: dict[str, Any]) -> list[tuple[str, int]]:

@@ -114,6 +114,7 @@ def test_ctrl_c_drops_what_is_typed_and_says_how_to_end(talker: FakeServer) -> N
     assert asked(talker) == ["sent"]
 
 
+@pytest.mark.slow
 def test_earlier_sessions_are_remembered_unless_they_are_not_wanted(talker: FakeServer) -> None:
     history = Path(os.environ["XDG_STATE_HOME"]) / "llama-rocm/history"
     with conversation("-m", talker.url, "--no-history") as terminal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,21 @@ def test_a_download_that_was_stopped_goes_on_where_it_ended(engine: Engine, tmp_
         assert hub.ranges == ["", f"bytes={kept}-"]
     assert path.read_bytes() == CONTENT
     assert resumed <= {0, kept}
+
+
+@pytest.mark.parametrize("left", [CONTENT, CONTENT[::-1], CONTENT + b"x"])
+def test_a_file_that_was_whole_or_cannot_go_on_is_no_obstacle(
+    engine: Engine, tmp_path: Path, left: bytes
+) -> None:
+    # llama-server itself asks for the bytes behind the end, and fails for ever.
+    blobs = tmp_path / "models--org--tiny/blobs"
+    blobs.mkdir(parents=True)
+    (blobs / f"{hashlib.sha256(CONTENT).hexdigest()}.downloadInProgress").write_bytes(left)
+    with Hub(FILES, CONTENT) as hub:
+        path = pull("org/tiny", config(engine, hub, tmp_path))
+        assert hub.ranges == ([] if left == CONTENT else [""])
+    assert path.read_bytes() == CONTENT
+    assert list(tmp_path.rglob("*.downloadInProgress")) == []
 
 
 def test_what_is_pulled_needs_no_hub_any_more(engine: Engine, tmp_path: Path) -> None:

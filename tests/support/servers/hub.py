@@ -58,7 +58,9 @@ class Hub:
                 hub.keys.add(self.headers.get("Authorization"))
                 body = hub.body(self.path, repositories, content, digest)
                 first = self.first_byte()
-                self.send_response(404 if body is None else 206 if first else 200)
+                behind = body is not None and 0 < len(body) <= first
+                status = 404 if body is None else 416 if behind else 206 if first else 200
+                self.send_response(status)
                 body = (body or b"")[first:]
                 self.send_header("Content-Length", str(len(body)))
                 self.send_header("Accept-Ranges", "bytes")
