@@ -71,6 +71,17 @@ DOWNLOAD: tuple[KnownFailure, ...] = (
         over=("not_downloaded",),
     ),
     KnownFailure(
+        "download_not_resumed",
+        ("did not respond with 206 partial content",),
+        r"did not respond with 206 Partial Content for a resume request. Status: (?P<what>\d+)",
+        "the hub does not go on with the file that an earlier download has left (HTTP {what}): 416 "
+        "if that file is whole or too long",
+        "`llama-rocm models pull org/repo:quant` finishes it; or delete the *.downloadInProgress "
+        "of the model in the cache (LLAMA_CACHE, HF_HUB_CACHE, ~/.cache/huggingface/hub)",
+        "common/download.cpp: common_pull_file",
+        over=("hub_unreachable", "not_downloaded"),
+    ),
+    KnownFailure(
         "no_repository",
         (
             "get_repo_commit: error: get failed",
