@@ -24,6 +24,21 @@ from typing import Any
 from rocm_core.errors import ConfigError, InvalidAnswer
 
 
+def read_call(name: str | None, text: str) -> dict[str, Any]:
+    """Return the arguments of a call that a model wrote.
+
+    Args:
+        name: of the tool.
+        text: as ``parse_arguments``.
+
+    Raises:
+        InvalidAnswer: the call names no tool, or as ``parse_arguments``.
+    """
+    if not (name or "").strip():
+        raise InvalidAnswer("the call names no tool", text=text)
+    return parse_arguments(text)
+
+
 def parse_arguments(text: str) -> dict[str, Any]:
     """Return the arguments that a model wrote for a tool.
 
@@ -31,18 +46,32 @@ def parse_arguments(text: str) -> dict[str, Any]:
         text: the whole text; a blank one is a call without arguments.
 
     Raises:
-        InvalidAnswer: the text is anything but one JSON object. Nothing is repaired: a tool that
-            runs with half an argument does something that the model did not ask for.
+        InvalidAnswer: the text is anything but one JSON object, or a name in it has two different
+            values. Nothing is repaired: a tool that runs with half an argument, or with one of two,
+            does something that the model did not ask for.
     """
     if not text.strip():
         return {}
     try:
-        value = json.loads(text, parse_constant=_no_json, parse_float=_finite)
+        value = json.loads(
+            text, parse_constant=_no_json, parse_float=_finite, object_pairs_hook=_unambiguous
+        )
     except (ValueError, RecursionError) as error:
         raise InvalidAnswer(f"the arguments are no JSON object: {error}", text=text) from error
     if not isinstance(value, dict):
         kind = "null" if value is None else type(value).__name__
         raise InvalidAnswer(f"the arguments are no JSON object but {kind}", text=text)
+    return value
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Which of them counts is left to each reader (RFC 8259, 4): who approves a call may be shown
+    # another value than the tool gets.
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        for name, each in pairs:
+            if json.dumps(each) != json.dumps(value[name]):
+                raise ValueError(f"the name {name[:40]!r} has two values")
     return value
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, NamedTuple
 
-from rocm_core.engine.embedded_start import python_environment
+from rocm_core.engine.embedded_start import ELSEWHERE, python_environment
 
 
 class Output(NamedTuple):
@@ -33,7 +33,7 @@ def run_bounded(
     """Run a program to its end, without keeping or waiting for all that it may print.
 
     Args:
-        argv: its command line.
+        argv: its command line; it does not start in our working directory.
         env: its environment.
         timeout: seconds after which it is killed.
         limit: the last bytes of each stream that are kept.
@@ -46,6 +46,7 @@ def run_bounded(
     with subprocess.Popen(
         argv,
         env=python_environment(env),
+        cwd=ELSEWHERE,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
