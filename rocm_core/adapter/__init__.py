@@ -20,6 +20,7 @@ from rocm_core.adapter.followup_request import (
 from rocm_core.adapter.lost_letters import awarn_of_lost_letters, warn_of_lost_letters
 from rocm_core.adapter.options import GenerationOptions, RocmOptions
 from rocm_core.adapter.rivals import LANGCHAIN, LLAMA_INDEX
+from rocm_core.threads import beside_loop
 
 __all__ = [
     "LANGCHAIN",
@@ -31,6 +32,7 @@ __all__ = [
     "acall_or_insist",
     "atools_then_format",
     "awarn_of_lost_letters",
+    "beside_loop",
     "call_or_insist",
     "correction",
     "fits",

@@ -9,7 +9,6 @@ the unvoiced one. Different words get identical vectors. What the server's token
 
 from __future__ import annotations
 
-import asyncio
 import re
 import warnings
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from weakref import WeakSet
 
 from rocm_core.errors import RocmError
 from rocm_core.model.text_model import TextModel
+from rocm_core.threads import beside_loop
 
 _HARMED = re.compile(
     "[\uac00-\ud7a3\u0900-\u0dff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
@@ -51,7 +51,7 @@ def warn_of_lost_letters(model: TextModel, texts: Sequence[str]) -> None:
 async def awarn_of_lost_letters(model: TextModel, texts: Sequence[str]) -> None:
     """``warn_of_lost_letters`` for asyncio."""
     if _in_question(model, texts):
-        await asyncio.to_thread(warn_of_lost_letters, model, texts)
+        await beside_loop(warn_of_lost_letters, model, texts)
 
 
 def _in_question(model: TextModel, texts: Sequence[str]) -> bool:

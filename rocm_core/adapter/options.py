@@ -6,7 +6,6 @@ server's and the model's own defaults apply (``TextModel`` alone has defaults of
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import warnings
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from rocm_core.config.catalog import adapter_options
 from rocm_core.errors import ConfigError
 from rocm_core.model.text_model import TextModel, load_model
 from rocm_core.settings import LIMITS, current_settings, is_url
+from rocm_core.threads import beside_loop
 
 _LOAD_FIELDS = frozenset(f.name for f in fields(LoadConfig))
 _REMOTE_DEFAULTS = {
@@ -187,7 +187,7 @@ class RocmOptions(LoadFields):
 
     async def _aread_settings_files(self) -> None:
         if self._set_without_files is not None:
-            await asyncio.to_thread(self._read_settings_files)
+            await beside_loop(self._read_settings_files)
 
     # -- the model --------------------------------------------------------------------------
 
@@ -258,7 +258,7 @@ class RocmOptions(LoadFields):
     async def _amodel(self) -> TextModel:
         """Return ``text_model``; looking for files, a backend and an engine is done in a thread."""
         model = self._text_model
-        return await asyncio.to_thread(lambda: self.text_model) if model is None else model
+        return await beside_loop(lambda: self.text_model) if model is None else model
 
     def _tell_what_was_lost(self, model: TextModel) -> None:
         lost = [name for name in self._lost if getattr(self, name) is None]
@@ -297,7 +297,7 @@ class RocmOptions(LoadFields):
 
     async def aclose(self) -> None:
         """``close`` without blocking the event loop."""
-        await asyncio.to_thread(self.close)
+        await beside_loop(self.close)
 
     def loaded_name(self) -> str:
         """The model's name for metadata; no I/O. The server's own name once it is known."""

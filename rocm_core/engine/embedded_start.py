@@ -32,13 +32,14 @@ _NAMED = ("LLAMA_CACHE", "HF_HOME", "HF_HUB_CACHE", "GGML_BACKEND_PATH")
 def python_environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """Return the environment for such a process: no part of a search path means where it starts.
 
-    An empty part does (``PYTHONPATH=$PYTHONPATH:/mine`` where none was set); ``.`` as well. Other
+    An empty part does (``PYTHONPATH=$PYTHONPATH:/mine`` where none was set); ``./`` as well. Other
     relative paths become absolute, because it starts ``ELSEWHERE``.
     """
     found = dict(inherited)
     for name in (name for name in _SEARCHED if name in found):
-        parts = [part for part in found[name].split(os.pathsep) if part not in ("", os.curdir)]
-        found[name] = os.pathsep.join(map(os.path.abspath, parts))
+        parts = map(os.path.normpath, found[name].split(os.pathsep))  # of an empty one: "."
+        kept = (part for part in parts if part != os.curdir)
+        found[name] = os.pathsep.join(map(os.path.abspath, kept))
         if not found[name]:
             del found[name]
     return found | {

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, NamedTuple
 
 from rocm_core.engine.embedded_start import ELSEWHERE, python_environment
+from rocm_core.threads import start_thread
 
 
 class Output(NamedTuple):
@@ -41,6 +42,7 @@ def run_bounded(
 
     Raises:
         OSError: it cannot be started.
+        ServerStartError: the system allows no thread that reads what it prints; it was killed.
     """
     end = time.monotonic() + timeout
     with subprocess.Popen(
@@ -63,6 +65,8 @@ def run_bounded(
         ]
         code = None
         try:
+            for pipe in pipes:
+                start_thread(pipe, f"what {argv[0]} prints cannot be read")
             for pipe in pipes:
                 pipe.join(max(0.0, end - time.monotonic()))
             code = process.wait(max(0.0, end - time.monotonic()))
@@ -88,10 +92,9 @@ class _Pipe(threading.Thread):
     def __init__(
         self, pipe: IO[bytes] | None, limit: int, total: int, end: Callable[[], None]
     ) -> None:
-        super().__init__(daemon=True)
+        super().__init__(daemon=True, name="rocm-pipe")
         self.kept, self.flooded = b"", False
         self._pipe, self._limit, self._total, self._end = pipe, limit, total, end
-        self.start()
 
     def run(self) -> None:
         read = 0
