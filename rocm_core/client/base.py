@@ -97,6 +97,9 @@ class ClientSettings:
             ConfigError: the URL is not http or https, or a header is not legal in HTTP or one of
                 the connection.
         """
+        for name, value in (headers or {}).items():
+            if type(name) is not str or type(value) is not str:
+                raise ConfigError("the names and values of headers= are texts")
         url = base_url.rstrip("/")
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"base_url must start with http:// or https://, got {base_url!r}")
