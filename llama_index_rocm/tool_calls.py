@@ -166,8 +166,8 @@ def _selection(block: ToolCallBlock, strict: bool) -> ToolSelection:
             arguments = dict(given)
     except InvalidAnswer as error:
         if strict:
-            what = f"the arguments for tool {name!r} are no JSON object: {given!r}"
-            raise InvalidAnswer(what if name.strip() else str(error), text=str(given)) from error
+            what = f"tool {name!r}: {error}: {given!r}" if name.strip() else str(error)
+            raise InvalidAnswer(what, text=str(given)) from error
         # BaseWorkflowAgent.call_tool answers a name that it does not know with "Tool … not found.
         # Please select a tool that is available.", whatever the signature of the tools.
         name = (
