@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ from pydantic import Field
 from langchain_rocm.errors import model_errors
 from langchain_rocm.options import ServedOptions
 from rocm_core import LoadConfig
+from rocm_core.adapter import beside_loop
 
 # Architectures whose scores are probabilities (pooling ``rank`` in llama.cpp's
 # ``src/llama-graph.cpp``).
@@ -89,7 +89,7 @@ class RocmRerank(ServedOptions, BaseDocumentCompressor):
             model = await self._amodel()
             ranks = await model.arerank(query, texts, self._count(texts))
             # The architecture is read from the file, once.
-            return await asyncio.to_thread(self._normalized, ranks)
+            return await beside_loop(self._normalized, ranks)
 
     def _count(self, texts: Sequence[str]) -> int:
         return min(self.top_n or len(texts), len(texts))

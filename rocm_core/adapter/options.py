@@ -6,7 +6,6 @@ server's and the model's own defaults apply (``TextModel`` alone has defaults of
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import warnings
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts,
 from rocm_core.config.catalog import adapter_options
 from rocm_core.errors import ConfigError
 from rocm_core.settings import LIMITS, current_settings, is_url
+from rocm_core.threads import beside_loop
 
 if TYPE_CHECKING:
     from rocm_core.model.text_model import TextModel
@@ -210,7 +210,7 @@ class RocmOptions(LoadFields):
 
     async def _aread_settings_files(self) -> None:
         if self._set_without_files is not None:
-            await asyncio.to_thread(self._read_settings_files)
+            await beside_loop(self._read_settings_files)
 
     # -- the model --------------------------------------------------------------------------
 
@@ -285,7 +285,7 @@ class RocmOptions(LoadFields):
     async def _amodel(self) -> TextModel:
         """Return ``text_model``; looking for files, a backend and an engine is done in a thread."""
         model = self._text_model
-        return await asyncio.to_thread(lambda: self.text_model) if model is None else model
+        return await beside_loop(lambda: self.text_model) if model is None else model
 
     def _tell_what_was_lost(self, model: TextModel) -> None:
         lost = [name for name in self._lost if getattr(self, name) is None]
@@ -324,7 +324,7 @@ class RocmOptions(LoadFields):
 
     async def aclose(self) -> None:
         """``close`` without blocking the event loop."""
-        await asyncio.to_thread(self.close)
+        await beside_loop(self.close)
 
     def loaded_name(self) -> str:
         """The model's name for metadata; no I/O. The server's own name once it is known."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from rocm_core.config.option import documented, option, read_options
+from rocm_core.config.option import documented, expanded, option, read_options
 from rocm_core.config.placement import Placement
 from rocm_core.config.values import (
     Choice,
@@ -349,4 +349,4 @@ def _adapter(value: str | Path) -> tuple[str, float]:
     """Return path and scale of ``path[:scale]``; a ``Path`` object has no scale."""
     found = re.fullmatch(_SCALED, value, re.DOTALL) if isinstance(value, str) else None
     path, scale = (found[1], float(found[2])) if found else (value, 1.0)
-    return str(Path(path).expanduser()), scale
+    return str(expanded(path)), scale

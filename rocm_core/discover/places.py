@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rocm_core.config.option import expanded
 from rocm_core.gguf import part_paths
 from rocm_core.gguf.facts import PART
 
@@ -66,7 +67,7 @@ def _all(
     directories: Iterable[str | os.PathLike[str]], env: Mapping[str, str], caches: bool
 ) -> Iterator[Candidate]:
     for directory in (*directories, *_listed(env, "ROCM_MODEL_DIR")):
-        yield from _below(Path(directory).expanduser(), "directory")
+        yield from _below(expanded(directory), "directory")
     if not caches:
         return
     for source, folder in caches_of(env):
@@ -116,8 +117,8 @@ def _listed(env: Mapping[str, str], name: str) -> list[str]:
 def _hub_cache(env: Mapping[str, str], cache: Path) -> Path:
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if value := env.get(name):
-            return Path(value).expanduser()
-    return Path(env.get("HF_HOME") or cache / "huggingface").expanduser() / "hub"
+            return expanded(value)
+    return expanded(env.get("HF_HOME") or cache / "huggingface") / "hub"
 
 
 def _below(top: Path, source: str) -> Iterator[Candidate]:

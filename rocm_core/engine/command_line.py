@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from rocm_core.config import LoadConfig, chosen_template, options_of
+from rocm_core.config import LoadConfig, chosen_template, expanded, options_of
 from rocm_core.config.values import FilePath
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.embedded_server import PARENT_VARIABLE
@@ -186,7 +186,7 @@ def _load_mode(config: LoadConfig, build: Build) -> list[str]:
 
 def _lora(config: LoadConfig, build: Build) -> list[str]:
     args = []
-    for path, _ in config.lora_adapters:
+    for path in (str(Path(path).absolute()) for path, _ in config.lora_adapters):
         # llama.cpp reads a row of CSV (parse_csv_row in common/arg.cpp); all of the flags count.
         # The scales are set after the load: --lora-scaled cannot have a path with a colon.
         quoted = '"' + path.replace('"', '""') + '"' if set(path) & set(',"') else path
@@ -297,7 +297,7 @@ def _declared(config: LoadConfig) -> Iterator[tuple[str, str, str]]:
         value = getattr(config, name) if name not in (*_COMPUTED, *_BARE) else None
         if option.wire and value not in (None, ()):
             if isinstance(option.kind, FilePath):
-                value = Path(value).expanduser()
+                value = expanded(value).absolute()
             yield name, option.wire, _argument(value)
 
 

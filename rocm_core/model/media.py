@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from rocm_core.config import LoadConfig
+from rocm_core.config.option import expanded
 from rocm_core.errors import ConfigError
 
 Message = Mapping[str, Any]
@@ -101,7 +102,7 @@ def _read(url: str, config: LoadConfig) -> bytes:
             f"a message names a file of this machine, {url!r:.200}, and no message opens one by "
             f"itself. {_INSTEAD}"
         )
-    root = Path(config.media_root).expanduser().resolve()
+    root = expanded(config.media_root).resolve()
     path = _path(url)
     real = Path(os.path.realpath(path))
     if not real.is_relative_to(root) or real == root:

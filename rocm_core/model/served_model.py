@@ -5,7 +5,6 @@ What it generates is in ``text_model``, whose ``TextModel`` is a ``ServedModel``
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +20,7 @@ from rocm_core.model.recipe import Recipe, remade
 from rocm_core.model.refused_text import naming
 from rocm_core.model.steps import AsyncSender, Hold, Ready, RequestSteps, Sender
 from rocm_core.model.template import ChatTemplate
+from rocm_core.threads import beside_loop
 from rocm_core.types import Check, ModelInfo, ServerProps, ThinkingFacts
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class ServedModel:
         deadline = deadline or self.deadline()
         with self._last_error:
             props = await self.connection.aready(on_progress, deadline)
-            return await asyncio.to_thread(self._info, props)  # reads the file's header
+            return await beside_loop(self._info, props)  # reads the file's header
 
     def deadline(
         self, config: GenerateConfig | None = None, limits: Timeouts | None = None
@@ -159,7 +159,7 @@ class ServedModel:
 
     async def aclose(self, drain: float = 0.0) -> None:
         """``close`` without blocking the event loop."""
-        await asyncio.to_thread(self.close, drain)
+        await beside_loop(self.close, drain)
 
     @property
     def connection(self) -> Connection:

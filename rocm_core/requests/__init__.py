@@ -4,7 +4,7 @@ Adapters import these names; the modules are private to ``rocm_core``.
 """
 
 from rocm_core.requests.abilities import refuse_unable
-from rocm_core.requests.arguments import object_text, parse_arguments
+from rocm_core.requests.arguments import object_text, parse_arguments, read_call
 from rocm_core.requests.fields import CHAT_FIELDS, GENERATION_FIELDS, INFILL_FIELDS
 from rocm_core.requests.long_runs import (
     refuse_long_run,
@@ -66,6 +66,7 @@ __all__ = [
     "object_text",
     "parse_answer",
     "parse_arguments",
+    "read_call",
     "reasoning_fields",
     "refuse_long_run",
     "refuse_long_runs",

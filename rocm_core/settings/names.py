@@ -29,5 +29,11 @@ GUARDED = frozenset(
 """Options that name programs, code or files to open, or that weaken TLS: in a project's file they
 count only after ``llama-rocm trust``."""
 
+ROUTING_HEADERS = frozenset(
+    {"host", "forwarded", "x-forwarded-host", "x-original-url", "x-rewrite-url"}
+)
+"""Headers by which a proxy decides whose server gets a request, with the user's key in it: with one
+of them, ``headers`` of a project's file count only after ``llama-rocm trust``."""
+
 CREDENTIALS = ("api_key", "headers", "client_cert", "client_key")
 """Options that show a server who we are."""

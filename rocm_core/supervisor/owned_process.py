@@ -28,6 +28,7 @@ from rocm_core.engine.command_line import (
     check_cache_types,
     environment,
 )
+from rocm_core.engine.embedded_start import ELSEWHERE
 from rocm_core.engine.gpu_placement import place_on_gpus, with_prompt_cache
 from rocm_core.engine.installed.choice import process_environment
 from rocm_core.engine.installed.software import asks_for_software
@@ -158,6 +159,7 @@ class OwnedServer(ServerHandle):
             self.command,
             env,
             with_parent_death=engine.kind == "binary",
+            cwd=None if self._config.extra_args else ELSEWHERE,
             on_line=self._owner.log_line,
             on_exit=self._child_exited,
         )

@@ -5,7 +5,6 @@ Nothing here starts, stops or changes the server: that is ``server``.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from rocm_core.supervisor.events import (
     Subscription,
 )
 from rocm_core.supervisor.handle import ServerHandle, copy_error
+from rocm_core.threads import beside_loop
 
 if TYPE_CHECKING:
     from rocm_core.supervisor.metrics import Metrics
@@ -126,7 +126,7 @@ class ServerView:
 
     async def aget_metrics(self) -> Metrics:
         """``get_metrics`` without blocking the event loop."""
-        return await asyncio.to_thread(self.get_metrics)
+        return await beside_loop(self.get_metrics)
 
     # -- events -----------------------------------------------------------------------------
 

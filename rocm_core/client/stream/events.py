@@ -38,6 +38,7 @@ from rocm_core.client.stream.fields import (
 )
 from rocm_core.client.stream.framing import DONE, Framing
 from rocm_core.client.stream.ndjson import read_own_line, read_text_line
+from rocm_core.client.stream.numbers import CallNumbers, OneAnswer
 from rocm_core.errors import ProtocolError, RocmError, StreamInterrupted
 from rocm_core.types import StreamEvent
 
@@ -54,17 +55,18 @@ class StreamDecoder:
     def __init__(self, *, coalesce: bool = False, first_only: bool = False) -> None:
         """Args:
         coalesce: join the pieces of text that one chunk completes.
-        first_only: pass over pieces of other answers than the first, which were not asked for.
+        first_only: one answer was asked for: pass over pieces of others (``OneAnswer``).
         """
         self.ended = False
         self._framing = Framing()
         self._coalesce = coalesce
-        self._first_only = first_only
         self._only_text = False  # lines that are strings: nothing can mark the end
         self._has_text = False
         # The lines of an answer that is one object, written on several lines.
         self._object: list[bytes] | None = None
         self._any = False
+        self._one = OneAnswer() if first_only else None
+        self._calls = CallNumbers()
 
     def feed(self, chunk: bytes) -> Iterator[StreamEvent]:
         """Yield the events that ``chunk`` completes; those before a failure come first.
@@ -93,6 +95,7 @@ class StreamDecoder:
                 yield from self._of_line(b"\n".join(self._object))
         except ProtocolError as error:
             cut = error  # a last payload that was cut short is an interruption
+        yield from self._rest()
         if not self.ended and (cut or not self._only_text):
             why = f" ({cut})" if cut else "" if self._any else " (nothing came)"
             raise StreamInterrupted(
@@ -108,6 +111,7 @@ class StreamDecoder:
                 return
             if payload == DONE:
                 self.ended = True
+                yield from self._rest()
                 return
             try:
                 raw = parse_object(payload)
@@ -116,17 +120,22 @@ class StreamDecoder:
                 self.ended = rest == DONE
                 if rest and not self.ended:
                     raise
+                if self.ended:
+                    yield from self._rest()
                 continue
             if not raw:
                 continue
             event = read_event(raw)
-            if "stop" in raw and raw["stop"] is True:
-                self.ended = True
-            if not (event.choice and self._first_only):
+            if event.tool_calls:
+                self._calls.renumber(event)
+            if (one := self._one) is None or (one.known and not event.choice) or one.takes(event):
                 yield event
             choices = raw.get("choices")
             if choices and len(choices) > 1:
                 yield from self._others(raw, len(choices))
+            if "stop" in raw and raw["stop"] is True:
+                self.ended = True
+                yield from self._rest()
 
     def _lines(self, lines: list[bytes]) -> Iterator[StreamEvent]:
         for line in lines:
@@ -151,17 +160,24 @@ class StreamDecoder:
             ends = raw.get("stop") is True or raw.get("done") is True
             self.ended = ends or is_whole_answer(raw)
         self._has_text = self._has_text or bool(event.text)
-        if not (event.choice and self._first_only):
+        self._calls.renumber(event)
+        if self._one is None or self._one.takes(event):
             yield event
         if type(choices := raw.get("choices")) is list and len(choices) > 1:
             yield from self._others(raw, len(choices))
+        if self.ended:
+            yield from self._rest()
 
     def _others(self, raw: dict[str, Any], count: int) -> Iterator[StreamEvent]:
         """Yield the pieces of further answers in one payload."""
         for place in range(1, count):
             event = read_event(raw, place)
-            if not (event.choice and self._first_only):
+            self._calls.renumber(event)
+            if self._one is None or self._one.takes(event):
                 yield event
+
+    def _rest(self) -> Iterator[StreamEvent]:
+        return self._one.rest() if self._one else iter(())
 
 
 def is_whole_answer(raw: dict[str, Any]) -> bool:
