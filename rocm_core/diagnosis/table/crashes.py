@@ -14,10 +14,16 @@ CRASH: tuple[KnownFailure, ...] = (
             "failed to start within",
             "health check of container",
             "did not become healthy",
+            "still waiting for llama-server",
+            "waiting for llama-server to be ready: timeout",
+            "did not start within",
+            "startup timeout",
         ),
         r"timed out waiting for llama[- ](?:runner|server) to start"
         r"|failed to start within (?:the )?timeout"
-        r"|health check of container '?[^ ']+'? timed out|did not become healthy",
+        r"|health check of container '?[^ ']+'? timed out|did not become healthy"
+        r"|still waiting for llama-server|waiting for llama-server to be ready: timeout"
+        r"|did not start within|startup timeout",
         "the program that waited for the server gave up before the model was loaded",
         "allow more time (start_timeout=; OLLAMA_LOAD_TIMEOUT=30m for Ollama), put the file on a "
         "faster disk, or use a smaller model; a load that stands still on a GPU that hangs shows "
@@ -35,8 +41,16 @@ CRASH: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "gpu_error",
-        ("rocm error", "cuda error", "hip error", "hiperror"),
-        r"(?:ROCm|CUDA|HIP) error(?:: | \d+ at \S+: )(?P<what>[a-z].+)"
+        (
+            "rocm error",
+            "cuda error",
+            "hip error",
+            "hiperror",
+            "ggml_cuda_error",
+            "hsa_status_error",
+        ),
+        r"\bggml_cuda_error\(|\b(?P<hsa>HSA_STATUS_ERROR\w*)"
+        r"|(?:ROCm|CUDA|HIP) error(?:: | \d+ at \S+: )(?P<what>[a-z].+)"
         r"|\b(?P<name>hipError(?!Success)\w+)",
         "ROCm reports an error: {what}",
         "use another llama.cpp build (newer, or with Vulkan); update the driver and ROCm; leave "
@@ -55,9 +69,13 @@ CRASH: tuple[KnownFailure, ...] = (
             "vk::command",
             "vk::create",
             "vk_error_",
+            "'vk::",
+            "libggml-vulkan.so",
         ),
         r"vk::(?:Instance|PhysicalDevice|Device|Queue|Command|create)\S*: (?P<what>Error\w+)"
-        r"|\b(?P<code>VK_ERROR_\w+)",
+        r"|\b(?P<code>VK_ERROR_\w+)|'vk::(?P<thrown>\w+)Error'"
+        # A stack of calls that ends in the back end.
+        r"|^#\d+ .*\bfrom \S*libggml-vulkan\.so",
         "the Vulkan driver reports an error: {what}",
         "update Mesa or the driver, or use another llama.cpp build; choose another GPU with "
         "devices=",
@@ -89,8 +107,21 @@ CRASH: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "uncaught_error",
-        ("what(): ", "panic: ", "0xe06d7363", "-529697949", "18446744073179853"),
-        r"what\(\): +(?P<what>\S.*)|^panic: (?P<go>\S.*)|0xe06d7363|-529697949"
+        (
+            "what(): ",
+            "panic: ",
+            "0xe06d7363",
+            "-529697949",
+            "18446744073179853",
+            "ggml_uncaught_exception",
+            "terminate called",
+            "foreign exception",
+            "panicked at",
+            "sehexception",
+        ),
+        r"ggml_uncaught_exception|terminate called (?:after|without)|foreign exceptions?\b"
+        r"|panicked at '(?P<rust>[^']+)|panicked at \S+:\d|SEHException"
+        r"|what\(\): +(?P<what>\S.*)|^panic: (?P<go>\S.*)|0xe06d7363|-529697949"
         r"|\b18446744073179853\d+",
         "the program ended at an error that it does not handle: {what}",
         f"{NEWER_BUILD}; the line before may say what it was doing",
@@ -166,15 +197,59 @@ ENDED: tuple[KnownFailure, ...] = (
             "the model has crashed",
             "exit code: null",
             "encountered while running the model",
+            "rpc error: code = ",
+            "grpc service not ready",
+            "do load request: post",
+            "do completion request: post",
+            "post predict: post",
+            "health resp: get",
+            "failed to start. check that the gguf",
+            "llama.cpp terminated unexpectedly",
+            "core dumped",
         ),
         r"llama runner process (?:no longer running|has terminated)|model runner has unexpectedly"
         r" stopped|llama-server process has terminated|error reading from server: EOF"
         r"|exited prematurely|The model has crashed|Exit code: null"
-        r"|an error was encountered while running the model",
+        r"|an error was encountered while running the model"
+        r"|rpc error: code = (?:Canceled|Unavailable|Unknown|Internal)|grpc service not ready"
+        r"|do (?:load|completion) request: Post|POST predict: Post|health resp: Get"
+        r"|failed to start\. Check that the GGUF|llama\.cpp terminated unexpectedly"
+        r"|\(core dumped\)",
         "the program that ran the model ended, and this log does not say why",
         "look at that program's own log (journalctl -u ollama; the developer log of LM Studio; "
         "DEBUG=true for LocalAI) and at sudo dmesg: memory is the most common reason",
         "Ollama, LM Studio, LocalAI, llama-swap",
+        over=("load_reason_hidden",),
+    ),
+    KnownFailure(
+        "load_reason_hidden",
+        (
+            "load model",
+            "load the model",
+            "load llama model",
+            "load the llama model",
+            "loading model",
+            "loading the model",
+            "loading llama model",
+            "loading the llama model",
+            "null result from llama",
+            "nullresult",
+            "object has no attribute '",
+            "failed to create llama_context",
+            "failed to create context",
+            "loadweightsfailedexception",
+        ),
+        r"(?:failed to|unable to|could not|error) load(?:ing)? (?:the )?(?:llama )?model\b"
+        r"|failed loading model|null result from llama|\bNullResult\b"
+        r"|'Llama(?:Model)?' object has no attribute '|LoadWeightsFailedException"
+        r"|failed to create (?:llama_)?context",
+        "the model could not be loaded, and this log does not say why: the program around "
+        "llama.cpp keeps the reason to itself",
+        "let it show llama.cpp's own log (verbose=True of llama-cpp-python and node-llama-cpp, "
+        "a log callback of other bindings, the developer log of LM Studio), or load the file with "
+        "llama-server -m FILE; most common: a build that is older than the model, a file that "
+        "is cut short, too little memory",
+        "abetlen/llama-cpp-python#2187, utilityai/llama-cpp-rs#887, LM Studio, Jan, LocalAI",
     ),
     KnownFailure(
         "no_device_listed",

@@ -109,6 +109,21 @@ DOWNLOAD: tuple[KnownFailure, ...] = (
         "llama-model-loader.cpp; the path that the embedded engine gives a download",
         over=("file_not_found",),
     ),
+    KnownFailure(
+        "program_too_old",
+        (
+            "requires a newer version of",
+            "supported by your version of",
+            "please update lm studio",
+            "you may need to upgrade",
+        ),
+        r"requires a newer version of (?P<what>[\w ]+\w)|supported by your version of (?P<of>\w+)"
+        r"|please update LM Studio|You may need to upgrade",
+        "this version of {what} is older than the model",
+        "update the program (in a container pull the image again), or take an older model",
+        "Ollama's registry (HTTP 412), ollama/ollama#9680",
+        over=("not_downloaded", "no_repository"),
+    ),
 )
 
 MODEL: tuple[KnownFailure, ...] = (
@@ -176,8 +191,14 @@ MODEL: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "unknown_architecture",
-        ("unknown model architecture", "unsupported model architecture"),
-        r"(?:unknown|unsupported) model architecture: '?(?P<what>[^'\s\"]+)",
+        (
+            "unknown model architecture",
+            "unsupported model architecture",
+            'unsupported architecture "',
+            "unknown model type: ",
+        ),
+        r"(?:unknown|unsupported) model architecture: '?(?P<what>[^'\s\"]+)"
+        r"|unsupported architecture \"(?P<ollama>[^\"]+)\"",
         "this llama.cpp build does not know the architecture {what}",
         NEWER_BUILD,
         "llama-model-loader.cpp",
@@ -234,9 +255,12 @@ MODEL: tuple[KnownFailure, ...] = (
             "not a valid gguf",
             "failed to read magic",
             "(magic, version)",
+            "invalidmagic",
+            "unknown magic",
         ),
         r"invalid magic (?:characters|number)|\(?bad magic|not a (?:valid )?GGUF"
-        r"|failed to read magic|unknown \(magic, version\) combination: (?!46554747)",
+        r"|failed to read magic|unknown \(magic, version\) combination: (?!46554747)"
+        r"|\bInvalidMagic\b|unknown magic\b",
         "the file is not a GGUF model",
         "give a .gguf file; convert other formats with llama.cpp's convert_hf_to_gguf.py",
         "gguf.cpp",

@@ -118,6 +118,15 @@ ARGUMENTS: tuple[KnownFailure, ...] = (
         "common/arg.cpp",
     ),
     KnownFailure(
+        "no_console",
+        ("received error fileno", "unsupportedoperation: fileno", "has no attribute 'fileno'"),
+        r"Received error fileno|UnsupportedOperation: fileno|has no attribute 'fileno'",
+        "llama-cpp-python with verbose=False silences the output's file, and here the output is "
+        "none (a notebook, a service, a GUI)",
+        "use verbose=True, or a newer llama-cpp-python",
+        "abetlen/llama-cpp-python#796, amaiya/onprem#37",
+    ),
+    KnownFailure(
         "port_in_use",
         (
             "couldn't bind",

@@ -114,9 +114,14 @@ KERNELS: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "gpu_reset",
-        ("unspecified launch failure", "hiperrorlaunchfailure", "hsa_status_error_exception"),
+        (
+            "unspecified launch failure",
+            "hiperrorlaunchfailure",
+            "hsa_status_error_exception",
+            "the launch timed out",
+        ),
         rf"{GPU_ERROR}unspecified launch failure|hipErrorLaunchFailure"
-        r"|HSA_STATUS_ERROR_EXCEPTION",
+        r"|HSA_STATUS_ERROR_EXCEPTION|the launch timed out and was terminated",
         "the GPU failed in the middle of its work and was reset",
         "start again; if it returns, update kernel and firmware, or use a Vulkan build",
         "lemonade-sdk/llamacpp-rocm#122",
@@ -162,6 +167,21 @@ KERNELS: tuple[KnownFailure, ...] = (
         "ollama docs/troubleshooting",
         backend="hip",
         ends=False,
+    ),
+    KnownFailure(
+        "memory_unknown",
+        (
+            "hipmemgetinfo(",
+            "cuda_get_device_memory at",
+            "cuda_device_get_memory at",
+        ),
+        r"hipMemGetInfo\(|ggml_backend_cuda_(?:device_get_memory|get_device_memory) at",
+        "ROCm sees the card but cannot ask it for its memory: the kernel's driver and this ROCm do "
+        "not fit together, or the card is one that this ROCm no longer supports",
+        "update the kernel or the amdgpu driver, or use a build with an older ROCm (gfx803 to "
+        "gfx906), or with Vulkan",
+        "ollama/ollama#3840, robertrosenbusch/gfx803_rocm#49",
+        backend="hip",
     ),
     KnownFailure(
         "probe_crashed",
@@ -292,11 +312,14 @@ WITHOUT_GPU: tuple[KnownFailure, ...] = (
             "no hip devices found",
             "no hip gpus are available",
             "hiperrornodevice",
+            "hsa_init failed",
+            "rock module is not loaded",
         ),
         r"failed to initialize (?:ROCm|CUDA|HIP): (?P<what>.+)"
         r"|Could not initialize Tensile host:.*No devices found"
         r"|no compatible GPUs were discovered|No hip devices found"
-        r"|No HIP GPUs are available|hipErrorNoDevice",
+        r"|No HIP GPUs are available|hipErrorNoDevice|hsa_init Failed"
+        r"|ROCk module is NOT loaded",
         "ROCm found no GPU that it can use",
         "check that /dev/kfd exists and is yours to use (sudo usermod -aG render,video $USER, then "
         "log in again); in a container pass --device /dev/kfd --device /dev/dri; unset "
