@@ -16,7 +16,8 @@ _WORDS = (
     r"|with|by|errno|code|status|signal|non-zero|return(?:ed)?|value|llama-server|process|error|exit"
 )
 _NUMBER = re.compile(
-    r"\b(?:exit(?:ed|s)?|exit[_-]?(?:code|status)|terminated|ended|died|crashed|returned|quit)"
+    r"\b(?:(?P<bare>error code)|exit(?:ed|s)?|exit[_-]?(?:code|status)|terminated"
+    r"|ended|died|crashed|returned|quit)"
     rf"(?:{_WORDS}){{1,14}}(?P<code>0x[\da-f]{{8}}|-?\d{{1,20}})\b(?![.:]\d)",
     re.IGNORECASE,
 )
@@ -109,7 +110,7 @@ def row_of_end(line: str) -> str:
             code = -(code & 0x7F) if code & 0x7F else code >> 8
         if row := row_of_code(code):
             return row
-        if code and _RUNS_MODELS.search(line):
+        if code and not match["bare"] and _RUNS_MODELS.search(line):
             ended = "runner_ended"
     if status := _NTSTATUS.search(line):
         return row_of_code(int(status["code"], 16)) or ended

@@ -84,6 +84,28 @@ CRASH: tuple[KnownFailure, ...] = (
         over=("load_failed", "uncaught_error", "aborted", "crashed"),
     ),
     KnownFailure(
+        "backend_error",
+        (
+            "error op ",
+            "sycl error",
+            "exception caught at file",
+            "ur_result_error",
+            "ze_result_error",
+            "command buffer",
+            "opencl error",
+            "pi_error",
+            "native api failed",
+        ),
+        r"\bError OP (?P<what>[A-Z_]+)|SYCL error: *(?P<sycl>.*)|Exception caught at file"
+        r"|(?P<code>(?:UR|ZE)_RESULT_ERROR_\w+)|command buffer \d+ failed with status"
+        r"|opencl error|\bPI_ERROR_\w+|native api failed",
+        "the GPU's back end (SYCL, Metal or OpenCL) reports an error: {what}",
+        "update the GPU's driver and llama.cpp; use a Vulkan build; gpu_layers=0 tells whether "
+        "the GPU's part is at fault",
+        "ggml-sycl.cpp, ggml-metal, ggml-opencl, #17364",
+        over=("load_failed", "check_failed", "uncaught_error", "aborted", "crashed"),
+    ),
+    KnownFailure(
         "load_failed",
         ("error loading model: ", "failed to initialize the context: "),
         r"error loading model: (?P<what>\S.+)|failed to initialize the context: (?P<why>\S.+)",
@@ -95,9 +117,17 @@ CRASH: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "check_failed",
-        ("ggml_assert", "assertion ", "llama.cpp abort:", "unexpected graph reallocation"),
+        (
+            "ggml_assert",
+            "assertion ",
+            "llama.cpp abort:",
+            "unexpected graph reallocation",
+            "llama_assert:",
+            "ggml_abort(",
+        ),
         r"GGML_ASSERT(?:\((?P<what>.+)\) failed|: *(?P<old>\S.*))"
-        r"|assertion [`'\"](?P<check>.+)' failed|llama\.cpp abort:|unexpected graph reallocation",
+        r"|assertion [`'\"](?P<check>.+)' failed|llama\.cpp abort:|unexpected graph reallocation"
+        r"|LLAMA_ASSERT: *(?P<llama>\S.*)",
         "a check of the program itself failed ({what}): a fault of this build, or a model that it "
         "does not fit",
         f"{NEWER_BUILD}, or an older one if it began with an update; leave out the options that "
@@ -148,12 +178,20 @@ CRASH: tuple[KnownFailure, ...] = (
             "exit code: 139",
             "exit code 139",
             "status 139",
+            "bus error",
+            "floating point exception",
+            "breakpoint trap",
+            "exc_bad_access",
+            "unexpected signal during runtime",
+            "signal arrived during",
         ),
         r"segmentation fault|\bSIGSEGV\b|0xc0000005|-1073741819|\b3221225477\b|access violation"
         # JavaScript rounds a negative number of Windows.
         r"|\b184467440726358(?:10000|09\d+)\b|\b1844674407370951\d+|segfault at|general protection"
         r"|\bfree\(\): |double free or corruption"
-        r"|malloc\(\): |stack smashing detected|(?:exit code:?|status) 139\b",
+        r"|malloc\(\): |stack smashing detected|(?:exit code:?|status) 139\b"
+        r"|\bBus error\b|Floating point exception|breakpoint trap|EXC_BAD_ACCESS"
+        r"|unexpected signal during runtime|signal arrived during (?:cgo|external code) execution",
         "the program used memory that is not its own: a fault of the build, or of the GPU's driver",
         "update the GPU's driver; try another build; gpu_layers=0 tells whether the GPU's part is "
         "at fault",
@@ -174,9 +212,16 @@ CRASH: tuple[KnownFailure, ...] = (
             "exit code: 134",
             "exit code 134",
             "status 134",
+            "abort trap",
+            "ggml_print_backtrace",
+            "ggml_abort",
+            "(process ",
+            "aborted",
         ),
         r"\bSIGABRT\b|signal: abort|Aborted \(core dumped\)|0xc0000409|-1073740791"
-        r"|\b3221226505\b|\b1844674407263581(?:2000|1\d+|0825)\b|(?:exit code:?|status) 134\b",
+        r"|\b3221226505\b|\b1844674407263581(?:2000|1\d+|0825)\b|(?:exit code:?|status) 134\b"
+        r"|Abort trap|ggml_print_backtrace|\bggml_abort\b|\[Inferior \d+ \(process \d+\) detached"
+        r"|^Aborted$",
         "the program gave up (abort), after an error that this log does not show",
         "run llama-server itself with the same model, its log names the error; try another "
         "build; gpu_layers=0 tells whether the GPU's part is at fault",
@@ -238,11 +283,19 @@ ENDED: tuple[KnownFailure, ...] = (
             "failed to create llama_context",
             "failed to create context",
             "loadweightsfailedexception",
+            "assert self.",
+            "could not load text model",
+            "model loading error",
+            "llama error: ",
+            "invalid model file",
         ),
         r"(?:failed to|unable to|could not|error) load(?:ing)? (?:the )?(?:llama )?model\b"
         r"|failed loading model|null result from llama|\bNullResult\b"
         r"|'Llama(?:Model)?' object has no attribute '|LoadWeightsFailedException"
-        r"|failed to create (?:llama_)?context",
+        r"|failed to create (?:llama_)?context"
+        r"|assert self\.(?:model|ctx|_model) is not None|could not load text model"
+        r"|model loading error"
+        r"|LLAMA ERROR: |invalid model file",
         "the model could not be loaded, and this log does not say why: the program around "
         "llama.cpp keeps the reason to itself",
         "let it show llama.cpp's own log (verbose=True of llama-cpp-python and node-llama-cpp, "
@@ -267,9 +320,13 @@ ENDED: tuple[KnownFailure, ...] = (
             "connect: connection refused",
             "econnrefused",
             "actively refused it",
+            "errno 111]",
+            "winerror 10061",
+            "connectionrefusederror",
         ),
         r"could not connect to ollama app|connect: connection refused|ECONNREFUSED"
-        r"|actively refused it",
+        r"|actively refused it"
+        r"|\[Errno 111\]|WinError 10061|ConnectionRefusedError",
         "nothing listens at the address that a client asks",
         "start the server, and check host and port; in a container 127.0.0.1 is the container "
         "itself (host.docker.internal, or the name of the other container)",

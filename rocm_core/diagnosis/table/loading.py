@@ -131,7 +131,8 @@ LOADER: tuple[KnownFailure, ...] = (
         r"0xc0000135|-1073741515|\b3221225781\b"
         r"|(?:module|DLL|library) '(?P<what>[^']+)' \(?or one of its dependencies"
         r"|specified module could not be found"
-        r"|WinError 126|DllNotFoundException|because (?P<dll>\S+\.dll was not found)|DLL load failed",
+        r"|WinError 126|DllNotFoundException|because (?P<dll>\S+\.dll was not found)"
+        r"|DLL load failed",
         "a DLL that the program needs is not on this machine: {what}",
         "unpack the whole build into one directory; install the Visual C++ runtime and, for a HIP "
         "build, the HIP SDK of its version",
@@ -189,12 +190,15 @@ LOADER: tuple[KnownFailure, ...] = (
             "0x8007000b",
             "bad cpu type in executable",
             "incompatible architecture",
+            "llamafile: line ",
+            "unable to find an interpreter",
         ),
         r"(?P<what>[\w./+-]+): (?:file too short|wrong ELF class|invalid ELF header"
         r"|ELF load command)"
         r"|exec format error"
         r"|WinError 193|BadImageFormatException|not a valid Win32 application|0x8007000B"
-        r"|bad CPU type in executable|incompatible architecture \(have",
+        r"|bad CPU type in executable|incompatible architecture \(have"
+        r"|\.llamafile: line \d+: syntax error|unable to find an interpreter",
         "{what} is damaged, or made for another kind of processor",
         "download the build again, for this architecture (uname -m says which)",
         "the dynamic loader's words",
@@ -284,13 +288,20 @@ LOADER: tuple[KnownFailure, ...] = (
             "directory: 'llama-server'",
             "llama-server.exe enoent",
             "203/exec",
+            "failed to exec pid1",
+            "tini (",
+            "oci runtime create failed",
+            "error starting runner: ",
         ),
         r"exec: \"(?P<what>[^\"]*)\": executable file not found|(?P<name>llama-server): command"
         r" not found|No such file or directory: '(?P<path>[^']*/llama-server')"
         r"|fork/exec (?P<fork>\S*llama-server): no such file"
         r"|\S*llama-server: (?:not found|No such file)"
         r"|spawn (?P<spawn>\S*llama-server(?:\.exe)?) ENOENT|'llama-server' is not recognized"
-        r"|No such file or directory: 'llama-server'|status=203/EXEC",
+        r"|No such file or directory: 'llama-server'|status=203/EXEC"
+        r"|failed to exec pid1|tini \(\d+\)\] exec (?P<tini>\S+) failed"
+        r"|OCI runtime create failed:.*no such file"
+        r"|error starting runner: .*(?:not found|no such file)",
         "the program to start is not there: {what}",
         'install it (pip install "llama-rocm[server]"), or name it with server_path=',
         "Go's os/exec, shells, Python's subprocess",

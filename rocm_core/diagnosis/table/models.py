@@ -160,9 +160,11 @@ MODEL: tuple[KnownFailure, ...] = (
             "doesn't contain mtp layers",
             "draft model is not eagle3",
             "failed to create mtp context",
+            "speculative batch",
         ),
         r"failed to load draft model, '(?P<what>[^']+)'|model doesn't contain MTP layers"
-        r"|draft model is not eagle3|failed to create MTP context",
+        r"|draft model is not eagle3|failed to create MTP context"
+        r"|failed to process speculative batch",
         "the draft model, or the way of drafting, does not fit the model: {what}",
         "use a draft model that was made for it (draft_model=), or none; MTP needs a file that has "
         "the MTP layers",

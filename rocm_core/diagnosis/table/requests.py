@@ -122,6 +122,26 @@ REQUEST: tuple[KnownFailure, ...] = (
         ends=False,
     ),
     KnownFailure(
+        "no_logits",
+        ("invalid logits id", "invalid embeddings id", "reason: no logits", "no embeddings"),
+        r"invalid (?P<what>logits|embeddings) id|reason: no (?P<none>logits|embeddings)",
+        "a result was asked for that was not computed ({what}): an embedding or reranking model "
+        "was asked to write text (or the reverse), or drafting has a fault",
+        "use a model of the kind that the request is for (--embeddings, --reranking); leave the "
+        "draft model out; use a newer llama.cpp build",
+        "llama-context.cpp, #7386, gpustack/gpustack#1455",
+        ends=False,
+    ),
+    KnownFailure(
+        "bad_api_key",
+        ("invalid api key", "invalid_api_key", "authentication_error", "incorrect api key"),
+        r"invalid api key|invalid_api_key|authentication_error|incorrect api key",
+        "the server wants another API key than the request has",
+        "give the client the key of --api-key (api_key=, LLAMA_API_KEY)",
+        "tools/server/server-http.cpp",
+        ends=False,
+    ),
+    KnownFailure(
         "compute_failed",
         (
             "failed to decode, ret = -",

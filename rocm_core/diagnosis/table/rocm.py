@@ -174,19 +174,29 @@ KERNELS: tuple[KnownFailure, ...] = (
             "hipmemgetinfo(",
             "cuda_get_device_memory at",
             "cuda_device_get_memory at",
+            "failed to get memory info",
         ),
-        r"hipMemGetInfo\(|ggml_backend_cuda_(?:device_get_memory|get_device_memory) at",
+        r"hipMemGetInfo\(|ggml_backend_cuda_(?:device_get_memory|get_device_memory) at"
+        r"|failed to get memory info",
         "ROCm sees the card but cannot ask it for its memory: the kernel's driver and this ROCm do "
         "not fit together, or the card is one that this ROCm no longer supports",
         "update the kernel or the amdgpu driver, or use a build with an older ROCm (gfx803 to "
         "gfx906), or with Vulkan",
         "ollama/ollama#3840, robertrosenbusch/gfx803_rocm#49",
         backend="hip",
+        over=("probe_crashed",),
     ),
     KnownFailure(
         "probe_crashed",
-        ("failure during gpu discovery",),
-        r"failure during GPU discovery",
+        (
+            "failure during gpu discovery",
+            "error surveying hardware",
+            "survey was unsuccessful",
+            "survey unsuccessful",
+            "survey software was unsuccessful",
+        ),
+        r"failure during GPU discovery"
+        r"|error surveying hardware|survey (?:was |software was )?unsuccessful",
         "looking for GPUs crashed: the driver, or a GPU that this ROCm no longer supports",
         "keep the GPU out with ROCR_VISIBLE_DEVICES, use another build, or the CPU (gpu_layers=0)",
         "ollama/ollama#12774, #13070 and #15762 there",
