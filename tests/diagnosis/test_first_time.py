@@ -26,6 +26,7 @@ FIGURES = (CORPUS / "FIRST_TIME.md").read_text()
         ("seventh", "both", "first"),
         ("eighth", "both", "first"),
         ("ninth", "both", "first"),
+        ("tenth", "both", "first"),
     ],
 )
 def test_a_figure_is_that_of_its_verdicts(search: str, halves: str, column: str) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import KnownFailure
-from rocm_core.diagnosis.table.words import CONTAINER, GROUPS
+from rocm_core.diagnosis.table.row import CONTAINER, GROUPS, KnownFailure
 
 KERNEL: tuple[KnownFailure, ...] = (
     KnownFailure(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import KnownFailure
-from rocm_core.diagnosis.table.words import NEWER_BUILD
+from rocm_core.diagnosis.table.row import NEWER_BUILD, Cure, KnownFailure
 
 # The last resort: how the program fell over, and the reason that it gave itself.
 CRASH: tuple[KnownFailure, ...] = (
@@ -81,7 +80,7 @@ CRASH: tuple[KnownFailure, ...] = (
         "devices=",
         "Vulkan-Hpp, ggml-vulkan.cpp",
         backend="vulkan",
-        over=("load_failed", "uncaught_error", "aborted", "crashed"),
+        over=("check_failed", "load_failed", "uncaught_error", "aborted", "crashed"),
     ),
     KnownFailure(
         "backend_error",
@@ -124,10 +123,14 @@ CRASH: tuple[KnownFailure, ...] = (
             "unexpected graph reallocation",
             "llama_assert:",
             "ggml_abort(",
+            "ggml-",
+            ".cpp:",
         ),
-        r"GGML_ASSERT(?:\((?P<what>.+)\) failed|: *(?P<old>\S.*))"
+        r"GGML_ASSERT(?:\((?P<what>.+)\)|: *(?P<old>\S.*))"
         r"|assertion [`'\"](?P<check>.+)' failed|llama\.cpp abort:|unexpected graph reallocation"
-        r"|LLAMA_ASSERT: *(?P<llama>\S.*)",
+        r"|LLAMA_ASSERT: *(?P<llama>\S.*)"
+        r"|^\S{0,300}ggml-\S{1,80}:\d+: (?!warning|note|error: )(?P<abort>\S.*)"
+        r"|^\S{0,300}\.cpp:\d+: (?!warning|note|error: )(?P<stop>\S.*)",
         "a check of the program itself failed ({what}): a fault of this build, or a model that it "
         "does not fit",
         f"{NEWER_BUILD}, or an older one if it began with an update; leave out the options that "
@@ -251,6 +254,9 @@ ENDED: tuple[KnownFailure, ...] = (
             "failed to start. check that the gguf",
             "llama.cpp terminated unexpectedly",
             "core dumped",
+            "failed to start a llama runner",
+            "see the ollama server logs",
+            "failed to start runner",
         ),
         r"llama runner process (?:no longer running|has terminated)|model runner has unexpectedly"
         r" stopped|llama-server process has terminated|error reading from server: EOF"
@@ -259,12 +265,14 @@ ENDED: tuple[KnownFailure, ...] = (
         r"|rpc error: code = (?:Canceled|Unavailable|Unknown|Internal)|grpc service not ready"
         r"|do (?:load|completion) request: Post|POST predict: Post|health resp: Get"
         r"|failed to start\. Check that the GGUF|llama\.cpp terminated unexpectedly"
-        r"|\(core dumped\)",
+        r"|\(core dumped\)"
+        r"|failed to start a llama runner|see the ollama server logs|failed to start runner",
         "the program that ran the model ended, and this log does not say why",
         "look at that program's own log (journalctl -u ollama; the developer log of LM Studio; "
         "DEBUG=true for LocalAI) and at sudo dmesg: memory is the most common reason",
-        "Ollama, LM Studio, LocalAI, llama-swap",
+        "Ollama, LM Studio, LocalAI, llama-swap, ollama/ollama#11710",
         over=("load_reason_hidden",),
+        cures=(Cure("Ollama", "0.11.3", since="0.11.0", sign="error:fault"),),
     ),
     KnownFailure(
         "load_reason_hidden",
@@ -303,6 +311,16 @@ ENDED: tuple[KnownFailure, ...] = (
         "llama-server -m FILE; most common: a build that is older than the model, a file that "
         "is cut short, too little memory",
         "abetlen/llama-cpp-python#2187, utilityai/llama-cpp-rs#887, LM Studio, Jan, LocalAI",
+    ),
+    KnownFailure(
+        "request_refused",
+        ("got exception: {", "send_error: task"),
+        r"got exception: \{.*\"message\": ?\"(?P<what>[^\"]+)|send_error: task.*error: (?P<why>.+)",
+        "the server refuses a request: {what}",
+        "correct what the message names in the client that asks",
+        "tools/server/server-http.cpp, #22510",
+        over=("runner_ended", "load_reason_hidden", "server_not_there", "no_device_listed"),
+        ends=False,
     ),
     KnownFailure(
         "no_device_listed",

@@ -83,8 +83,9 @@ LOADER: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "missing_rocm_library",
-        _NOT_FOUND_KEYS,
-        rf"(?P<what>{_ROCM_LIBRARY}){_NOT_FOUND}",
+        (*_NOT_FOUND_KEYS, "directory: '/opt/rocm"),
+        rf"(?P<what>{_ROCM_LIBRARY}){_NOT_FOUND}"
+        r"|No such file or directory: '(?P<path>/opt/rocm[^']*)'",
         "the build needs {what}, and this ROCm is another version or not installed",
         "install the ROCm version the build was made for, put its directory into LD_LIBRARY_PATH "
         "(/opt/rocm/core/lib since ROCm 7.14 and for ROCm 10, else /opt/rocm/lib), or use a build "
@@ -304,7 +305,8 @@ LOADER: tuple[KnownFailure, ...] = (
         r"|error starting runner: .*(?:not found|no such file)",
         "the program to start is not there: {what}",
         'install it (pip install "llama-rocm[server]"), or name it with server_path=',
-        "Go's os/exec, shells, Python's subprocess",
+        "Go's os/exec, shells, Python's subprocess, termux-play-store/termux-issues#1243",
+        cures=(Cure("Ollama", "0.17.7", sign='exec: "serve"'),),
     ),
     KnownFailure(
         "program_not_executable",

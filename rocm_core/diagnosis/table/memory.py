@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import KnownFailure
-from rocm_core.diagnosis.table.words import GPU_ERROR, LESS_VRAM
+from rocm_core.diagnosis.table.row import GPU_ERROR, LESS_VRAM, Cure, KnownFailure
 
 MEMORY: tuple[KnownFailure, ...] = (
     KnownFailure(
@@ -70,6 +69,7 @@ MEMORY: tuple[KnownFailure, ...] = (
         backend="hip",
         versions="ROCm 7.1 and others; builds without VMM (the default since b4700) have it not",
         over=("gpu_out_of_memory",),
+        cures=(Cure("llama.cpp", "b4700"),),
     ),
     KnownFailure(
         "vulkan_allocation_limit",

@@ -26,8 +26,9 @@ ARGUMENTS: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "unknown_argument",
-        ("invalid argument:", "unknown argument:"),
-        r"(?:invalid|unknown) argument: (?P<what>[-\w][^\s'\"]*)",
+        ("invalid argument:", "unknown argument:", "not recognized in preset"),
+        r"(?:invalid|unknown) argument: (?P<what>[-\w][^\s'\"]*)"
+        r"|not recognized in preset",
         "it does not know the argument {what}",
         "remove it from extra_args, or use a build that has it (llama-server --help; server_path=, "
         "engine='binary'); quote a path with spaces",

@@ -133,15 +133,6 @@ REQUEST: tuple[KnownFailure, ...] = (
         ends=False,
     ),
     KnownFailure(
-        "bad_api_key",
-        ("invalid api key", "invalid_api_key", "authentication_error", "incorrect api key"),
-        r"invalid api key|invalid_api_key|authentication_error|incorrect api key",
-        "the server wants another API key than the request has",
-        "give the client the key of --api-key (api_key=, LLAMA_API_KEY)",
-        "tools/server/server-http.cpp",
-        ends=False,
-    ),
-    KnownFailure(
         "compute_failed",
         (
             "failed to decode, ret = -",
@@ -169,6 +160,16 @@ REQUEST: tuple[KnownFailure, ...] = (
         "start it for that: an embedding model for embeddings, a reranker for reranking, "
         "--metrics and --slots in extra_args",
         "tools/server/server-context.cpp",
+        ends=False,
+    ),
+    KnownFailure(
+        "answer_rejected",
+        ("responsevalidationerror",),
+        r"ResponseValidationError",
+        "the Python server rejects the answer that it made itself: a fault of its version, or of "
+        "FastAPI beside it",
+        "update the binding (llama-cpp-python) and FastAPI, or use llama-server",
+        "JamePeng/llama-cpp-python#113",
         ends=False,
     ),
     KnownFailure(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import Cure, KnownFailure
-from rocm_core.diagnosis.table.words import GPU_ERROR, OTHER_BUILD
+from rocm_core.diagnosis.table.row import GPU_ERROR, OTHER_BUILD, Cure, KnownFailure
 
 KERNELS: tuple[KnownFailure, ...] = (
     KnownFailure(
@@ -29,9 +28,15 @@ KERNELS: tuple[KnownFailure, ...] = (
         r"(?:.*for GPU arch *: *(?P<gfx>gfx\w+))?|Could not initialize Tensile library",
         "the rocBLAS in use has no kernels for {gfx}",
         OTHER_BUILD,
-        "#14421, ROCm/Tensile#1936, ROCm/rocBLAS#1397, iacopPBK/llama.cpp-gfx906#12",
+        "#14421, ROCm/Tensile#1936, ROCm/rocBLAS#1397, iacopPBK/llama.cpp-gfx906#12, "
+        "ROCm/rocm-libraries#2653 (what each ROCm has)",
         backend="hip",
         over=("no_kernel_image", "invalid_kernel_image", "invalid_device_function", "blas_failed"),
+        cures=(
+            Cure("ROCm", "6.3", sign="gfx120[01]"),
+            Cure("ROCm", "7.0", sign="gfx1150"),
+            Cure("ROCm", "7.1", sign="gfx1103"),
+        ),
     ),
     KnownFailure(
         "no_kernel_image",
@@ -240,11 +245,12 @@ WITHOUT_GPU: tuple[KnownFailure, ...] = (
         "an early Ollama hides the integrated GPU by {what}, and can hide the card instead: it "
         "counts the GPUs in another order than ROCm",
         "set ROCR_VISIBLE_DEVICES to the card's number yourself, or update Ollama",
-        "ollama/ollama#2277, #2869 there",
+        "ollama/ollama#2277, #2869 there, ollama/ollama#2749",
         backend="hip",
         versions="Ollama 0.1.22 to 0.1.28",
         over=("no_rocm_device", "no_usable_gpu", "gpu_memory_too_small"),
         ends=False,
+        cures=(Cure("Ollama", "0.1.29"),),
     ),
     KnownFailure(
         "gpu_memory_too_small",
@@ -287,10 +293,11 @@ WITHOUT_GPU: tuple[KnownFailure, ...] = (
         r"|No compatible ROCm GPUs found",
         "the program's ROCm libraries have no code for {gfx}, so it is left out",
         f"{OTHER_BUILD}; remove HSA_OVERRIDE_GFX_VERSION if it is set",
-        "likelovewant/ollama-for-amd#67, ollama/ollama#14562",
+        "likelovewant/ollama-for-amd#67, ollama/ollama#14562, ollama/ollama#13061",
         backend="hip",
         over=("no_rocm_device", "no_usable_gpu"),
         ends=False,
+        cures=(Cure("Ollama", "0.12.11", since="0.12.6", sign="fully initialize"),),
     ),
     KnownFailure(
         "no_rocm_library",
