@@ -28,6 +28,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self, override
 
 import langchain_rocm.conversion.blocks  # registers our content blocks  # noqa: F401
+from langchain_rocm.conversion.chat_fields import CHAT_FIELDS, ChatFields
 from langchain_rocm.conversion.requests import ChatRequest, chat_request
 from langchain_rocm.conversion.tools import openai_tool
 from langchain_rocm.errors import model_errors
@@ -37,7 +38,13 @@ from langchain_rocm.retries import Retrying
 from langchain_rocm.streaming.chunks import ChatChunks
 from langchain_rocm.streaming.interrupts import interruptible
 from langchain_rocm.streaming.protocol import Event, ProtocolEvents
-from langchain_rocm.streaming.request_stream import achat_events, chat_events
+from langchain_rocm.streaming.request_stream import (
+    achat_events,
+    aseveral_events,
+    chat_events,
+    several_events,
+)
+from langchain_rocm.streaming.several import SeveralAnswers, chat_result
 from langchain_rocm.structured import (
     METHODS,
     Method,
@@ -51,10 +58,9 @@ from rocm_core import StreamEvent
 from rocm_core.requests import CallReader, dated, tool_request
 
 Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
-_OF_CHAT = ("reasoning", "reasoning_budget", "replay_reasoning", "logprobs", "top_logprobs")
 
 
-class ChatRocm(ProfiledModel, defer_build=False):
+class ChatRocm(ProfiledModel, ChatFields, defer_build=False):
     """A chat model on llama.cpp: your AMD card, your CPU, or a running server.
 
         chat = ChatRocm(model="path/to/model.gguf", temperature=0.7)
@@ -86,44 +92,12 @@ class ChatRocm(ProfiledModel, defer_build=False):
         ),
     )
 
-    reasoning: bool | str | None = Field(
-        default=None,
-        description=(
-            "Whether the model thinks before it answers, or how much, if its template knows "
-            "efforts ('low', …). Thoughts arrive as reasoning blocks. None: llama-server has a "
-            "template think that can (enable_thinking)."
-        ),
-    )
-    reasoning_budget: int | None = Field(
-        default=None,
-        description="Most tokens to think; 0 for none, -1 for no limit.",
-    )
-    replay_reasoning: bool | None = Field(
-        default=None,
-        description=(
-            "Whether earlier thoughts are sent back. None: those of the running tool loop, and "
-            "all of them if the template wants to keep them."
-        ),
-    )
-    chat_template_kwargs: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Variables of the chat template.",
-    )
-    logprobs: bool | None = Field(
-        default=None,
-        description="Put log probabilities into response_metadata['logprobs'].",
-    )
-    top_logprobs: int | None = Field(
-        default=None,
-        description="How many alternatives per token.",
-    )
-
     @model_validator(mode="after")
     def _set_rocm_version(self) -> Self:
         self._add_version("llama-rocm", VERSION)
         return self
 
-    _of_calls: ClassVar[frozenset[str]] = frozenset(_OF_CHAT)
+    _of_calls: ClassVar[frozenset[str]] = frozenset(CHAT_FIELDS)
 
     # -- identity ---------------------------------------------------------------------------
 
@@ -146,9 +120,10 @@ class ChatRocm(ProfiledModel, defer_build=False):
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Tool] | None = None
     ) -> int:
-        """Tokens of the prompt that these messages make, exactly: the server's own template and
-        tokenizer count. Counts are remembered. Of a piece of a conversation, as ``trim_messages``
-        cuts them, a call is counted with an empty result, a result with an empty call.
+        """Tokens of the prompt that these messages make, by the server's template and tokenizer.
+
+        Of a piece of a conversation, as ``trim_messages`` cuts them, a call is counted with an
+        empty result, a result with an empty call.
         """
         with model_errors():
             request = self._request(messages, None, {"tools": list(tools or ())})
@@ -243,11 +218,16 @@ class ChatRocm(ProfiledModel, defer_build=False):
     # -- one request ------------------------------------------------------------------------
 
     def _request(
-        self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        options: dict[str, Any],
+        *,
+        several: bool = False,
     ) -> ChatRequest:
         """The request, checked as far as it can be without the server."""
-        config, fields = self._settings(stop, options)
-        own = {name: getattr(self, name) for name in _OF_CHAT}
+        config, fields = self._settings(stop, options, several=several)
+        own = {name: getattr(self, name) for name in CHAT_FIELDS}
         given = fields.pop("chat_template_kwargs", None) or {}
         variables = {**self.chat_template_kwargs, **given}
         return chat_request(messages, config, {**own, **fields, "chat_template_kwargs": variables})
@@ -256,7 +236,7 @@ class ChatRocm(ProfiledModel, defer_build=False):
         return ChatChunks(
             self.loaded_name(),
             calls=CallReader(request.tools) if request.tools.fields else None,
-            logprobs=bool(request.fields.get("logprobs")),
+            logprobs=bool(request.fields.get("logprobs") or request.config.n_probs),
             blocks=self.output_version == "v1",
         )
 
@@ -319,7 +299,15 @@ class ChatRocm(ProfiledModel, defer_build=False):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return generate_from_stream(self._stream(messages, stop, **kwargs))
+        if (count := self._answers(kwargs)) == 1:
+            return generate_from_stream(self._stream(messages, stop, **kwargs))
+        with model_errors():
+            request = self._request(messages, stop, kwargs, several=True)
+            answers = SeveralAnswers(count, partial(self._chunk_reader, request))
+            with closing(several_events(self.text_model, request, self.max_retries)) as events:
+                for event in events:
+                    answers.read(event)
+            return chat_result(answers)
 
     async def _agenerate(
         self,
@@ -328,8 +316,17 @@ class ChatRocm(ProfiledModel, defer_build=False):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        chunks = [chunk async for chunk in self._astream(messages, stop, **kwargs)]
-        return generate_from_stream(iter(chunks))
+        if (count := self._answers(kwargs)) == 1:
+            chunks = [chunk async for chunk in self._astream(messages, stop, **kwargs)]
+            return generate_from_stream(iter(chunks))
+        with model_errors():
+            model = await self._amodel()
+            request = self._request(messages, stop, kwargs, several=True)
+            answers = SeveralAnswers(count, partial(self._chunk_reader, request))
+            async with aclosing(aseveral_events(model, request, self.max_retries)) as events:
+                async for event in events:
+                    answers.read(event)
+            return chat_result(answers)
 
     @override
     def batch(
@@ -396,4 +393,7 @@ class ChatRocm(ProfiledModel, defer_build=False):
 
 
 # Request fields that the chat template sees.
-_COUNTED = frozenset({"tools", "tool_choice", "chat_template_kwargs", "reasoning_effort"})
+_COUNTED = frozenset(
+    {"tools", "tool_choice", "chat_template_kwargs", "reasoning_effort"}
+    | {"add_generation_prompt", "continue_final_message"}
+)

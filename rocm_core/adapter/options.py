@@ -137,6 +137,9 @@ class RocmOptions(LoadFields):
     def _load(self) -> None:
         self.text_model.load()
 
+    async def _aload(self) -> None:
+        await (await self._amodel()).aload()
+
     def model_post_init(self, context: Any, /) -> None:
         """Pass the hook on: pydantic's own one, made for the private attribute, ends here."""
         super().model_post_init(context)
@@ -334,6 +337,32 @@ class GenerationOptions(RocmOptions, GenerationFields):
     # Options of a call that are no fields of a request, and what the framework passes for itself.
     _of_calls: ClassVar[frozenset[str]] = frozenset()
     _of_the_framework: ClassVar[frozenset[str]] = frozenset()
+
+    def get_server_defaults(self) -> dict[str, Any]:
+        """Return the server's value of each option that is not given; it starts if it must.
+
+        The model's file may bring values of its own (``general.sampling.*``), and a router's
+        settings others. The names are llama-server's: ``temperature``, ``top_k``, …, ``n_ctx``.
+
+        Raises:
+            ConfigError: the server does not tell them (``GET /props``).
+            RocmError: it cannot be started or reached, or a limit passes.
+        """
+        self._load()
+        return self._told_defaults()
+
+    async def aget_server_defaults(self) -> dict[str, Any]:
+        """``get_server_defaults`` for asyncio."""
+        await self._aload()
+        return self._told_defaults()
+
+    def _told_defaults(self) -> dict[str, Any]:
+        props = self.text_model.props
+        if props is None or not (found := props.generation_defaults()):
+            raise ConfigError(
+                "this server does not tell its defaults: it has no GET /props. llama-server has."
+            )
+        return found
 
     def generate_config(
         self, options: Mapping[str, Any], *, chat: bool = True

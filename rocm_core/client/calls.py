@@ -65,9 +65,10 @@ class StreamCall:
     coalesce: bool = False
 
     @property
-    def several(self) -> bool:
-        """Whether the request asks for several answers."""
-        return any(self.body.get(name) not in (None, 1) for name in ("n", "n_cmpl"))
+    def answers(self) -> int:
+        """How many answers the request asks for."""
+        given = (self.body.get(name) for name in ("n", "n_cmpl"))
+        return next((count for count in given if type(count) is int and count > 1), 1)
 
 
 # ---------------------------------------------------------------------------
@@ -278,7 +279,7 @@ def _sendable(body: dict[str, Any]) -> dict[str, Any]:
 def _stream(path: str, body: dict[str, Any], config: GenerateConfig) -> StreamCall:
     # A stop id in the middle of a joined piece would be missed; n answers must not be mixed.
     call = StreamCall(path, _sendable(body))
-    call.coalesce = config.coalesce and not config.stop_token_ids and not call.several
+    call.coalesce = config.coalesce and not config.stop_token_ids and call.answers == 1
     return call
 
 

@@ -27,7 +27,17 @@ _NO_QUEUE = 100
 _FIELDS = {found.name: attribute for attribute, found in options_of(Timeouts).items()}
 
 # What a server that answers facts only answers.
-_ONLY_FACTS = {"aload", "info", "load", "models", "profile", "props", "start"}
+_ONLY_FACTS = {
+    "aget_server_defaults",
+    "aload",
+    "get_server_defaults",
+    "info",
+    "load",
+    "models",
+    "profile",
+    "props",
+    "start",
+}
 _NEVER_RAISES = {"is_running"}
 
 Make = Callable[[str, dict[str, Any]], Any]

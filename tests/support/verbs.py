@@ -154,6 +154,8 @@ _RUNNABLE: dict[str, Verb] = {
     "transform": lambda it: it.transform(iter(["Hi"])),
 }
 _CHAT: dict[str, Verb] = {
+    "aget_server_defaults": lambda it: it.aget_server_defaults(),
+    "get_server_defaults": lambda it: it.get_server_defaults(),
     "agenerate": lambda it: it.agenerate([_HUMAN, _HUMAN]),
     "agenerate_prompt": lambda it: it.agenerate_prompt([it._convert_input("Hi")]),
     "generate": lambda it: it.generate([_HUMAN]),
@@ -164,12 +166,16 @@ _CHAT: dict[str, Verb] = {
     "with_structured_output": lambda it: it.with_structured_output(Answer).invoke("Hi"),
 }
 _TEXT: dict[str, Verb] = {
+    "aget_server_defaults": lambda it: it.aget_server_defaults(),
+    "get_server_defaults": lambda it: it.get_server_defaults(),
     "agenerate": lambda it: it.agenerate(["a"] * 6),
     "agenerate_prompt": lambda it: it.agenerate_prompt([it._convert_input("Hi")]),
     "generate": lambda it: it.generate(["a"] * 6),
     "generate_prompt": lambda it: it.generate_prompt([it._convert_input("Hi")]),
 }
 _INDEX: dict[str, Verb] = {
+    "aget_server_defaults": lambda it: it.aget_server_defaults(),
+    "get_server_defaults": lambda it: it.get_server_defaults(),
     "achat": lambda it: it.achat(_SAID),
     "achat_with_tools": lambda it: it.achat_with_tools(_TOOLS, "Hi"),
     "acomplete": lambda it: it.acomplete("Hi"),

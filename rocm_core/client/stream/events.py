@@ -51,15 +51,17 @@ class StreamDecoder:
         ended: the end marker has been seen; what follows it is not read.
     """
 
-    def __init__(self, *, coalesce: bool = False, first_only: bool = False) -> None:
+    def __init__(self, *, coalesce: bool = False, answers: int = 0) -> None:
         """Args:
         coalesce: join the pieces of text that one chunk completes.
-        first_only: pass over pieces of other answers than the first, which were not asked for.
+        answers: how many were asked for; pieces of others are passed over. 0: all are read, and
+            the end of the first one is the end.
         """
         self.ended = False
         self._framing = Framing()
         self._coalesce = coalesce
-        self._first_only = first_only
+        self._answers = answers
+        self._unfinished = max(1, answers)  # of the native dialect, each with an end of its own
         self._only_text = False  # lines that are strings: nothing can mark the end
         self._has_text = False
         # The lines of an answer that is one object, written on several lines.
@@ -121,8 +123,9 @@ class StreamDecoder:
                 continue
             event = read_event(raw)
             if "stop" in raw and raw["stop"] is True:
-                self.ended = True
-            if not (event.choice and self._first_only):
+                self._unfinished -= 1
+                self.ended = self._unfinished < 1
+            if event.choice == 0 or self._wanted(event):
                 yield event
             choices = raw.get("choices")
             if choices and len(choices) > 1:
@@ -151,7 +154,7 @@ class StreamDecoder:
             ends = raw.get("stop") is True or raw.get("done") is True
             self.ended = ends or is_whole_answer(raw)
         self._has_text = self._has_text or bool(event.text)
-        if not (event.choice and self._first_only):
+        if self._wanted(event):
             yield event
         if type(choices := raw.get("choices")) is list and len(choices) > 1:
             yield from self._others(raw, len(choices))
@@ -160,8 +163,11 @@ class StreamDecoder:
         """Yield the pieces of further answers in one payload."""
         for place in range(1, count):
             event = read_event(raw, place)
-            if not (event.choice and self._first_only):
+            if self._wanted(event):
                 yield event
+
+    def _wanted(self, event: StreamEvent) -> bool:
+        return not self._answers or event.choice < self._answers
 
 
 def is_whole_answer(raw: dict[str, Any]) -> bool:
