@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.contenders.base import HTTPX
+from benchmarks.decisions import ENGINES, TOKEN
 from benchmarks.engines import AGAIN
 from benchmarks.section import Section, table
 
@@ -123,6 +124,9 @@ def targets() -> Iterator[Target]:
     yield Target("growth of cost per chunk, the worst of all", _growth, most=1.1)
     yield Target("second turn's cached share / plain requests', the worst", _cache, least=1)
     yield Target("resident memory after the last prompt / after 50", _resident, most=1.25)
+    for engine in ENGINES:
+        share = _cell("decide", TOKEN.format(engine), "share")
+        yield Target(f"a choice by one token / structured output, {engine}", share, most=0.33)
 
 
 def judged(sections: Sequence[Section]) -> list[dict[str, object]]:

@@ -76,8 +76,8 @@ class ChatRocm(ProfiledModel, ChatFields, defer_build=False):
     ``close()`` releases it.
 
     Every answer has ``usage_metadata``, and in ``response_metadata`` ``model_name``,
-    ``model_provider`` (``"rocm"``), ``finish_reason`` and ``timings``: llama-server's own
-    (milliseconds, tokens per second, cached tokens) and ``first_token_ms``.
+    ``model_provider`` (``"rocm"``), ``finish_reason`` (with langchain-core 1.8.4 also its standard
+    form) and ``timings``: llama-server's own and ``first_token_ms``.
 
     Raises:
         pydantic.ValidationError: an option is unknown or does not fit.

@@ -28,6 +28,17 @@ if TYPE_CHECKING:
         cancel_scope,
     )
     from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts
+    from rocm_core.decisions import (
+        Box,
+        BoxAnswer,
+        Choice,
+        ChoiceAnswer,
+        Decision,
+        Score,
+        ScoreAnswer,
+        YesNo,
+        YesNoAnswer,
+    )
     from rocm_core.diagnosis import explain_failure
     from rocm_core.discover.models import FoundModel, discover_models
     from rocm_core.discover.refs import ModelRef, resolve_ref
@@ -58,12 +69,17 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncClient",
     "Backend",
+    "Box",
+    "BoxAnswer",
     "Chat",
     "Check",
+    "Choice",
+    "ChoiceAnswer",
     "Client",
     "Companions",
     "Completion",
     "Connection",
+    "Decision",
     "Deadline",
     "Device",
     "FoundModel",
@@ -80,6 +96,8 @@ __all__ = [
     "ModelRef",
     "RemoteConfig",
     "RocmError",
+    "Score",
+    "ScoreAnswer",
     "Selection",
     "Server",
     "State",
@@ -90,6 +108,8 @@ __all__ = [
     "Token",
     "ToolCallDelta",
     "Usage",
+    "YesNo",
+    "YesNoAnswer",
     "discover_models",
     "estimate_memory",
     "afrom_ndjson",
@@ -117,6 +137,10 @@ _HOMES = {
     "backend": ("Backend", "Connection", "get_backend", "list_backends"),
     "client": ("AsyncClient", "Chat", "Client", "Completion", "Deadline", "Infill", "cancel_scope"),
     "config": ("GenerateConfig", "LoadConfig", "RemoteConfig", "Timeouts"),
+    "decisions": (
+        *("Box", "BoxAnswer", "Choice", "ChoiceAnswer", "Decision", "Score", "ScoreAnswer"),
+        *("YesNo", "YesNoAnswer"),
+    ),
     "diagnosis": ("explain_failure",),
     "discover.models": ("FoundModel", "discover_models"),
     "discover.refs": ("ModelRef", "resolve_ref"),

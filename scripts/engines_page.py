@@ -23,8 +23,26 @@ then the CPU; of equals the first of `PATH`, the packages below, and the embedde
 `llama-rocm config`, `doctor` and the first line of the log `rocm_core.server` say which, and why.
 `llama-rocm setup` says what to install, and with `--yes` does the pip part and proves the result.
 
+Of engines of different builds an option is asked of the one that a model gets; one that it lacks is
+refused, and the error names the installed engine that has it. `doctor` lists the builds. A shared
+server (`keep_alive`) belongs to the build that it was started with: a program that gets another
+build, also by an upgrade at the same path, starts a server of its own.
+
 A software device (Mesa's llvmpipe) computes on the CPU, far slower than a CPU build. It is used
 only when it is named: `devices=["llvmpipe"]`.
+
+## From nothing to an offloaded answer, without a GPU
+
+On Debian or Ubuntu, from the root of a clone. The first load compiles shaders, which takes up to a
+minute; `require_gpu` raises unless weights and cache are on the device.
+
+```sh
+sudo apt install mesa-vulkan-drivers                      # with the software device (lavapipe)
+python3 -m venv .venv && source .venv/bin/activate
+pip install ".[vulkan]"
+llama-rocm setup --device llvmpipe                        # proves it, and compares it with the CPU
+llama-rocm chat "Hello" -m demo --device llvmpipe --require-gpu
+```
 
 ## Packages
 

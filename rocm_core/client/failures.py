@@ -21,7 +21,10 @@ from rocm_core.config import Timeouts
 
 _NUMBER = r"\((\d{1,18}) tokens\)"
 _OVERFLOW = re.compile(f"{_NUMBER} exceeds the available context size {_NUMBER}")
-_BATCH_OVERFLOW = re.compile(f"input {_NUMBER} is too large to process.*: (\\d{{1,18}})")
+# Of a text to embed, and of a question with its options (``server-context.cpp``).
+_BATCH_OVERFLOW = re.compile(
+    f"(?:input|options) {_NUMBER} (?:is|are) too large to process.*: (\\d{{1,18}})"
+)
 
 _BY_TYPE: dict[str, type[errors.HTTPStatusError]] = {
     "invalid_request_error": errors.InvalidRequest,
@@ -75,6 +78,20 @@ _SAID: tuple[tuple[str, str], ...] = (
     (
         "not support reranking",
         "Load a reranking model with rerank=True; a server of somebody else needs --rerank.",
+    ),
+    (
+        "not a decision model",
+        "Load a decision model (a GGUF file with the key '<architecture>.decision.type'), or let "
+        "any chat model decide by one constrained token: TextModel.decide, RocmDecisions and "
+        "RocmSelector do.",
+    ),
+    (
+        "must be one of: choice, score, noul",
+        "This build answers no other questions (YesNo is its noul).",
+    ),
+    (
+        "not support image input for decisions",
+        "Load a decision model that sees, with its projector (mmproj=…).",
     ),
     (
         "Pooling type 'none'",

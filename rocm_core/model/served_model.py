@@ -227,11 +227,16 @@ class ServedModel:
     def model_type(self) -> str | None:
         """The architecture (``llama``, ``qwen3``, …) from the GGUF header.
 
+        A decision model's is followed by its type (``qwen3/openjev``): it answers typed questions
+        (``decide``).
+
         Of a download it is known once the server has told its file; of a remote server as well,
         if that runs on this machine, else ``None``: llama-server's API does not tell it.
         """
         header = self._gguf()
-        return header.architecture if header else None
+        if header is None or header.decision_type is None:
+            return header.architecture if header else None
+        return f"{header.architecture}/{header.decision_type}"
 
     def preflight(self, dry_run: bool = False) -> list[Check]:
         """Check that everything a request needs is there; return named findings.
@@ -299,6 +304,7 @@ class ServedModel:
             chat_template_caps=props.chat_template_caps,
             modalities=props.modalities,
             build_info=props.build_info,
+            decision_type=header.decision_type if header else None,
         )
 
 

@@ -3,6 +3,7 @@
     load_model(ref) → TextModel ── events(request) ──▶ iterator of StreamEvent: the way down
                                ├── generate / chat, …_events: the same, by name
                                ├── count_tokens, tokenize, embed, rerank
+                               ├── decide   (``decide``)
                                └── load, info, metrics, err, close   (``served_model``)
 
 Loading is lazy: the server starts at first use, or with ``load()``. Every call may come from
@@ -30,9 +31,9 @@ from rocm_core.client import (
 )
 from rocm_core.config import GenerateConfig, LoadConfig, Timeouts, override
 from rocm_core.discover.refs import resolve_ref
+from rocm_core.model.decide import DecidingModel
 from rocm_core.model.generation import Generation
 from rocm_core.model.recipe import Recipe
-from rocm_core.model.served_model import ServedModel
 from rocm_core.model.template import MessagesFor
 from rocm_core.model.token_ids import TokenReader
 from rocm_core.settings import current_settings, plan
@@ -75,7 +76,7 @@ def load_model(
     return model
 
 
-class TextModel(ServedModel):
+class TextModel(DecidingModel):
     """A model that generates text. Use it as a context manager, or ``close()`` it."""
 
     def __init__(

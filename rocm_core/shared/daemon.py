@@ -206,6 +206,7 @@ class SharedServerDaemon:
             "slots_busy": busy if slots else None,
             "slots_total": len(slots) or None,
             "n_ctx": slots[0].get("n_ctx") if slots else None,
+            "build": self._build() if client else None,
             "clients": len(self._sessions),
             "idle": round(idle, 3),
             "keep_alive": self._keep_alive,
@@ -276,6 +277,14 @@ class SharedServerDaemon:
             return self.server.client.call(calls.slots(), _SLOT_TIMEOUTS)
         except (RocmError, ClientError):
             return []
+
+    def _build(self) -> str | None:
+        try:
+            from rocm_core.client import calls
+
+            return self.server.client.call(calls.props(), _SLOT_TIMEOUTS).build_info or None
+        except (RocmError, ClientError):
+            return None
 
 
 def main(argv: list[str]) -> int:

@@ -162,10 +162,14 @@ def test_a_pickled_copy_that_is_refused_says_that_it_lost_its_key(kind: Any) -> 
         assert "pickle" not in str(caught.value)
 
 
-ADAPTERS = [
+ADAPTERS: list[Any] = [
     *(ChatRocm, langchain_rocm.RocmLLM, langchain_rocm.RocmEmbeddings, langchain_rocm.RocmRerank),
     *(LlamaIndexLLM, llama_index_rocm.RocmEmbedding, llama_index_rocm.RocmRerank),
+    *(llama_index_rocm.RocmSelector, llama_index_rocm.RocmDecisionRerank),
 ]
+# langchain-core 1.7 has no decision models.
+if hasattr(langchain_rocm.RocmDecisions, "model_fields"):
+    ADAPTERS.append(langchain_rocm.RocmDecisions)
 
 
 @pytest.mark.parametrize("kind", ADAPTERS, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")

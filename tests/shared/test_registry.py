@@ -295,6 +295,22 @@ def test_another_engine_device_mask_or_file_is_not_shared(tmp_path: Path) -> Non
     assert key(env={"HOME": "/x", "LANG": "C"}) == key()
 
 
+def test_another_build_at_the_same_path_is_not_shared(tmp_path: Path) -> None:
+    file = tmp_path / "llama-server"
+    file.write_bytes(b"b11434")
+    engine = Engine("binary", (str(file),), "PATH")
+    keys = [key(engine=engine)]
+    assert key(engine=engine) == keys[0]
+    file.write_bytes(b"b11549, an upgrade")
+    keys.append(key(engine=engine))
+    for text in (b"HIP", b"HIP, compiled anew"):  # only a library of the build is another
+        (tmp_path / "libggml-hip.so").write_bytes(text)
+        keys.append(key(engine=engine))
+    assert len(set(keys)) == 4
+    (tmp_path / "README.txt").write_text("no part of the build")
+    assert key(engine=engine) == keys[-1]
+
+
 @pytest.mark.parametrize(
     ("given", "seconds"),
     [("10m", 600), ("30s", 30), ("1.5h", 5400), (90, 90), ("90", 90), (-1, -1), ("-1", -1), (0, 0)],
