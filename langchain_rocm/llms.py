@@ -240,14 +240,9 @@ async def _atell(
 
 
 def _added_up(chunks: Sequence[GenerationChunk]) -> Generation:
-    """One answer; what describes it is in its last chunk, log probabilities with each piece."""
+    """One answer; what describes it is in its last chunk, log probabilities are with each piece."""
     info = dict(chunks[-1].generation_info or {}) if chunks else None
-    if info is not None:
-        held = (chunk.generation_info["logprobs"] for chunk in chunks if _has_logprobs(chunk))
-        if logprobs := [entry for each in held for entry in each["content"]]:
-            info["logprobs"] = {"content": logprobs}
+    found = [(chunk.generation_info or {}).get("logprobs", {"content": ()}) for chunk in chunks]
+    if info is not None and (logprobs := [entry for each in found for entry in each["content"]]):
+        info["logprobs"] = {"content": logprobs}
     return Generation(text="".join(chunk.text for chunk in chunks), generation_info=info)
-
-
-def _has_logprobs(chunk: GenerationChunk) -> bool:
-    return bool(chunk.generation_info) and "logprobs" in chunk.generation_info

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from langchain_core.language_models.base import LangSmithParams
 from pydantic import Field
@@ -124,27 +124,28 @@ class LangChainOptions(ServedOptions, GenerationOptions):
         await self._aread_settings_files()
         return await super().agenerate(*args, **kwargs)  # type: ignore[misc]
 
-    # LangChain returns the first answer of each prompt from all of these.
+    if not TYPE_CHECKING:  # their types are LangChain's
+        # LangChain returns the first answer of each prompt from all of these.
 
-    def invoke(self, *args: Any, **kwargs: Any) -> Any:
-        """LangChain's ``invoke``; refuses ``n``, of whose answers it would return the first."""
-        self._refuse_several(kwargs)
-        return super().invoke(*args, **kwargs)  # type: ignore[misc]
+        def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:
+            """LangChain's ``invoke``; refuses ``n``, of whose answers it would return the first."""
+            self._refuse_several(kwargs)
+            return super().invoke(input, config, **kwargs)
 
-    async def ainvoke(self, *args: Any, **kwargs: Any) -> Any:
-        """``invoke`` for asyncio."""
-        self._refuse_several(kwargs)
-        return await super().ainvoke(*args, **kwargs)  # type: ignore[misc]
+        async def ainvoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:
+            """``invoke`` for asyncio."""
+            self._refuse_several(kwargs)
+            return await super().ainvoke(input, config, **kwargs)
 
-    def batch(self, *args: Any, **kwargs: Any) -> Any:
-        """LangChain's ``batch``; ``n`` as in ``invoke``."""
-        self._refuse_several(kwargs)
-        return super().batch(*args, **kwargs)  # type: ignore[misc]
+        def batch(self, inputs: Any, config: Any = None, **kwargs: Any) -> Any:
+            """LangChain's ``batch``; ``n`` as in ``invoke``."""
+            self._refuse_several(kwargs)
+            return super().batch(inputs, config, **kwargs)
 
-    async def abatch(self, *args: Any, **kwargs: Any) -> Any:
-        """``batch`` for asyncio."""
-        self._refuse_several(kwargs)
-        return await super().abatch(*args, **kwargs)  # type: ignore[misc]
+        async def abatch(self, inputs: Any, config: Any = None, **kwargs: Any) -> Any:
+            """``batch`` for asyncio."""
+            self._refuse_several(kwargs)
+            return await super().abatch(inputs, config, **kwargs)
 
     def _refuse_several(self, options: Mapping[str, Any]) -> None:
         if self._answers(options) > 1:

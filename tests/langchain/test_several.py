@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import BaseMessage, HumanMessage
 
 import llama_index_rocm
 from langchain_rocm import ChatRocm, RocmLLM, errors
@@ -16,7 +16,7 @@ from rocm_core.errors import ConfigError, ProtocolError
 from rocm_core.types import StreamEvent
 from tests.support.servers.fake_server import FakeServer
 
-HI = [HumanMessage("Hello")]
+HI: list[BaseMessage] = [HumanMessage("Hello")]
 
 
 @pytest.fixture(scope="module")

@@ -282,6 +282,8 @@ VERBS: dict[type, dict[str, Verb]] = {
         "arank": lambda it: it.arank("q", ["a"]),
         "compress_documents": lambda it: it.compress_documents(_DOCUMENTS, "q"),
         "rank": lambda it: it.rank("q", ["a"]),
+        "ascore": lambda it: it.ascore([("q", "a"), ("r", "b")]),
+        "score": lambda it: it.score([("q", "a"), ("r", "b")]),
     },
     langchain_rocm.RocmDecisions: _DECIDED,
     llama_index_rocm.RocmSelector: _SELECTED,
