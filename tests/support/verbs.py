@@ -217,6 +217,10 @@ _INDEX: dict[str, Verb] = {
 _VECTORS: dict[str, Verb] = {
     "acall": lambda it: it.acall([TextNode(text="a")]),
     "aget_agg_embedding_from_queries": lambda it: it.aget_agg_embedding_from_queries(["a"]),
+    "aget_image_embedding": lambda it: it.aget_image_embedding("https://x/a.png"),
+    "aget_image_embedding_batch": lambda it: it.aget_image_embedding_batch(["https://x/a.png"]),
+    "get_image_embedding": lambda it: it.get_image_embedding("https://x/a.png"),
+    "get_image_embedding_batch": lambda it: it.get_image_embedding_batch(["https://x/a.png"]),
     "aget_query_embedding": lambda it: it.aget_query_embedding("a"),
     "aget_text_embedding": lambda it: it.aget_text_embedding("a"),
     "aget_text_embedding_batch": lambda it: it.aget_text_embedding_batch(["a"] * 3),
@@ -276,6 +280,8 @@ VERBS: dict[type, dict[str, Verb]] = {
         "aembed_query": lambda it: it.aembed_query("a"),
         "embed_documents": lambda it: it.embed_documents(["a"] * 100),
         "embed_query": lambda it: it.embed_query("a"),
+        "embed_image": lambda it: it.embed_image([b"a"]),
+        "aembed_image": lambda it: it.aembed_image([b"a"]),
     },
     langchain_rocm.RocmRerank: {
         "acompress_documents": lambda it: it.acompress_documents(_DOCUMENTS, "q"),
