@@ -238,8 +238,8 @@ class GenerationFields(BaseModel):
     mirostat_eta: float | None = declared("mirostat_eta")
     """Learning rate of Mirostat."""
     adaptive_target: float | None = declared("adaptive_target")
-    """Probability that the adaptive sampler (adaptive-p, to be named in samplers) aims at, 0 to 1;
-    below 0: off."""
+    """Probability that the adaptive sampler (adaptive_p, last in samplers) aims at, 0 to 1; below
+    0: off."""
     adaptive_decay: float | None = declared("adaptive_decay")
     """How slowly the adaptive sampler forgets, 0 to 0.99: it sees some 1/(1-decay) tokens."""
     samplers: list[str] | None = declared("samplers")

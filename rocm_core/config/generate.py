@@ -163,8 +163,8 @@ class GenerateConfig:
     )
     adaptive_target: float | None = _field(
         Number(),
-        "Probability that the adaptive sampler (adaptive-p, to be named in samplers) aims at, 0 "
-        "to 1; below 0: off.",
+        "Probability that the adaptive sampler (adaptive_p, last in samplers) aims at, 0 to 1; "
+        "below 0: off.",
         example="-1",
     )
     adaptive_decay: float | None = _field(

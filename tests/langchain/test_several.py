@@ -129,3 +129,17 @@ def test_probabilities_without_the_flag(chat: ChatRocm) -> None:
     answer = chat.invoke("Hello", n_probs=2)
     entries = answer.response_metadata["logprobs"]["content"]
     assert [len(entry["top_logprobs"]) for entry in entries] == [2] * 4
+
+
+def test_both_engines_take_every_new_field(chat: ChatRocm) -> None:
+    given: Any = {
+        **{"adaptive_target": 0.5, "adaptive_decay": 0.9, "samplers": ["top_k", "adaptive_p"]},
+        **{"t_max_predict_ms": 60_000, "n_indent": 0, "backend_sampling": False, "n_discard": 0},
+        **{"n_cache_reuse": 0, "post_sampling_probs": True, "n_probs": 1, "return_tokens": True},
+        **{"timings_per_token": True, "return_progress": True, "sse_ping_interval": 5},
+        **{"reasoning_format": "none", "reasoning_control": False},
+        **{"reasoning_budget_message": "", "add_generation_prompt": True},
+    }
+    answer = chat.invoke("Hello", **given)
+    assert answer.usage_metadata is not None and answer.usage_metadata["output_tokens"] == 4
+    assert "top_probs" in answer.response_metadata["logprobs"]["content"][0]
