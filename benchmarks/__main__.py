@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import (
     batches,
+    chunking,
     decisions,
     engines,
     latency,
@@ -42,6 +43,7 @@ MEASURES: dict[str, Callable[[Size, Tell], Section]] = {
     "attach": engines.attach,
     "cache": engines.cache,
     "resident": resident.resident,
+    "chunking": chunking.chunking,
     "decide": decisions.decide,
 }
 

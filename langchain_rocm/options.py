@@ -64,10 +64,6 @@ class ServedOptions(RocmOptions):
         with model_errors():
             super()._load()
 
-    async def _aload(self) -> None:
-        with model_errors():
-            await super()._aload()
-
     def changed_config(self, **options: Any) -> LoadConfig:
         """The load options of a server in another mode."""
         return override(self.load_options(), options)
@@ -104,6 +100,10 @@ class LangChainOptions(ServedOptions, GenerationOptions):
         super().__pydantic_init_subclass__(**kwargs)
         for name, field in cls.model_fields.items():
             field.description = field.description or _OF_LANGCHAIN.get(name)
+
+    async def _aload(self) -> None:
+        with model_errors():
+            await super()._aload()
 
     def _told_defaults(self) -> dict[str, Any]:
         with model_errors():

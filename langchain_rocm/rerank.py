@@ -23,7 +23,7 @@ _GIVE_PROBABILITIES = ("qwen3",)
 _PAIR = 2
 
 
-class RocmRerank(ServedOptions, BaseDocumentCompressor, BaseCrossEncoder, defer_build=False):
+class RocmRerank(ServedOptions, BaseDocumentCompressor, BaseCrossEncoder):
     """Keeps the documents that answer a query best, by a GGUF reranking model or a running server.
 
         rerank = RocmRerank(model="path/to/bge-reranker-v2-m3-Q8_0.gguf", top_n=3)

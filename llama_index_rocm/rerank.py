@@ -20,7 +20,7 @@ from rocm_core.errors import ConfigError
 dispatcher = get_dispatcher(__name__)
 
 
-class RocmRerank(RocmComponent, BaseNodePostprocessor, defer_build=False):
+class RocmRerank(RocmComponent, BaseNodePostprocessor):
     """A GGUF reranking model on llama.cpp, or a running llama-server started with ``--rerank``.
 
         engine = index.as_query_engine(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class ChatFields(BaseModel):
@@ -12,6 +12,8 @@ class ChatFields(BaseModel):
 
     Sources: ``oaicompat_chat_params_parse`` in llama.cpp's ``tools/server/server-common.cpp``.
     """
+
+    model_config = ConfigDict(defer_build=True)
 
     reasoning: bool | str | None = Field(
         default=None,

@@ -7,10 +7,9 @@ What llama-server does not grant in one step is requested in two
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_rocm.conversion.requests import ChatRequest
-from rocm_core import TextModel
 from rocm_core.adapter import (
     AsyncEvents,
     Events,
@@ -20,7 +19,9 @@ from rocm_core.adapter import (
     fits,
     tools_then_format,
 )
-from rocm_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rocm_core import TextModel
 
 
 def chat_events(model: TextModel, request: ChatRequest, max_retries: int) -> Events:
@@ -47,31 +48,6 @@ def chat_events(model: TextModel, request: ChatRequest, max_retries: int) -> Eve
     if (call := request.insisting) is not None:
         return call_or_insist(first, lambda: ask(request.insisting_fields(call)), call)
     return first
-
-
-def several_events(model: TextModel, request: ChatRequest, max_retries: int) -> Events:
-    """Return the mixed events of several answers; arguments and errors as of ``chat_events``.
-
-    Raises:
-        ConfigError: also if a second request could be due, which is of one answer.
-    """
-    _refuse_second_request(request)
-    return model.events(request.chat(request.fields), max_retries=max_retries)
-
-
-def aseveral_events(model: TextModel, request: ChatRequest, max_retries: int) -> AsyncEvents:
-    """``several_events`` for asyncio."""
-    _refuse_second_request(request)
-    return model.aevents(request.chat(request.fields), max_retries=max_retries)
-
-
-def _refuse_second_request(request: ChatRequest) -> None:
-    request.refuse_unanswered()
-    if request.schema_after is not None or request.insisting is not None:
-        raise ConfigError(
-            "n: one answer per call where a tool has to be called, or a response format stands "
-            "beside tools; use batch([prompt] * n)"
-        )
 
 
 def achat_events(model: TextModel, request: ChatRequest, max_retries: int) -> AsyncEvents:

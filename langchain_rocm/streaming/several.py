@@ -1,15 +1,20 @@
-"""Several answers of one request (``n``), whose events come mixed in one stream. Pure."""
+"""Several answers of one request (``n``), whose events come mixed in one stream."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from contextlib import aclosing, closing
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 from rocm_core import StreamEvent
-from rocm_core.errors import ProtocolError
+from rocm_core.errors import ConfigError, ProtocolError
+
+if TYPE_CHECKING:
+    from langchain_rocm.conversion.requests import ChatRequest
+    from rocm_core import TextModel
 
 C = TypeVar("C")
 C_co = TypeVar("C_co", covariant=True)
@@ -62,7 +67,43 @@ class SeveralAnswers(Generic[C]):
         ]
 
 
-def chat_result(answers: SeveralAnswers[ChatGenerationChunk]) -> ChatResult:
-    """Return LangChain's result of a chat's answers."""
+def chat_results(
+    model: TextModel, request: ChatRequest, max_retries: int, answers: SeveralAnswers[Any]
+) -> ChatResult:
+    """Return a chat's answers; errors as of ``chat_events``.
+
+    Raises:
+        ConfigError: also if a second request could be due, which is of one answer.
+    """
+    _refuse_second_request(request)
+    stream = model.events(request.chat(request.fields), max_retries=max_retries)
+    with closing(stream) as events:
+        for event in events:
+            answers.read(event)
+    return _result(answers)
+
+
+async def achat_results(
+    model: TextModel, request: ChatRequest, max_retries: int, answers: SeveralAnswers[Any]
+) -> ChatResult:
+    """``chat_results`` for asyncio."""
+    _refuse_second_request(request)
+    stream = model.aevents(request.chat(request.fields), max_retries=max_retries)
+    async with aclosing(stream) as events:
+        async for event in events:
+            answers.read(event)
+    return _result(answers)
+
+
+def _refuse_second_request(request: ChatRequest) -> None:
+    request.refuse_unanswered()
+    if request.schema_after is not None or request.insisting is not None:
+        raise ConfigError(
+            "n: one answer per call where a tool has to be called, or a response format stands "
+            "beside tools; use batch([prompt] * n)"
+        )
+
+
+def _result(answers: SeveralAnswers[ChatGenerationChunk]) -> ChatResult:
     results = [generate_from_stream(iter(chunks)) for chunks in answers.chunks()]
     return ChatResult(generations=[result.generations[0] for result in results])

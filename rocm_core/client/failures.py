@@ -11,13 +11,15 @@ import re
 import reprlib
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import orjson
 
 from rocm_core import errors
 from rocm_core.config import Timeouts
+
+if TYPE_CHECKING:
+    import httpx
 
 _NUMBER = r"\((\d{1,18}) tokens\)"
 _OVERFLOW = re.compile(f"{_NUMBER} exceeds the available context size {_NUMBER}")
@@ -202,6 +204,8 @@ def error_from_response(
 
 def _redirected(response: httpx.Response, url: str) -> errors.HTTPStatusError:
     """Return the error of a redirect. It is not followed: the request has a key, and texts."""
+    import httpx
+
     try:
         target = response.request.url.join(response.headers["location"])
         shown_target = str(target.copy_with(username=None, password=None, query=None))
@@ -268,6 +272,8 @@ def translated(url: str, timeouts: Timeouts, *, streaming: bool) -> Iterator[Non
         timeouts: the limits that held, for the messages.
         streaming: the answer had begun.
     """
+    import httpx  # not at the top: what reads errors in answers has no requests to send
+
     try:
         yield
     except httpx.ConnectTimeout as error:

@@ -193,7 +193,14 @@ class ServedModel:
             queued: whether the call waits for a place in the queue, as everything does that takes
                 a slot of the server.
         """
-        with self._last_error, ExitStack() as held:
+        with self._last_error:
+            return self._ask_silently(call, deadline, queued=queued)
+
+    def _ask_silently(
+        self, call: Call[T], deadline: Deadline | None = None, *, queued: bool = False
+    ) -> T:
+        """``_ask`` whose error is not that of the last call."""
+        with ExitStack() as held:
             steps = self._question(call, deadline or self.deadline(), queued)
             return run_steps(steps, Sender(lambda: self.connection, held).perform)
 

@@ -11,7 +11,9 @@ import pytest
 
 import langchain_rocm
 import llama_index_rocm
+import rocm_core
 from langchain_rocm import ChatRocm
+from scripts.release import of_version
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,7 +28,7 @@ def project(folder: Path) -> dict[str, Any]:
     return tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-OURS = project(ROOT)["project"]
+OURS = {**project(ROOT)["project"], "version": rocm_core.__version__}
 
 
 def test_there_is_one_for_each_framework() -> None:
@@ -46,6 +48,15 @@ def test_its_metadata_are_those_of_llama_rocm(folder: Path) -> None:
         assert extra in OURS["optional-dependencies"]
     assert (folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
     assert "pip install" in (folder / thin["readme"]).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("folder", THIN, ids=lambda folder: folder.name)
+def test_a_release_gives_it_the_version(folder: Path) -> None:
+    text = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    released = tomllib.loads(of_version(text, "9.8.7"))["project"]
+    assert released["version"] == "9.8.7"
+    assert released["dependencies"][0].endswith("]>=9.8.7,<1")
+    assert of_version(text, rocm_core.__version__) == text
 
 
 def test_llama_index_finds_the_class_where_its_own_are() -> None:
