@@ -157,6 +157,19 @@ class ServerProps:
     build_info: str
     raw: Mapping[str, Any]
 
+    def generation_defaults(self) -> dict[str, Any]:
+        """Return what applies to each field that a request leaves out, and ``n_ctx``.
+
+        Empty if the server does not tell. The names are llama-server's; its floats have 32 bits, so
+        they are rounded to 7 digits (``top_p`` is 0.95, not 0.949999988079071).
+        """
+        settings = self.raw.get("default_generation_settings") or {}
+        found = settings.get("params")
+        if not isinstance(found, dict):
+            return {}
+        rounded = {k: float(f"{v:.7g}") if type(v) is float else v for k, v in found.items()}
+        return {**rounded, "n_ctx": self.n_ctx}
+
 
 @dataclass(frozen=True, slots=True)
 class ThinkingFacts:

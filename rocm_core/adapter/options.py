@@ -20,6 +20,7 @@ from typing_extensions import Self
 from rocm_core.adapter.call_options import EXTRA_BODY, GENERATE_FIELDS, CallOptions
 from rocm_core.adapter.event_loop import blocking, may_block
 from rocm_core.adapter.fields import GenerationFields, LoadFields
+from rocm_core.adapter.server_defaults import ServerDefaults
 from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts, override
 from rocm_core.config.catalog import adapter_options
 from rocm_core.errors import ConfigError
@@ -350,7 +351,7 @@ def _without_paths(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-class GenerationOptions(RocmOptions, GenerationFields):
+class GenerationOptions(ServerDefaults, RocmOptions, GenerationFields):
     """``RocmOptions`` and how to generate; unset options are not sent."""
 
     extra_body: dict[str, Any] = Field(

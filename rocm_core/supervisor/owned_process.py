@@ -14,6 +14,7 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +30,7 @@ from rocm_core.engine.command_line import (
     environment,
 )
 from rocm_core.engine.embedded_start import ELSEWHERE
+from rocm_core.engine.engine_files import splits_ranks
 from rocm_core.engine.gpu_placement import place_on_gpus, with_prompt_cache
 from rocm_core.engine.installed.choice import process_environment
 from rocm_core.engine.installed.software import asks_for_software
@@ -147,7 +149,8 @@ class OwnedServer(ServerHandle):
 
     def _spawn(self, engine: Engine, config: LoadConfig, flags: frozenset[str]) -> None:
         self.address = socket_dir.address_of(config, self._directory, self._host)
-        build = Build(flags, engine.title, self._directory, threads_left(), engine_with)
+        splits = partial(splits_ranks, engine)
+        build = Build(flags, engine.title, self._directory, threads_left(), engine_with, splits)
         args = arguments(self.ref, config, self.address, build, _physical_cores())
         self.command = (*engine.argv, *args)
         changes = dict(config.environment)

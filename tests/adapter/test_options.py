@@ -28,7 +28,7 @@ _OF_THE_KIND = {"embeddings", "pooling", "rerank"}
 # Frameworks send batches all at once: nothing of them is turned away.
 _QUEUE = {"max_queue", "queue_timeout"}
 # json_schema comes with structured output; extra is every other keyword of a call.
-_OF_THE_CALL = {"json_schema", "extra"}
+_OF_THE_CALL = {"json_schema", "extra", "n"}
 
 
 def default_of(field: Any) -> Any:
