@@ -22,6 +22,7 @@ from rocm_core.adapter.call_options import EXTRA_BODY, GENERATE_FIELDS, CallOpti
 from rocm_core.adapter.event_loop import blocking, may_block
 from rocm_core.adapter.fields import GenerationFields, LoadFields
 from rocm_core.adapter.hints import hint
+from rocm_core.adapter.shown import html_of, options_of
 from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts, override
 from rocm_core.config.catalog import adapter_options
 from rocm_core.errors import ConfigError
@@ -140,6 +141,13 @@ class RocmOptions(LoadFields):
     def model_post_init(self, context: Any, /) -> None:
         """Pass the hook on: pydantic's own one, made for the private attribute, ends here."""
         super().model_post_init(context)
+
+    def __repr_args__(self) -> Any:
+        """What ``repr`` shows: the options that differ from their defaults."""
+        return list(options_of(self))
+
+    def _repr_html_(self) -> str:
+        return html_of(self, self._text_model)
 
     def __getstate__(self) -> dict[Any, Any]:
         # A pickled copy opens a share of its own; processes and sockets stay here.

@@ -13,6 +13,7 @@ perform it and then differ only in their loop over the events.
 from __future__ import annotations
 
 import contextlib
+import sys
 import warnings
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import replace
@@ -152,6 +153,10 @@ class LastError:
         # collected long after, and an interrupt say nothing about the server.
         if error is None or isinstance(error, Exception):
             self.error = error
+        elif "IPython" in sys.modules and not isinstance(error, GeneratorExit):
+            from rocm_core.display.traceback import short_for_interrupt
+
+            short_for_interrupt(error)
 
 
 class Generation:
