@@ -30,9 +30,12 @@ class Shown:
 
 
 class ShownAsTable(Shown):
-    """An object that is a table in a terminal, too."""
+    """An object that is a table in a terminal, too, and the table's title in a line of text."""
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{self._table()[0]}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         from rocm_core.display.table import text_table

@@ -79,7 +79,7 @@ class DeviceMemory:
         return model + self.adapters + self.projector + self.draft
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MemoryEstimate(ShownAsTable):
     """The memory that a load needs.
 

@@ -22,9 +22,10 @@ def estimate_table(estimate: MemoryEstimate) -> Table:
 def _headline(estimate: MemoryEstimate) -> str:
     """Return layers, slots and context in words."""
     shared = " that share one cache" if estimate.shared else ""
+    slots = "1 slot" if estimate.parallel == 1 else f"{estimate.parallel} slots"
     return (
-        f"{estimate.gpu_layers} of {estimate.layers} layers on GPUs, {estimate.parallel} "
-        f"slots{shared}, context length {estimate.context_len}: {size(estimate.total)}"
+        f"{estimate.gpu_layers} of {estimate.layers} layers on GPUs, "
+        f"{slots}{shared}, context length {estimate.context_len}: {size(estimate.total)}"
     )
 
 

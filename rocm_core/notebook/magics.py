@@ -140,10 +140,10 @@ def _stream(
     try:
         for event in model.chat_events(messages, config):
             if event.reasoning:
+                _write(("" if thinking else _DIM) + visible(event.reasoning))
                 thinking = True
-                _write(f"{_DIM}{visible(event.reasoning)}{_PLAIN}")
             if event.text:
-                _write(("\n" if thinking else "") + visible(event.text))
+                _write((f"{_PLAIN}\n" if thinking else "") + visible(event.text))
                 thinking = False
             usage, timings = event.usage or usage, event.timings or timings
     except KeyboardInterrupt:
@@ -151,7 +151,7 @@ def _stream(
     speed = f", {timings.predicted_per_second:.0f} tokens/s" if timings else ""
     counts = f"{usage.completion_tokens} tokens{speed}" if usage else ""
     counts = (counts if watched else "") + ending
-    _write(f"\n{_DIM}{counts}{_PLAIN}\n" if counts else "\n")
+    _write((_PLAIN if thinking else "") + (f"\n{_DIM}{counts}{_PLAIN}\n" if counts else "\n"))
 
 
 def _write(text: str) -> None:

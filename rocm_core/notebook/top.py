@@ -108,15 +108,20 @@ class LivePlot:
         self._thread = start_thread(thread, "the GPUs and servers cannot be watched")
 
     def stop(self) -> None:
-        """Draw no more; what was drawn stays."""
+        """Draw once more, and then no more; what was drawn stays.
+
+        The last time by the caller: nbclient takes updates from the cell that runs alone.
+        """
         self._stopped.set()
         self._thread.join()
+        self._show(update=True, ended=True)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._interval) and time.monotonic() < self._end:
             with contextlib.suppress(RocmError):
                 self._show(update=True)
-        self._show(update=True, ended=True)
+        if not self._stopped.is_set():
+            self._show(update=True, ended=True)
 
     def _show(self, *, update: bool, ended: bool = False) -> None:
         panels = self._top.look()
