@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import linecache
 import os
+import re
 import sysconfig
 import traceback
 from collections.abc import Iterator
@@ -20,7 +21,9 @@ from typing import Any
 from rocm_core.display.shell import running_shell
 from rocm_core.terminal import visible
 
-_BOLD, _RED, _GREEN, _DIM, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[2m", "\x1b[0m"
+_BOLD, _RED, _GREEN, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[0m"
+_GRAY = "\x1b[38;5;244m"  # one of the 256 colors: JupyterLab has no faint text
+_ANY_COLOR = re.compile(r"\x1b\[[\d;]+m")
 _MORE = "%xmode Verbose, then %tb, shows the whole traceback."
 _OURS = ("rocm_core", "langchain_rocm", "llama_index_rocm")
 
@@ -33,7 +36,7 @@ def lines_of(error: BaseException) -> list[str]:
             type(error), error, error.__traceback__, tb_offset=1
         )
         return made
-    return short(error, shell)
+    return _colored(short(error, shell), shell)
 
 
 def short_for_interrupt(error: BaseException) -> None:
@@ -53,8 +56,8 @@ def short(error: BaseException, shell: Any = None) -> list[str]:
             lines.append(f"{_BOLD}{label}:{_PLAIN} {visible(text)}")
     lines += [visible(note) for note in getattr(error, "__notes__", ())]
     more = [*(["Command: " + evidence] if evidence else []), *([log] if log else [])]
-    lines += [f"{_DIM}{line}{_PLAIN}" for text in more for line in text.splitlines()]
-    return [*lines, f"{_DIM}{_MORE}{_PLAIN}"]
+    lines += [f"{_GRAY}{line}{_PLAIN}" for text in more for line in text.splitlines()]
+    return [*lines, f"{_GRAY}{_MORE}{_PLAIN}"]
 
 
 def _stopped(error: BaseException) -> list[str]:
@@ -62,15 +65,24 @@ def _stopped(error: BaseException) -> list[str]:
     if getattr(getattr(shell, "InteractiveTB", None), "mode", "Context") != "Context":
         return lines_of(error)
     head = f"{_BOLD}{_RED}{type(error).__name__}{_PLAIN}: the request was stopped"
-    return [head, *_places(error, shell), f"{_DIM}{_MORE}{_PLAIN}"]
+    return _colored([head, *_places(error, shell), f"{_GRAY}{_MORE}{_PLAIN}"], shell)
+
+
+def _colored(lines: list[str], shell: Any) -> list[str]:
+    """Return the lines without colors where IPython's user turned them off (``%colors``)."""
+    if str(getattr(shell, "colors", "")).lower() != "nocolor" and "NO_COLOR" not in os.environ:
+        return lines
+    return [_ANY_COLOR.sub("", line) for line in lines]
 
 
 def _places(error: BaseException, shell: Any) -> Iterator[str]:
     """Yield the lines of code that are neither a library's nor ours, outermost first."""
+    before = None
     for frame, number in traceback.walk_tb(error.__traceback__):
         path = frame.f_code.co_filename
-        if _is_installed(path):
+        if _is_installed(path) or (path, number) == before:  # a comprehension is a frame more
             continue
+        before = (path, number)
         line = linecache.getline(path, number, frame.f_globals).strip()
         yield f"  {_GREEN}{_name_of(path, shell)}, line {number}{_PLAIN}: {visible(line)}"
 

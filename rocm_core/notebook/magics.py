@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from typing import Any, ClassVar
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
@@ -17,9 +18,11 @@ from rocm_core.notebook.top import LivePlot, Top
 from rocm_core.terminal import visible
 from rocm_core.types import Timings, Usage
 
-_DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
+# JupyterLab's "bright black" is nearly black, and it has no faint text: a shade of the 256.
+_GRAY, _PLAIN = "\x1b[38;5;244m", "\x1b[0m"
 # Seconds that a plot is drawn, and between two looks.
 _SECONDS, _INTERVAL = 600.0, 1.0
+_PAUSE = 0.5
 _STOP = "stop"
 
 
@@ -71,7 +74,10 @@ class RocmMagics(Magics):
                 f"%rocm_top [SECONDS [SECONDS BETWEEN TWO LOOKS]], or stop; not {line!r}"
             )
         if not is_kernel(self.shell):
-            for panel in Top().look():
+            top = Top()
+            top.look()  # a speed needs two looks
+            time.sleep(_PAUSE)
+            for panel in top.look():
                 _write(f"{visible(panel.text())}\n")
             return
         self._plot = LivePlot(self.shell, seconds, max(0.1, interval))
@@ -130,7 +136,7 @@ _OF_LOADS = {
 def _stream(
     model: TextModel, messages: list[dict[str, str]], config: GenerateConfig, watched: bool
 ) -> None:
-    """Print an answer as it comes, thoughts dimmed; an interrupt ends it without a traceback.
+    """Print an answer as it comes, thoughts in gray; an interrupt ends it without a traceback.
 
     Its speed is for who watches: a notebook that runs by itself shows the same each time.
     """
@@ -140,7 +146,7 @@ def _stream(
     try:
         for event in model.chat_events(messages, config):
             if event.reasoning:
-                _write(("" if thinking else _DIM) + visible(event.reasoning))
+                _write(("" if thinking else _GRAY) + visible(event.reasoning))
                 thinking = True
             if event.text:
                 _write((f"{_PLAIN}\n" if thinking else "") + visible(event.text))
@@ -151,7 +157,7 @@ def _stream(
     speed = f", {timings.predicted_per_second:.0f} tokens/s" if timings else ""
     counts = f"{usage.completion_tokens} tokens{speed}" if usage else ""
     counts = (counts if watched else "") + ending
-    _write((_PLAIN if thinking else "") + (f"\n{_DIM}{counts}{_PLAIN}\n" if counts else "\n"))
+    _write((_PLAIN if thinking else "") + (f"\n{_GRAY}{counts}{_PLAIN}\n" if counts else "\n"))
 
 
 def _write(text: str) -> None:

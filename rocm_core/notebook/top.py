@@ -18,6 +18,26 @@ from rocm_core.supervisor.metrics import Metrics, snapshot
 from rocm_core.threads import start_thread
 
 
+class _Written:
+    """The tokens that a server has written, as far as two answers of it tell, one after the other.
+
+    An answer that ends between the two is in neither, for one look. The tokens of one that was
+    broken off may be missing for good.
+    """
+
+    def __init__(self, at: float, tokens: float) -> None:
+        self._at, self._tokens, self._less = at, tokens, False
+
+    def speed(self, at: float, tokens: float) -> float | None:
+        """Return the tokens per second since the last look."""
+        passed, self._at = at - self._at, at
+        less, self._less = self._less, tokens < self._tokens
+        grown = tokens - self._tokens
+        if grown >= 0 or less:
+            self._tokens = tokens
+        return max(0.0, grown) / passed if passed > 0 else None
+
+
 class Top:
     """What was seen so far of every GPU and server."""
 
@@ -26,7 +46,7 @@ class Top:
         self._root = root
         self._lines: dict[tuple[object, str], Line] = {}
         self._before: dict[object, Metrics] = {}
-        self._written: dict[object, tuple[float, float]] = {}
+        self._written: dict[object, _Written] = {}
 
     def look(self) -> list[Panel]:
         """Look once, and return a panel for each GPU and each server that answers."""
@@ -63,10 +83,11 @@ class Top:
         if ended is None:
             return None
         written = ended + sum(_decoded(slot) for slot in slots if slot.get("is_processing"))
-        before, self._written[key] = self._written.get(key), (seen.at, written)
-        if before is None or seen.at <= before[0]:
+        before = self._written.get(key)
+        if before is None:
+            self._written[key] = _Written(seen.at, written)
             return None
-        return max(0.0, (written - before[1]) / (seen.at - before[0]))
+        return before.speed(seen.at, written)
 
     def _gpu(self, gpu: Gpu) -> Panel:
         used = None

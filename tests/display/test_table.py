@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from IPython.lib.pretty import pretty
+from typing import Any
+
+from IPython.lib import pretty as ipython
 
 from rocm_core.display.report import Report
 from rocm_core.display.table import html_table, size, text_table
 from rocm_core.types import Check, Checks
+
+
+def pretty(shown: Any) -> str:
+    """What IPython shows in a terminal."""
+    return str(ipython.pretty(shown))  # type: ignore[no-untyped-call]
 
 
 def test_html_is_escaped_and_control_characters_are_spelled_out() -> None:

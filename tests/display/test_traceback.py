@@ -15,7 +15,7 @@ from rocm_core.errors import RocmError, ServerStartError
 
 
 def lines(error: BaseException) -> list[str]:
-    return [re.sub(r"\x1b\[\d+m", "", line) for line in error._render_traceback_()]  # type: ignore[attr-defined]
+    return [re.sub(r"\x1b\[[\d;]+m", "", line) for line in error._render_traceback_()]  # type: ignore[attr-defined]
 
 
 def raised(error: RocmError) -> RocmError:
@@ -65,6 +65,14 @@ def test_another_mode_of_ipython_shows_all(monkeypatch: pytest.MonkeyPatch) -> N
     stop = KeyboardInterrupt()
     traceback.short_for_interrupt(stop)
     assert lines(stop) == ["everything"]
+
+
+def test_colors_are_left_out_where_they_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = SimpleNamespace(InteractiveTB=SimpleNamespace(mode="Context"), colors="nocolor")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b" in "".join(raised(RocmError("no"))._render_traceback_())
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    assert "\x1b" not in "".join(raised(RocmError("no"))._render_traceback_())
 
 
 def test_an_interrupt_is_told_in_two_lines_and_its_place() -> None:

@@ -62,3 +62,19 @@ def test_the_speed_counts_answers_under_way_and_those_that_ended_once() -> None:
     assert top._speed("b", metrics(0, 0), []) is None
     assert top._speed("b", metrics(1, 0), [old]) == 40
     assert top._speed("c", Metrics(at=0), [busy]) is None
+
+
+def test_an_answer_that_ends_between_two_questions_is_not_counted_twice() -> None:
+    top = Top()
+    busy = {"is_processing": True, "next_token": [{"n_decoded": 3000}]}
+    top._speed("a", metrics(0, 0), [busy])
+    assert top._speed("a", metrics(1, 0), []) == 0  # it has ended, and the counter was read before
+    assert top._speed("a", metrics(2, 3100), []) == 100
+
+
+def test_tokens_of_a_broken_off_answer_are_not_waited_for() -> None:
+    top = Top()
+    busy = {"is_processing": True, "next_token": [{"n_decoded": 3000}]}
+    top._speed("a", metrics(0, 0), [busy])
+    assert [top._speed("a", metrics(at, 0), []) for at in (1, 2)] == [0, 0]
+    assert top._speed("a", metrics(3, 50), []) == 50
