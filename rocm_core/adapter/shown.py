@@ -14,6 +14,19 @@ _OUR_PACKAGES = ("rocm_core", "langchain_rocm", "llama_index_rocm")
 _READABLE = (str, int, float)
 
 
+class ShownOptions:
+    """An adapter that is one short line as text, and a table in a notebook; no I/O."""
+
+    _text_model: TextModel | None
+
+    def __repr_args__(self) -> Any:
+        """What ``repr`` shows: the options that differ from their defaults."""
+        return list(options_of(self))
+
+    def _repr_html_(self) -> str:
+        return html_of(self, self._text_model)
+
+
 def options_of(adapter: Any) -> Iterator[tuple[str, Any]]:
     """Yield name and value of the options that differ from their defaults; no secrets, no I/O."""
     cls: type = type(adapter)

@@ -7,6 +7,7 @@ No I/O but for the model file's size and header, and the chat template's file. F
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,7 @@ from rocm_core.config.values import FilePath
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.embedded_server import PARENT_VARIABLE
 from rocm_core.engine.embedded_start import python_environment
-from rocm_core.errors import ConfigError
+from rocm_core.errors import ConfigError, RocmError
 from rocm_core.gguf import read_gguf
 
 # A model with a smaller file is slower with more threads: they wait for each other.
@@ -266,15 +267,22 @@ def _prompt_cache(config: LoadConfig, build: Build) -> list[str]:
 
 
 def _with_whole_inputs(ref: ModelRef, config: LoadConfig) -> LoadConfig:
-    # An input for embedding or reranking has to fit into one physical batch (llama-server: "input
-    # is too large to process"), whose default is shorter than the context of most such models.
-    if config.ubatch_size or not (config.embeddings or config.rerank):
+    # An input for embedding, reranking or such decisions has to fit into one physical batch
+    # (llama-server: "input is too large to process"), by default shorter than most contexts.
+    if config.ubatch_size or not (config.embeddings or config.rerank or _decides_at_once(ref)):
         return config
     known = read_gguf(ref.value).context_length or 0 if ref.kind == "file" else _PAGE
     length = min(config.context_len or known, _MAX_INPUT)
     if length <= _DEFAULT_UBATCH:
         return config
     return replace(config, ubatch_size=length, batch_size=max(length, config.batch_size or 0))
+
+
+def _decides_at_once(ref: ModelRef) -> bool:
+    with suppress(RocmError):  # the server itself says what is wrong with the file
+        # Those that are read in embedding mode (llama.cpp ``common/common.cpp``).
+        return ref.kind == "file" and read_gguf(ref.value).decision_type in ("laya", "kev", "clef")
+    return False
 
 
 def _threads(ref: ModelRef, cores: int) -> int:

