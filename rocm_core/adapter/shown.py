@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rocm_core.model.text_model import TextModel
+if TYPE_CHECKING:
+    from rocm_core.model.text_model import TextModel
 
 _OUR_PACKAGES = ("rocm_core", "langchain_rocm", "llama_index_rocm")
 # What a framework sets, or gives a value that is no text to read, is left out.

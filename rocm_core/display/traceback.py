@@ -84,7 +84,8 @@ def _places(error: BaseException, shell: Any) -> Iterator[str]:
             continue
         before = (path, number)
         line = linecache.getline(path, number, frame.f_globals).strip()
-        yield f"  {_GREEN}{_name_of(path, shell)}, line {number}{_PLAIN}: {visible(line)}"
+        if line:  # compiled code has none
+            yield f"  {_GREEN}{_name_of(path, shell)}, line {number}{_PLAIN}: {visible(line)}"
 
 
 def _name_of(path: str, shell: Any) -> str:

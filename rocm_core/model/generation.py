@@ -13,7 +13,6 @@ perform it and then differ only in their loop over the events.
 from __future__ import annotations
 
 import contextlib
-import sys
 import warnings
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import replace
@@ -35,6 +34,7 @@ from rocm_core.client import (
     run_steps,
 )
 from rocm_core.config import Timeouts
+from rocm_core.display.interrupts import tell_shortly
 from rocm_core.errors import (
     AuthenticationError,
     HTTPStatusError,
@@ -153,10 +153,8 @@ class LastError:
         # collected long after, and an interrupt say nothing about the server.
         if error is None or isinstance(error, Exception):
             self.error = error
-        elif "IPython" in sys.modules and not isinstance(error, GeneratorExit):
-            from rocm_core.display.traceback import short_for_interrupt
-
-            short_for_interrupt(error)
+        else:
+            tell_shortly(error)
 
 
 class Generation:

@@ -1,4 +1,4 @@
-"""Show a load where somebody waits for it at a notebook: see ``rocm_core.display.loading``."""
+"""What a notebook shows of a load: see ``rocm_core.display.loading``."""
 
 from __future__ import annotations
 

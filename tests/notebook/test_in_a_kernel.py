@@ -88,6 +88,24 @@ def test_an_interrupt_is_told_in_few_lines_and_keeps_the_server(
     assert after.printed.split() == ["True", "True"]
 
 
+@pytest.mark.parametrize("call", ["made.invoke('Hello')", "await made.ainvoke('Hello')"])
+def test_an_interrupt_while_the_model_is_made_is_told_alike(notebook: Kernel, call: str) -> None:
+    setup = """
+import time
+import rocm_core.model.text_model as module
+made, real = ChatRocm(model="demo", context_len=896), module.load_model
+def slow(*arguments, **given):
+    print("begun", flush=True)
+    time.sleep(2)
+    return real(*arguments, **given)
+module.load_model = slow
+"""
+    notebook.run(setup)
+    output = notebook.run(call, interrupt_after="begun")
+    notebook.run("module.load_model = real; made.close()")
+    assert 0 < len(output.traceback) < SHORT, "\n".join(output.traceback)
+
+
 def test_an_error_is_a_short_box(notebook: Kernel) -> None:
     lines = notebook.run("ChatRocm(model='none.gguf').invoke('Hello')").traceback
     assert len(lines) < SHORT and "ModelNotFound" in lines[0]
