@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from rocm_core.display.report import Report
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -230,3 +232,24 @@ class Check:
     status: Literal["ok", "warning", "failed", "skipped"]
     detail: str
     remedy: str = ""
+
+
+class Checks(Report[Check]):
+    """Findings; a notebook shows them as a table."""
+
+    heads = ("", "check", "found", "what to do")
+
+    def row(self, item: Check) -> tuple[str, ...]:
+        """Return status, name, detail and remedy."""
+        remedy = item.remedy if item.status in ("failed", "warning") else ""
+        return item.status, item.name, item.detail, remedy
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        for number, item in enumerate(self):
+            if number:
+                printer.break_()
+            status, name, detail, remedy = self.row(item)
+            printer.text(f"{status:<8} {name}: {detail}")
+            if remedy:
+                printer.break_()
+                printer.text(f"         → {remedy}")

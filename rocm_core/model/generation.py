@@ -34,6 +34,7 @@ from rocm_core.client import (
     run_steps,
 )
 from rocm_core.config import Timeouts
+from rocm_core.display.interrupts import tell_shortly
 from rocm_core.errors import (
     AuthenticationError,
     HTTPStatusError,
@@ -152,6 +153,8 @@ class LastError:
         # collected long after, and an interrupt say nothing about the server.
         if error is None or isinstance(error, Exception):
             self.error = error
+        else:
+            tell_shortly(error)
 
 
 class Generation:

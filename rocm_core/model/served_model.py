@@ -23,13 +23,14 @@ from rocm_core.errors import (
 )
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.model.generation import LastError
+from rocm_core.model.loading import shown_load
 from rocm_core.model.recipe import Recipe, remade
 from rocm_core.model.refused_text import naming
 from rocm_core.model.steps import AsyncSender, Hold, Ready, RequestSteps, Sender
 from rocm_core.model.template import ChatTemplate
 from rocm_core.requests import refuse_media
 from rocm_core.threads import beside_loop
-from rocm_core.types import Check, ModelInfo, ServerProps, ThinkingFacts
+from rocm_core.types import Check, Checks, ModelInfo, ServerProps, ThinkingFacts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -58,6 +59,17 @@ class ServedModel:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name!r})"
+
+    def facts(self) -> list[tuple[str, object]]:
+        """Return what is known of the model and its server, for people; no I/O."""
+        from rocm_core.model.loading import known_facts
+
+        return [("state", "closed")] if self._open is None else known_facts(self._open)
+
+    def _repr_html_(self) -> str:
+        from rocm_core.display.table import html_table
+
+        return html_table(repr(self), (), self.facts())
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Processes, sockets and secrets stay here; the copy opens a share of its own.
@@ -125,16 +137,16 @@ class ServedModel:
             ServerUnreachable, AuthenticationError, ServerLoading, ModelNotFound: of a server that
                 somebody else runs.
         """
-        with self._last_error:
-            return self._info(self.connection.ready(on_progress, deadline or self.deadline()))
+        with self._last_error, shown_load(self.connection, on_progress) as progress:
+            return self._info(self.connection.ready(progress, deadline or self.deadline()))
 
     async def aload(
         self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
     ) -> ModelInfo:
         """``load`` without blocking the event loop."""
         deadline = deadline or self.deadline()
-        with self._last_error:
-            props = await self.connection.aready(on_progress, deadline)
+        with self._last_error, shown_load(self.connection, on_progress) as progress:
+            props = await self.connection.aready(progress, deadline)
             return await beside_loop(self._info, props)  # reads the file's header
 
     def deadline(
@@ -276,7 +288,7 @@ class ServedModel:
         """
         from rocm_core.doctor.endpoint import preflight_connection
 
-        return preflight_connection(self.connection, dry_run, self.deadline())
+        return Checks(preflight_connection(self.connection, dry_run, self.deadline()))
 
     def err(self) -> BaseException | None:
         """Return the error of the last call on this model that ended; ``None`` if it succeeded.
