@@ -16,6 +16,8 @@ from rocm_core.settings import current_settings, plan
 
 Models = str | Replicas | Sequence[Replicas] | None
 
+# Ray's name for the resource that the head node alone has.
+_HEAD = "node:__internal_head__"
 _ROUTER = "rocm_core.scale.routing.request_router:PrefixRouter"
 # Requests of a front under way at once; those of the replicas are limited by their slots.
 _FRONT_REQUESTS = 10_000
@@ -29,10 +31,15 @@ class FrontReplica:
     """A replica of the front. Ray Serve makes an ASGI deployment of it."""
 
     def __init__(self, handles: Mapping[str, Any], key_digests: Sequence[str]) -> None:
+        from ray.serve import get_replica_context
         from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-        refusals = (BackPressureError, DeploymentUnavailableError)
-        self._front = Front(handles, key_digests, refusals)
+        self._front = Front(
+            handles,
+            key_digests,
+            name=get_replica_context().replica_id.to_full_id_str(),
+            refusals=(BackPressureError, DeploymentUnavailableError),
+        )
 
     def __serve_build_asgi_app__(self) -> Front:
         """Return the ASGI application (the hook of ``serve.ingress()``)."""
@@ -77,9 +84,15 @@ def build_app(
         num_replicas=fronts,
         max_ongoing_requests=_FRONT_REQUESTS,
         graceful_shutdown_timeout_s=max(model.drain_seconds for model in models),
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options=_placement_of_fronts(fronts),
     )
     return front.bind(handles, digests)
+
+
+def _placement_of_fronts(fronts: int) -> dict[str, Any]:
+    # Ray cannot do without its head node, so a front there adds nothing that can fail: when its
+    # node dies, requests that nobody has begun to answer are lost. Several take any node.
+    return {"num_cpus": 0, **({} if fronts > 1 else {"resources": {_HEAD: 0.001}})}
 
 
 def app_from_args(args: dict[str, Any]) -> Any:

@@ -92,11 +92,13 @@ async def _end_of(stream: Any) -> None:
 class Forwarder:
     """Sends requests to the replicas of one model."""
 
-    def __init__(self, handle: Any, refusals: Refusals = ()) -> None:
+    def __init__(self, handle: Any, front: str = "", refusals: Refusals = ()) -> None:
         """Args:
         handle: Ray Serve's ``DeploymentHandle`` of the replicas.
-        refusals: what it raises if it takes no more requests.
+        front: the name of this actor, by which replicas see that it lives.
+        refusals: what the handle raises if it takes no more requests.
         """
+        self._front = front
         self._handle = handle.options(method_name="lease", stream=True)
         self._refusals = refusals
         self._transport = AsyncPlainTransport()
@@ -111,7 +113,8 @@ class Forwarder:
         """
         avoid: list[str] = []
         for number in range(_TRIES):
-            wish = {"key": request.key, "avoid": avoid, "wait": number == _TRIES - 1}
+            last = number == _TRIES - 1
+            wish = {"front": self._front, "key": request.key, "avoid": avoid, "wait": last}
             async with self._lease(wish) as lease:
                 if lease is not None and await self._try(lease, request, send):
                     return

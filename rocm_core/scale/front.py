@@ -62,15 +62,21 @@ class Front:
     """Answers requests for the models of one application."""
 
     def __init__(
-        self, handles: Mapping[str, Any], key_digests: Sequence[str], refusals: Refusals = ()
+        self,
+        handles: Mapping[str, Any],
+        key_digests: Sequence[str],
+        *,
+        name: str = "",
+        refusals: Refusals = (),
     ) -> None:
         """Args:
         handles: Ray Serve's handle of the replicas of each model, by the model's name.
         key_digests: of the API keys that are let in; empty: everybody is.
+        name: of the actor that this front is in.
         refusals: what a handle raises if it takes no more requests.
         """
         self._handles = dict(handles)
-        self._forwarders = {n: Forwarder(handle, refusals) for n, handle in handles.items()}
+        self._forwarders = {n: Forwarder(h, name, refusals) for n, h in handles.items()}
         self._digests = tuple(key_digests)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -170,11 +176,12 @@ class Front:
 
         async def ask(handle: Any) -> list[dict[str, Any]]:
             try:
-                answers = handle.broadcast("status").results_async()
-                return list(await asyncio.wait_for(answers, _ASK_ALL))
-            except Exception as error:
-                log.warning("not every replica answers: %s", error)
+                asked = handle.broadcast("status")
+                answers = await asked.results_async(timeout_s=_ASK_ALL, return_exceptions=True)
+            except Exception as error:  # the application is being changed, or one does not answer
+                log.warning("the replicas did not say how they are: %s", error)
                 return []
+            return [answer for answer in answers if isinstance(answer, dict)]
 
         found = await asyncio.gather(*map(ask, self._handles.values()))
         return dict(zip(self._handles, found, strict=True))

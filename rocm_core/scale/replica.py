@@ -14,7 +14,7 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from rocm_core.config import LoadConfig, Timeouts
 from rocm_core.discover.refs import resolve_ref
 from rocm_core.errors import RocmError, ServerDied, ServerStopped
 from rocm_core.scale.devices import with_devices
-from rocm_core.server import Server, State
+from rocm_core.server import Server, State, StateChanged
 
 log = logging.getLogger("ray.serve")
 
@@ -34,6 +34,9 @@ _METRICS = Timeouts(connect=2.0, first_token=5.0, total=5.0)
 _PRINTED = Call("GET", "/metrics", bytes.decode)
 # Seconds between two tries to restart a server, over the supervisor's own pauses after a crash.
 _RETRY = 1.0
+# Seconds between two looks for the fronts that hold leases, and where Ray Serve names its actors.
+_FRONTS_PERIOD = 5.0
+_NAMESPACE = "serve"
 # How many starts of a replaced process may fail before the replica gives up.
 _MAX_STARTS = 3
 
@@ -71,10 +74,10 @@ class LlamaReplica:
         ref = resolve_ref(options.ref)
         self._slots = options.slots
         self._id = str(serve.get_replica_context().replica_id.unique_id)
-        self._leases = 0
+        # Each request under way, and the front that it belongs to.
+        self._leases: dict[asyncio.Future[None], str] = {}
         self._restarts = 0
         self._gone: str = ""
-        self._ended = asyncio.Event()
         self._server = Server(
             ref,
             server_config(ref, replace(load, port=0)),
@@ -83,7 +86,8 @@ class LlamaReplica:
         )
         self._events = self._server.events()
         await self._server.astart()
-        self._keeper = asyncio.create_task(self._keep_running())
+        self._tasks = [asyncio.create_task(self._keep_running())]
+        self._tasks.append(asyncio.create_task(self._look_for_fronts()))
 
     # -- what the front asks ----------------------------------------------------------------
 
@@ -93,19 +97,20 @@ class LlamaReplica:
         A replica whose server is being restarted yields ``{"ready": False}`` and ends, so that the
         caller goes elsewhere; with ``wish["wait"]`` it waits for the server.
         """
-        self._leases += 1
+        lease = asyncio.get_running_loop().create_future()
+        self._leases[lease] = wish["front"]
         try:
             if not self._server.is_running and wish.get("wait"):
                 with contextlib.suppress(RocmError):
                     await self._server.astart()
-            ended, url, key = self._ended, self._server.url, self._server.api_key
-            if url is None or ended.is_set():
+            url, key = self._server.url, self._server.api_key
+            if url is None or lease.done():
                 yield {"ready": False, "replica": self._id, "why": self._gone}
                 return
             yield {"ready": True, "replica": self._id, "url": url, "key": key}
-            await ended.wait()
+            await lease
         finally:
-            self._leases -= 1
+            del self._leases[lease]
 
     async def status(self) -> dict[str, Any]:
         """Return what the server is doing, and its metrics as it prints them."""
@@ -117,7 +122,7 @@ class LlamaReplica:
             "replica": self._id,
             "ready": self._server.is_running,
             "slots": self._slots,
-            "requests": self._leases,
+            "requests": len(self._leases),
             "restarts": self._restarts,
             "pid": self._server.pid,
             "metrics": text,
@@ -127,8 +132,8 @@ class LlamaReplica:
 
     def record_routing_stats(self) -> dict[str, Any]:
         """Return what the request router may know of this replica."""
-        busy = min(self._leases, self._slots)
-        waiting = self._leases - busy
+        busy = min(len(self._leases), self._slots)
+        waiting = len(self._leases) - busy
         ready = self._server.is_running
         return {"ready": ready, "slots": self._slots, "busy": busy, "waiting": waiting}
 
@@ -143,24 +148,46 @@ class LlamaReplica:
 
     async def __del__(self) -> None:
         """Stop the server; Ray calls this after the last stream, or when its patience ends."""
-        keeper = self.__dict__.pop("_keeper", None)
-        if keeper is not None:
-            keeper.cancel()
+        for task in (tasks := self.__dict__.pop("_tasks", [])):
+            task.cancel()
+        if tasks:
             await asyncio.to_thread(self._server.stop)
+
+    def _end_leases(self, of: Callable[[str], bool]) -> None:
+        for lease, front in self._leases.items():
+            if of(front) and not lease.done():
+                lease.set_result(None)
+
+    async def _look_for_fronts(self) -> None:
+        """End the leases of a front that died: Ray lets what it had asked for go on."""
+        import ray
+
+        def is_gone(front: str) -> bool:
+            try:
+                ray.get_actor(front, namespace=_NAMESPACE)
+            except ValueError:
+                return True
+            return False
+
+        while True:
+            await asyncio.sleep(_FRONTS_PERIOD)
+            for front in set(self._leases.values()):
+                if await asyncio.to_thread(is_gone, front):
+                    log.warning("%s: the front %s is gone", self._id, front)
+                    self._end_leases(front.__eq__)
 
     # -- keeping it running -----------------------------------------------------------------
 
     async def _keep_running(self) -> None:
         """Start the server again as soon as it has ended."""
-        async for _ in self._events:
-            if self._server.state is not State.FAILED or self._ended.is_set():
+        async for event in self._events:
+            if not (isinstance(event, StateChanged) and event.state is State.FAILED):
                 continue
-            self._ended.set()  # the leases end
-            log.warning("%s: %s; it is started again", self._id, self._server.failure)
-            if not await self._start_again():
+            log.warning("%s: %s; it is started again", self._id, event.failure)
+            self._end_leases(lambda _: True)
+            if self._server.state is State.FAILED and not await self._start_again():
                 return
             self._restarts += 1
-            self._ended = asyncio.Event()
 
     async def _start_again(self) -> bool:
         for _ in range(_MAX_STARTS):

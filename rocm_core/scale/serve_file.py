@@ -51,7 +51,8 @@ def deploy_config(
         "args": args,
     }
     content = {
-        "proxy_location": "EveryNode",
+        # A client loses what goes through the proxy of a node that dies.
+        "proxy_location": "HeadOnly" if fronts == 1 else "EveryNode",
         "http_options": {"host": host, "port": port},
         "applications": [application],
     }

@@ -41,7 +41,7 @@ class Handle:
         assert name == "status"
         return self
 
-    async def results_async(self) -> list[dict[str, Any]]:
+    async def results_async(self, **_: Any) -> list[dict[str, Any]]:
         counted = {"slots": 4, "requests": self.leased, "restarts": 0, "metrics": ""}
         offers = [offer for offer in self.offers if isinstance(offer, Mapping)]
         return [{"replica": o["replica"], "ready": o["ready"], **counted} for o in offers]
