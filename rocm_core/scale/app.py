@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rocm_core.config import LoadConfig
+from rocm_core.config.load import is_loopback
 from rocm_core.engine.command_line import LOOPBACK
 from rocm_core.errors import ConfigError
 from rocm_core.scale.front import Front, digest
-from rocm_core.scale.plan import Replicas, is_loopback
+from rocm_core.scale.plan import Replicas
 from rocm_core.scale.ray_package import check_gpus, check_haproxy, import_serve
 from rocm_core.scale.replica import LlamaReplica, ReplicaOptions
 from rocm_core.settings import current_settings, plan

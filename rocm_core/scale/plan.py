@@ -41,7 +41,6 @@ class Replicas:
         max_queued: requests that wait for a replica at each front before one more gets 503.
         drain_seconds: how long a replica that is to stop goes on with its streams.
         health_seconds: pause between two health checks. After three failures it is replaced.
-        allow_insecure_rpc: let ``load.rpc_servers`` name other machines than this one.
 
     Raises:
         ConfigError: an option is out of range, or two exclude each other.
@@ -57,7 +56,6 @@ class Replicas:
     max_queued: int = 1000
     drain_seconds: float = 120.0
     health_seconds: float = 2.0
-    allow_insecure_rpc: bool = False
 
     def __post_init__(self) -> None:
         if is_address(self.ref):
@@ -90,7 +88,7 @@ class Replicas:
                 "the load asks for a GPU, and gpus_per_replica=0 gives a replica none: give "
                 "gpus_per_replica=1, or remove require_gpu and backend"
             )
-        check_rpc_servers(self.load.rpc_servers, self.allow_insecure_rpc)
+        self.load.check_rpc_servers()
 
     @property
     def slots(self) -> int:
@@ -117,35 +115,6 @@ class Replicas:
                 f"not {self.autoscaling!r}"
             )
         return {"target_ongoing_requests": self.slots, **given}
-
-
-def check_rpc_servers(addresses: tuple[str, ...] | Any, allow: bool) -> None:
-    """Raise if a worker is on another machine and nobody has said that this is known to be unsafe.
-
-    llama.cpp's README of its RPC server: "proof-of-concept … fragile and insecure. Never run the
-    RPC server on an open network" (tools/rpc/README.md).
-
-    Raises:
-        ConfigError: an address is no loopback one, and ``allow`` is false.
-    """
-    for address in addresses:
-        host = address.strip().rpartition(":")[0].strip("[]")
-        if not allow and not is_loopback(host):
-            raise ConfigError(
-                f"rpc_servers: {address} is on another machine. llama.cpp calls its RPC workers "
-                '"fragile and insecure": whoever reaches the port can run code there, and nothing '
-                "is encrypted. On a network of your own alone, say so with allow_insecure_rpc=True."
-            )
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether nobody outside of this machine reaches ``host``."""
-    import ipaddress
-
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _absolute(ref: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 # Conversations whose replica is remembered; about 150 bytes each.
 _REMEMBERED = 65536
+_ROUNDS = 2
 
 
 class Placement:
@@ -45,9 +46,9 @@ class Placement:
         if home is None:
             return [pair, list(replicas)]
         least = min(map(load, pair))
-        # To wait there takes longer than to compute the prompt anew elsewhere: a whole round of
-        # requests is before this one.
-        if load(home) >= self._slots and load(home) >= least + self._slots:
+        # Two whole rounds of requests are before this one, which others would begin at once: to
+        # compute the prompt anew takes less time, and a conversation seldom moves.
+        if load(home) >= least + _ROUNDS * self._slots:
             return [pair, [home], list(replicas)]
         return [[home], pair, list(replicas)]
 
