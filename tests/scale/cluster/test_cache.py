@@ -10,7 +10,7 @@ from tests.scale.cluster.conversations import cached_share
 from tests.scale.cluster.support import LOAD, serving
 
 # Room for the prompts of a third of the conversations: those that each replica has to itself.
-ROOM = "8M"
+ROOM = "4M"
 
 
 @pytest.mark.usefixtures("machines")
