@@ -13,14 +13,14 @@ import os
 import secrets
 import time
 
-from locust import FastHttpUser, between, task
+from locust import HttpUser, between, task
 
 _KEY = os.environ.get("LLAMA_ROCM_API_KEY", "")
 _TURNS, _TOKENS = 4, 60
 _END = b"data: [DONE]"
 
 
-class Talker(FastHttpUser):
+class Talker(HttpUser):
     """One conversation after the other."""
 
     wait_time = between(0.1, 1.0)
@@ -47,6 +47,8 @@ class Talker(FastHttpUser):
             for line in reply.iter_lines():
                 first = first or time.monotonic()
                 last = line or last
+            # Else it is the time until the head of the answer.
+            reply.request_meta["response_time"] = 1000 * (time.monotonic() - begun)
             whole = reply.status_code == 200 and last.strip() == _END
             if not whole:
                 reply.failure(f"HTTP {reply.status_code}, ended with {last[:80]!r}")

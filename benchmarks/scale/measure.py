@@ -87,7 +87,7 @@ def table() -> str:
         model = Replicas("demo", LOAD, gpus_per_replica=0)
         serve.run(build_app(model, one_machine=True), name="llama-rocm", route_prefix="/")
         plain = serve.deployment(Plain).options(max_ongoing_requests=100)
-        app = plain.bind(server.url, server.api_key)  # type: ignore[attr-defined]
+        app = plain.bind(server.url, server.api_key)
         serve.run(app, name="plain", route_prefix="/plain")
         return _markdown(list(_costs(server)))
     finally:

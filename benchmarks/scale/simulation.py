@@ -123,8 +123,8 @@ class Simulation:
                 assert isinstance(what, _Turn)
                 self._arrive(now, what)
             else:
-                name, turn = what  # type: ignore[misc]
-                self._leave(now, name, turn)
+                assert isinstance(what, tuple)
+                self._leave(now, *what)
 
     def _seconds_of_a_conversation(self) -> float:
         a = self._assumed

@@ -75,7 +75,7 @@ def offer(server: Server, replica: str = "r1") -> dict[str, Any]:
 def client(handles: Mapping[str, Handle] | Handle, *keys: str, **more: Any) -> httpx.AsyncClient:
     handles = handles if isinstance(handles, Mapping) else {"reciter": handles}
     front = Front(handles, [digest(key) for key in keys], **more)
-    transport = httpx.ASGITransport(front)  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(front)
     return httpx.AsyncClient(transport=transport, base_url="http://front")
 
 

@@ -69,7 +69,7 @@ def test_workers_of_another_machine_need_a_word() -> None:
 
 
 def test_the_file_describes_the_same_replicas() -> None:
-    load = LoadConfig(parallel=2, context_len="4k", extra_args=("--no-warmup",))
+    load = LoadConfig(parallel=2, context_len=4096, extra_args=("--no-warmup",))
     model = Replicas("demo", load, autoscaling=(1, 3), gpus_per_replica=0, drain_seconds=5)
     content = yaml.safe_load(deploy_config([model], key_digests=["ab" * 32]))
     (application,) = content["applications"]

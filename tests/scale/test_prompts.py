@@ -44,7 +44,8 @@ def test_the_clients_own_name_for_a_conversation_goes_first() -> None:
 
 
 def test_what_has_no_prompt_has_no_key() -> None:
-    for body in ({}, {"input": "text"}, {"messages": []}, {"messages": "no list"}, {"prompt": ""}):
+    bodies: list[dict[str, Any]] = [{}, {"input": "text"}, {"messages": []}, {"prompt": ""}]
+    for body in [*bodies, {"messages": "no list"}]:
         assert prompt_key(body) == ""
 
 

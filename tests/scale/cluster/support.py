@@ -105,7 +105,7 @@ class Served:
     def model(self) -> TextModel:
         """Return the model as any program has it that knows the address."""
         limits = Timeouts(first_token=PATIENCE, idle=PATIENCE)
-        whole = {"max_queue": None, "queue_timeout": None, "max_in_flight": 1000}
+        whole: dict[str, Any] = {"max_queue": None, "queue_timeout": None, "max_in_flight": 1000}
         return load_model(self.url, api_key=KEY, timeouts=limits, **whole)
 
 
@@ -114,8 +114,8 @@ def serving(ref: str = RECITER, **options: Any) -> Iterator[Served]:
     """Run an application with one model, and end it."""
     from ray import serve
 
-    options = {"gpus_per_replica": 0, "drain_seconds": 60, "name": "reciter"} | options
-    replicas = Replicas(ref, options.pop("load", LOAD), **options)
+    given: dict[str, Any] = {"gpus_per_replica": 0, "drain_seconds": 60, "name": "reciter"}
+    replicas = Replicas(ref, options.pop("load", LOAD), **(given | options))
     # Its proxies stay for all applications of the cluster.
     # One for each node would share one port of this machine, and take each other's clients.
     serve.start(http_options={"host": "127.0.0.1", "port": _PORT}, proxy_location="HeadOnly")
