@@ -10,7 +10,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import batches, engines, latency, memory, resident, startup, streaming, targets
+from benchmarks import (
+    batches,
+    chunking,
+    decisions,
+    engines,
+    latency,
+    memory,
+    resident,
+    startup,
+    streaming,
+    targets,
+)
 from benchmarks.machine import load, machine
 from benchmarks.measuring import Tell
 from benchmarks.plots import draw
@@ -32,6 +43,8 @@ MEASURES: dict[str, Callable[[Size, Tell], Section]] = {
     "attach": engines.attach,
     "cache": engines.cache,
     "resident": resident.resident,
+    "chunking": chunking.chunking,
+    "decide": decisions.decide,
 }
 
 

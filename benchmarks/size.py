@@ -22,6 +22,8 @@ class Size:
         interpreters: fresh interpreters, for imports and constructors.
         starts: starts of a real server.
         conversations: how many are interleaved on 4 slots.
+        documents: how many are chunked.
+        decisions: rounds of a choice, asked in two ways.
         distinct: after how many distinct prompts a server's resident memory is read.
     """
 
@@ -39,6 +41,8 @@ class Size:
     interpreters: int = 3
     starts: int = 7
     conversations: tuple[int, ...] = (1, 4, 16)
+    documents: int = 150
+    decisions: int = 40
     distinct: tuple[int, ...] = (1, 50, 200, 500)
 
 
@@ -57,5 +61,7 @@ TINY = Size(
     interpreters=1,
     starts=1,
     conversations=(2,),
+    documents=2,
+    decisions=2,
     distinct=(1, 2),
 )

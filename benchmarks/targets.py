@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.chunking import HERE, SERVER
 from benchmarks.contenders.base import HTTPX
+from benchmarks.decisions import ENGINES, TOKEN
 from benchmarks.engines import AGAIN
 from benchmarks.section import Section, table
 
@@ -53,12 +55,23 @@ def _cell(section: str, name: str, column: str) -> Callable[[Sections], float | 
     return lambda sections: sections[section].of(name, column) if section in sections else None
 
 
+def _chunking(sections: Sections) -> float | None:
+    section = sections.get("chunking")
+    if section is None:
+        return None
+    seconds = {
+        name: (section.of(name, "seconds") or 0.0) + (section.of(name, "server") or 0.0)
+        for name in (HERE, SERVER)
+    }
+    return seconds[SERVER] / seconds[HERE] if seconds[HERE] else None
+
+
 def _import(sections: Sections) -> float | None:
     section = sections.get("imports")
     if section is None:
         return None
-    mine = section.of("`import langchain_rocm`", "ms")
-    base = section.of("`import langchain_core.language_models`", "ms")
+    mine = section.of("`from langchain_rocm import ChatRocm`", "ms")
+    base = section.of("`from langchain_core.language_models import BaseChatModel`", "ms")
     return None if mine is None or base is None else mine - base
 
 
@@ -110,7 +123,7 @@ def targets() -> Iterator[Target]:
         yield Target(f"ChatRocm v3 events / stream, {mode}", events, most=0.5)
         name = "RocmLLM.stream_chat"
         floor_cost = _cost(name, _LLAMAINDEX.format("stream_chat"), mode)
-        yield Target(f"{name} / floor, {mode}", floor_cost, most=1.6)
+        yield Target(f"{name} / floor, {mode}", floor_cost, most=1.05)
         rival_cost = _cost("OpenAILike.stream_chat", name, mode)
         yield Target(f"OpenAILike / {name}, {mode}", rival_cost, least=5)
         rival_cost = _cost("LlamaIndex Ollama.stream_chat", name, mode)
@@ -119,10 +132,17 @@ def targets() -> Iterator[Target]:
     yield Target("added TTFT, ChatRocm, ms", _cell("ttft", "ChatRocm.stream", "added"), most=1)
     yield Target("streams per core / ChatOpenAI's", _streams, least=5)
     yield Target("cold start over the bare server, ms", _cell("start", AGAIN, "over"), most=30)
-    yield Target("import langchain_rocm over langchain_core's, CPU ms", _import, most=60)
+    yield Target("import of ChatRocm over BaseChatModel's, CPU ms", _import, most=40)
     yield Target("growth of cost per chunk, the worst of all", _growth, most=1.1)
     yield Target("second turn's cached share / plain requests', the worst", _cache, least=1)
+    yield Target(
+        "RocmTokenizer / tiktoken, CPU per call", _cell("chunking", HERE, "peer"), most=1.5
+    )
+    yield Target("chunking with the server's tokens / RocmTokenizer, CPU", _chunking, least=5)
     yield Target("resident memory after the last prompt / after 50", _resident, most=1.25)
+    for engine in ENGINES:
+        share = _cell("decide", TOKEN.format(engine), "share")
+        yield Target(f"a choice by one token / structured output, {engine}", share, most=0.33)
 
 
 def judged(sections: Sequence[Section]) -> list[dict[str, object]]:

@@ -7,27 +7,34 @@
         print(chunk.text, end="")
 
 ``ChatRocm`` is a chat model, ``RocmLLM`` continues raw text, ``RocmEmbeddings`` and
-``RocmRerank`` serve retrieval. The server starts at first use; importing starts nothing.
+``RocmRerank`` serve retrieval, ``RocmDecisions`` answers typed questions. The server starts at
+first use; importing starts nothing.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rocm_core.extras import require
+
 if TYPE_CHECKING:
     from langchain_rocm.chat_models import ChatRocm
+    from langchain_rocm.decisions import RocmDecisions
     from langchain_rocm.embeddings import RocmEmbeddings
     from langchain_rocm.llms import RocmLLM
     from langchain_rocm.rerank import RocmRerank
 
     __version__: str
 
-__all__ = ["ChatRocm", "RocmEmbeddings", "RocmLLM", "RocmRerank"]
+__all__ = ["ChatRocm", "RocmDecisions", "RocmEmbeddings", "RocmLLM", "RocmRerank"]
+
+require("langchain_core", "langchain_rocm", 'pip install "llama-rocm[langchain]"')
 
 # Where each name lives; it is imported when somebody asks for it, because importing everything
 # takes CPU time that most programs need for something else (``benchmarks/``).
 _HOMES = {
     "chat_models": ("ChatRocm",),
+    "decisions": ("RocmDecisions",),
     "embeddings": ("RocmEmbeddings",),
     "llms": ("RocmLLM",),
     "rerank": ("RocmRerank",),

@@ -14,47 +14,42 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
 from pydantic import Field, model_validator
 from typing_extensions import Self, override
 
 import langchain_rocm.conversion.blocks  # registers our content blocks  # noqa: F401
 from langchain_rocm.conversion.requests import ChatRequest, chat_request
-from langchain_rocm.conversion.tools import openai_tool
 from langchain_rocm.errors import model_errors
-from langchain_rocm.options import VERSION
+from langchain_rocm.options import VERSION, LangChainOptions
 from langchain_rocm.profile import ProfiledModel
-from langchain_rocm.retries import Retrying
 from langchain_rocm.streaming.chunks import ChatChunks
+from langchain_rocm.streaming.driver import StreamDriver
 from langchain_rocm.streaming.interrupts import interruptible
 from langchain_rocm.streaming.protocol import Event, ProtocolEvents
 from langchain_rocm.streaming.request_stream import achat_events, chat_events
-from langchain_rocm.structured import (
-    METHODS,
-    Method,
-    StructuredParser,
-    format_of,
-    structured,
-    tool_of,
-    traced,
-)
 from rocm_core import StreamEvent
 from rocm_core.requests import CallReader, dated, tool_request
 
-Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
+# Tools and structured output are imported by the methods that need them: they take as long as the
+# rest of this module, and most programs have neither.
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+    from langchain_rocm.structured import Method
+
+    Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 _OF_CHAT = ("reasoning", "reasoning_budget", "replay_reasoning", "logprobs", "top_logprobs")
 
 
-class ChatRocm(ProfiledModel, defer_build=False):
+class ChatRocm(StreamDriver, ProfiledModel, LangChainOptions, BaseChatModel):
     """A chat model on llama.cpp: your AMD card, your CPU, or a running server.
 
         chat = ChatRocm(model="path/to/model.gguf", temperature=0.7)
@@ -70,8 +65,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
     ``close()`` releases it.
 
     Every answer has ``usage_metadata``, and in ``response_metadata`` ``model_name``,
-    ``model_provider`` (``"rocm"``), ``finish_reason`` and ``timings``: llama-server's own
-    (milliseconds, tokens per second, cached tokens) and ``first_token_ms``.
+    ``model_provider`` (``"rocm"``), ``finish_reason`` (with langchain-core 1.8.4 also its standard
+    form) and ``timings``: llama-server's own and ``first_token_ms``.
 
     Raises:
         pydantic.ValidationError: an option is unknown or does not fit.
@@ -121,6 +116,7 @@ class ChatRocm(ProfiledModel, defer_build=False):
     @model_validator(mode="after")
     def _set_rocm_version(self) -> Self:
         self._add_version("llama-rocm", VERSION)
+        self._set_lazy_profile()
         return self
 
     _of_calls: ClassVar[frozenset[str]] = frozenset(_OF_CHAT)
@@ -180,6 +176,8 @@ class ChatRocm(ProfiledModel, defer_build=False):
             ConfigError: ``tool_choice`` names none of the tools, or the arguments of one are no
                 object.
         """
+        from langchain_rocm.conversion.tools import openai_tool
+
         formatted = [openai_tool(tool, strict) for tool in tools]
         with model_errors():
             tool_request(formatted, tool_choice)
@@ -220,6 +218,16 @@ class ChatRocm(ProfiledModel, defer_build=False):
         Raises:
             ValueError: the method is unknown, there is no schema, or it is none.
         """
+        from langchain_rocm.retries import Retrying
+        from langchain_rocm.structured import (
+            METHODS,
+            StructuredParser,
+            format_of,
+            structured,
+            tool_of,
+            traced,
+        )
+
         if method not in METHODS:
             raise ValueError(f"method is one of {', '.join(METHODS)}, not {method!r}")
         if schema is None and method != "json_mode":
@@ -311,25 +319,6 @@ class ChatRocm(ProfiledModel, defer_build=False):
                     for chunk in reader.read(event):
                         yield chunk
             yield reader.last()
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        return generate_from_stream(self._stream(messages, stop, **kwargs))
-
-    async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        chunks = [chunk async for chunk in self._astream(messages, stop, **kwargs)]
-        return generate_from_stream(iter(chunks))
 
     @override
     def batch(

@@ -17,7 +17,7 @@ from rocm_core.requests import check_texts, refuse_long_runs
 _TEXTS_PER_SLOT = 8
 
 
-class RocmEmbeddings(ServedOptions, Embeddings, defer_build=False):
+class RocmEmbeddings(ServedOptions, Embeddings):
     """Embeds texts with a GGUF embedding model or a running server.
 
         embeddings = RocmEmbeddings(model="path/to/bge-m3-Q8_0.gguf")

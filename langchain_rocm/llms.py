@@ -28,7 +28,7 @@ from rocm_core.requests import INFILL_FIELDS, check_texts
 _USUAL_SLOTS = 4
 
 
-class RocmLLM(LangChainOptions, BaseLLM, defer_build=False):
+class RocmLLM(LangChainOptions, BaseLLM):
     """Raw text completion on llama.cpp.
 
         RocmLLM(model="path/to/model.gguf", max_tokens=64).invoke("Once upon a time")

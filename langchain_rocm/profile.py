@@ -7,11 +7,10 @@ server, so the field gets a dictionary that loads the model when somebody reads 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.model_profile import ModelProfile
-from pydantic import model_validator
 from typing_extensions import Self
 
 from langchain_rocm.errors import model_errors
@@ -138,19 +137,25 @@ class LazyProfile(dict[str, Any]):
     __hash__ = None
 
 
-class ProfiledModel(LangChainOptions, BaseChatModel):
-    """A chat model whose profile shows what the model on its server can do."""
+if TYPE_CHECKING:
+
+    class _Base(LangChainOptions, BaseChatModel): ...
+else:  # Another pydantic class of all these fields would take 2 ms of an import.
+    _Base = object
+
+
+class ProfiledModel(_Base):
+    """To inherit before the options: a profile that shows what the model on its server can do."""
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         """Return the profile if the server has been used; no I/O."""
         props = self._text_model.props if self._text_model else None
         return profile_of(props, self.loaded_name()) if props else None
 
-    @model_validator(mode="after")
-    def _set_lazy_profile(self) -> Self:
+    def _set_lazy_profile(self) -> None:
+        """Take a profile that asks the server when it is read, unless one was given."""
         if not self.profile:
             self.profile = LazyProfile(self._loaded_profile)  # type: ignore[assignment]
-        return self
 
     def _loaded_profile(self) -> ModelProfile:
         with model_errors():

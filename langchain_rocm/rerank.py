@@ -19,7 +19,7 @@ from rocm_core import LoadConfig
 _GIVE_PROBABILITIES = ("qwen3",)
 
 
-class RocmRerank(ServedOptions, BaseDocumentCompressor, defer_build=False):
+class RocmRerank(ServedOptions, BaseDocumentCompressor):
     """Keeps the documents that answer a query best, by a GGUF reranking model or a running server.
 
         rerank = RocmRerank(model="path/to/bge-reranker-v2-m3-Q8_0.gguf", top_n=3)

@@ -13,7 +13,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rocm_core.extras import require
+
 if TYPE_CHECKING:
+    from llama_index_rocm.decisions.rerank import RocmDecisionRerank
+    from llama_index_rocm.decisions.selector import RocmSelector
     from llama_index_rocm.embedding import RocmEmbedding
     from llama_index_rocm.llm import RocmLLM
     from llama_index_rocm.rerank import RocmRerank
@@ -21,11 +25,22 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["RocmEmbedding", "RocmLLM", "RocmRerank", "RocmTokenizer"]
+__all__ = [
+    "RocmDecisionRerank",
+    "RocmEmbedding",
+    "RocmLLM",
+    "RocmRerank",
+    "RocmSelector",
+    "RocmTokenizer",
+]
+
+require("llama_index.core", "llama_index_rocm", 'pip install "llama-rocm[llama-index]"')
 
 # Where each name lives; it is imported when somebody asks for it, because importing everything
 # takes CPU time that most programs need for something else (``benchmarks/``).
 _HOMES = {
+    "decisions.rerank": ("RocmDecisionRerank",),
+    "decisions.selector": ("RocmSelector",),
     "embedding": ("RocmEmbedding",),
     "llm": ("RocmLLM",),
     "rerank": ("RocmRerank",),

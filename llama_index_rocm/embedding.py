@@ -14,7 +14,7 @@ from rocm_core.adapter import awarn_of_lost_letters, warn_of_lost_letters
 from rocm_core.requests import check_texts
 
 
-class RocmEmbedding(RocmComponent, BaseEmbedding, defer_build=False):
+class RocmEmbedding(RocmComponent, BaseEmbedding):
     """A GGUF embedding model on llama.cpp, or a running llama-server started with ``--embeddings``.
 
         Settings.embed_model = RocmEmbedding(model="path/to/embedding-model.gguf")

@@ -87,7 +87,7 @@ def _knows_calls(shows: bool, template: str) -> bool:
     return shows or call_notation(template) is not None
 
 
-class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM, defer_build=False):
+class RocmLLM(RocmComponent, GenerationOptions, StructuredOutputLLM, CustomLLM):
     """A GGUF model on llama.cpp, or a running llama-server, as a LlamaIndex LLM.
 
         llm = RocmLLM(model="path/to/model.gguf", context_len=8192, temperature=0.7)

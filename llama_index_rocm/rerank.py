@@ -20,7 +20,7 @@ from rocm_core.errors import ConfigError
 dispatcher = get_dispatcher(__name__)
 
 
-class RocmRerank(RocmComponent, BaseNodePostprocessor, defer_build=False):
+class RocmRerank(RocmComponent, BaseNodePostprocessor):
     """A GGUF reranking model on llama.cpp, or a running llama-server started with ``--rerank``.
 
         engine = index.as_query_engine(
@@ -53,8 +53,8 @@ class RocmRerank(RocmComponent, BaseNodePostprocessor, defer_build=False):
     ) -> list[NodeWithScore]:
         if not nodes:
             return []
-        query = _query(query_bundle)
-        with self._observed(nodes, query) as ranked:
+        query = query_of(query_bundle)
+        with observed(self, nodes, query) as ranked:
             ranks = self.text_model.rerank(query.query_str, _texts(nodes), self.top_n)
             ranked.extend(_picked(nodes, ranks))
         return ranked
@@ -64,36 +64,44 @@ class RocmRerank(RocmComponent, BaseNodePostprocessor, defer_build=False):
     ) -> list[NodeWithScore]:
         if not nodes:
             return []
-        query = _query(query_bundle)
-        with self._observed(nodes, query) as ranked:
+        query = query_of(query_bundle)
+        with observed(self, nodes, query) as ranked:
             model = await self._amodel()
             ranks = await model.arerank(query.query_str, _texts(nodes), self.top_n)
             ranked.extend(_picked(nodes, ranks))
         return ranked
 
-    @contextlib.contextmanager
-    def _observed(
-        self, nodes: list[NodeWithScore], query: QueryBundle
-    ) -> Iterator[list[NodeWithScore]]:
-        """Send LlamaIndex's events before and after; the caller fills the list with the result."""
-        name = self.loaded_name()
-        dispatcher.event(
-            ReRankStartEvent(query=query, nodes=nodes, top_n=self.top_n, model_name=name)
-        )
-        payload: dict[str, Any] = {
-            EventPayload.NODES: nodes,
-            EventPayload.MODEL_NAME: name,
-            EventPayload.QUERY_STR: query.query_str,
-            EventPayload.TOP_K: self.top_n,
-        }
-        ranked: list[NodeWithScore] = []
-        with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
-            yield ranked
-            event.on_end(payload={EventPayload.NODES: ranked})
-        dispatcher.event(ReRankEndEvent(nodes=ranked))
+
+@contextlib.contextmanager
+def observed(
+    ranker: Any, nodes: list[NodeWithScore], query: QueryBundle
+) -> Iterator[list[NodeWithScore]]:
+    """Send LlamaIndex's events before and after; the caller fills the list with the result.
+
+    Args:
+        ranker: a postprocessor of this package with ``top_n``.
+        nodes: what it was given.
+        query: what it compares them with.
+    """
+    name = ranker.loaded_name()
+    dispatcher.event(
+        ReRankStartEvent(query=query, nodes=nodes, top_n=ranker.top_n, model_name=name)
+    )
+    payload: dict[str, Any] = {
+        EventPayload.NODES: nodes,
+        EventPayload.MODEL_NAME: name,
+        EventPayload.QUERY_STR: query.query_str,
+        EventPayload.TOP_K: ranker.top_n,
+    }
+    ranked: list[NodeWithScore] = []
+    with ranker.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
+        yield ranked
+        event.on_end(payload={EventPayload.NODES: ranked})
+    dispatcher.event(ReRankEndEvent(nodes=ranked))
 
 
-def _query(query_bundle: QueryBundle | None) -> QueryBundle:
+def query_of(query_bundle: QueryBundle | None) -> QueryBundle:
+    """Return the query; raise ``ConfigError`` if there is none."""
     if query_bundle is None:
         raise ConfigError("reranking needs the query: give query_bundle= or query_str=")
     return query_bundle

@@ -18,17 +18,15 @@ from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from llama_index.core.base.llms.types import (
-    ChatMessage,
     ChatResponse,
     CompletionResponse,
     ContentBlock,
     LogProb,
-    MessageRole,
-    TextBlock,
     ThinkingBlock,
     ToolCallBlock,
 )
 
+from llama_index_rocm.quick import chat_response, completion_response, text_block
 from llama_index_rocm.tool_calls import ToolCalls
 from rocm_core.requests import CallReader
 from rocm_core.types import StreamEvent
@@ -128,7 +126,7 @@ class ChatAnswer(Answer[ChatResponse]):
 
     def _response(self, delta: str | None, raw: dict[str, Any]) -> ChatResponse:
         if self._calls is None:
-            return self._with_blocks(delta, raw, [TextBlock(text=self._text)])
+            return self._with_blocks(delta, raw, [text_block(self._text)])
         calls = self._calls.blocks()
         response = self._with_calls(delta, raw, calls)
         # FunctionCallingProgram reads these before the blocks. Not in the last response, which
@@ -144,7 +142,7 @@ class ChatAnswer(Answer[ChatResponse]):
     def _with_calls(
         self, delta: str | None, raw: dict[str, Any], calls: Sequence[ToolCallBlock]
     ) -> ChatResponse:
-        text = [TextBlock(text=self._text)] if self._text else []
+        text = [text_block(self._text)] if self._text else []
         return self._with_blocks(delta, raw, [*text, *calls])
 
     def _with_blocks(
@@ -156,15 +154,14 @@ class ChatAnswer(Answer[ChatResponse]):
                 # thinking, all later responses share one.
                 self._thoughts = ThinkingBlock(content=self._thinking)
             blocks.insert(0, self._thoughts)
-        message = ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks)
-        return ChatResponse(message=message, delta=delta, raw=raw)
+        return chat_response(delta, raw, blocks)
 
 
 class CompletionAnswer(Answer[CompletionResponse]):
     """Makes completion responses."""
 
     def _response(self, delta: str | None, raw: dict[str, Any]) -> CompletionResponse:
-        response = CompletionResponse(text=self._text, delta=delta, raw=raw)
+        response = completion_response(self._text, delta, raw)
         if self._thinking and not delta:
             response.additional_kwargs["thinking"] = self._thinking
         return response

@@ -3,9 +3,10 @@
 LlamaIndex calls the tokenizer often: about 12,000 times to put ten nodes into one prompt, nearly
 always with single words, most of them seen before. So
 
-    a long text         → one request with the text and its words ─┐
-    a short text        → one request                              ├─▶ POST /tokenize
-    a text seen before  → the answer from the cache               ─┘
+    a text seen before  → the answer from the cache
+    any other           → this process, where the model's GGUF file is on this machine and its
+                          tokenizer has been found equal to the server's (``rocm_core.tokenizer``)
+    until then, or else → POST /tokenize: a long text and its words in one request, a short one
 
 Every count is the server's own, for any model on any machine; nothing is estimated.
 """
@@ -34,18 +35,27 @@ class RocmTokenizer:
 
     Special tokens inside a text count as such (``<|im_end|>`` is one token); none is added.
     The first call starts the server. A call blocks for one request, or not at all if the text
-    is in the cache: inside an event loop, ``await llm.text_model.aload()`` first.
+    is in the cache or is tokenized in this process, as most models' are after the first calls:
+    inside an event loop, ``await llm.text_model.aload()`` first.
 
     Attributes:
         calls: number of calls.
         requests: number of requests to the server.
     """
 
-    def __init__(self, llm: RocmOptions) -> None:
-        """``llm``: an object of any class of this package; its model's server is used."""
+    def __init__(self, llm: RocmOptions, *, local: bool | None = None) -> None:
+        """Tokenize with the model of ``llm``.
+
+        Args:
+            llm: an object of any class of this package.
+            local: ``False`` always asks the server; ``True`` builds the tokenizer in this process
+                at the first call, and raises ``ConfigError`` if it cannot; ``None``: the server
+                answers until it is built in the background, and further on if it cannot be.
+        """
         self.calls = 0
         self.requests = 0
         self._llm = llm
+        self._local = local
         self._short = _Cache(_MAX_SHORT)
         self._long = _Cache(_MAX_LONG)
         self._lock = threading.Lock()
@@ -55,7 +65,7 @@ class RocmTokenizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # LlamaIndex pickles node parsers, with their tokenizer, for worker processes.
-        return (RocmTokenizer, (self._llm,))
+        return (_made, (self._llm, self._local))
 
     def __call__(self, text: str) -> list[int]:
         """Return the token ids of ``text``; errors as ``TextModel.tokenize``."""
@@ -80,17 +90,27 @@ class RocmTokenizer:
         return (self._long if len(text) >= _LONG else self._short).get(text)
 
     def _ask(self, text: str, deadline: Deadline | None) -> list[int]:
+        model = self._llm.text_model
+        if self._local or (self._local is None and model.tokenizes_here):
+            ids = model.tokenize(text, local=self._local, deadline=deadline)
+            if len(text) < _LONG:
+                self._short.put(text, ids)
+            return ids
         texts = [text]
         if len(text) >= _LONG:
             texts += [word for word in _words(text) if self._short.get(word) is None]
             del texts[_MAX_WORDS:]
         self.requests += 1
-        found = self._llm.text_model.tokenize_batch(texts, deadline=deadline)
+        found = model.tokenize_batch(texts, local=self._local, deadline=deadline)
         for each, ids in zip(texts, found, strict=True):
             (self._long if len(each) >= _LONG else self._short).put(each, ids)
         own = self._cached(text)
         assert own is not None
         return own
+
+
+def _made(llm: RocmOptions, local: bool | None) -> RocmTokenizer:
+    return RocmTokenizer(llm, local=local)
 
 
 def _words(text: str) -> list[str]:

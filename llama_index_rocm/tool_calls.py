@@ -161,9 +161,7 @@ def _selection(block: ToolCallBlock, strict: bool) -> ToolSelection:
         arguments = parse_arguments(given) if isinstance(given, str) else dict(given)
     except InvalidAnswer as error:
         if strict:
-            raise InvalidAnswer(
-                f"the arguments for tool {name!r} are no JSON object: {given!r}", text=str(given)
-            ) from error
+            raise InvalidAnswer(f"tool {name!r}: {error}: {given!r}", text=str(given)) from error
         # BaseWorkflowAgent.call_tool answers a name that it does not know with "Tool … not found.
         # Please select a tool that is available.", whatever the signature of the tools.
         name = (

@@ -28,6 +28,17 @@ if TYPE_CHECKING:
         cancel_scope,
     )
     from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts
+    from rocm_core.decisions import (
+        Box,
+        BoxAnswer,
+        Choice,
+        ChoiceAnswer,
+        Decision,
+        Score,
+        ScoreAnswer,
+        YesNo,
+        YesNoAnswer,
+    )
     from rocm_core.diagnosis import explain_failure
     from rocm_core.discover.models import FoundModel, discover_models
     from rocm_core.discover.refs import ModelRef, resolve_ref
@@ -53,17 +64,24 @@ if TYPE_CHECKING:
         Usage,
     )
 
-    __version__: str
+# Here and not asked of the installed distribution: to find that takes as long as a quarter of the
+# import of an adapter. pyproject.toml reads this line.
+__version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient",
     "Backend",
+    "Box",
+    "BoxAnswer",
     "Chat",
     "Check",
+    "Choice",
+    "ChoiceAnswer",
     "Client",
     "Companions",
     "Completion",
     "Connection",
+    "Decision",
     "Deadline",
     "Device",
     "FoundModel",
@@ -80,6 +98,8 @@ __all__ = [
     "ModelRef",
     "RemoteConfig",
     "RocmError",
+    "Score",
+    "ScoreAnswer",
     "Selection",
     "Server",
     "State",
@@ -90,6 +110,8 @@ __all__ = [
     "Token",
     "ToolCallDelta",
     "Usage",
+    "YesNo",
+    "YesNoAnswer",
     "discover_models",
     "estimate_memory",
     "afrom_ndjson",
@@ -117,6 +139,10 @@ _HOMES = {
     "backend": ("Backend", "Connection", "get_backend", "list_backends"),
     "client": ("AsyncClient", "Chat", "Client", "Completion", "Deadline", "Infill", "cancel_scope"),
     "config": ("GenerateConfig", "LoadConfig", "RemoteConfig", "Timeouts"),
+    "decisions": (
+        *("Box", "BoxAnswer", "Choice", "ChoiceAnswer", "Decision", "Score", "ScoreAnswer"),
+        *("YesNo", "YesNoAnswer"),
+    ),
     "diagnosis": ("explain_failure",),
     "discover.models": ("FoundModel", "discover_models"),
     "discover.refs": ("ModelRef", "resolve_ref"),
@@ -147,13 +173,6 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name == "__version__":
-        from importlib import metadata
-
-        try:
-            return metadata.version("llama-rocm")
-        except metadata.PackageNotFoundError:  # a source tree that is not installed
-            return "unknown"
     for home, names in _HOMES.items():
         if name in names:
             value = getattr(import_module(f"{__name__}.{home}"), name)

@@ -180,6 +180,8 @@ class ModelInfo:
     Attributes:
         name: the model's name in requests.
         architecture: ``llama``, ``qwen3``, …; ``None`` if the server's file is not on this machine.
+        decision_type: ``openjev``, ``lev``, …, of a decision model; ``None`` of any other, or if
+            the file is not on this machine.
         n_ctx: context length of one slot in tokens.
         n_ctx_train: tokens that the model was trained for; ``None`` if unknown.
         total_slots: requests that the server computes at once.
@@ -196,6 +198,7 @@ class ModelInfo:
     chat_template_caps: Mapping[str, bool]
     modalities: Mapping[str, bool]
     build_info: str
+    decision_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

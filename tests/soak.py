@@ -29,13 +29,17 @@ import psutil
 
 from rocm_core import GenerateConfig, LoadConfig, RocmError, Server, TextModel, load_model
 from rocm_core.discover.refs import resolve_ref
-from rocm_core.shared.admin import list_servers, stop_server
+from rocm_core.shared.admin import SharedServerInfo, list_servers, stop_server
+from rocm_core.shared.rotating_log import tail
+from tests.support.leftovers import described, lives, processes_of
 from tests.support.models.reciter import RECITER
-from tests.support.programs import Program, runs, wait_for
+from tests.support.programs import Program, wait_for
 
 HELLO = [{"role": "user", "content": "Hello"}]
 # Seconds for each call, and by how much it may be late.
 LIMIT, SLACK = 30.0, 3.0
+# Seconds after the last client: the keep-alive time, and what a busy machine adds.
+GONE_WITHIN = 40.0
 ANSWER = GenerateConfig(max_tokens=150, ignore_eos=True, temperature=0.0, timeout=LIMIT)
 SHARED_PROGRAM = """
 import sys
@@ -263,29 +267,31 @@ def run(engine: str, seconds: float, seed: int) -> Soak:
     return soak
 
 
-def report(soak: Soak, orphans: int, leaked: int) -> dict[str, Any]:
+def report(soak: Soak, orphans: list[str], leaked: int) -> dict[str, Any]:
     """What the run showed."""
     return {
         "faults": dict(sorted(soak.faults.items())),
         "requests": dict(sorted(soak.outcomes.items())),
         "typed errors": dict(sorted(soak.errors.items())),
         "wrong or silently short answers": len(soak.wrong),
-        "late calls": len(soak.late),
+        "late calls": soak.late,
         "longest call, s": round(soak.longest, 1),
         "orphans": orphans,
         "leaked descriptors": leaked,
     }
 
 
-def _lives(process: psutil.Process) -> bool:
-    # By pid and start time: a number may be another process's by now.
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
+def left_behind(soak: Soak, directory: str) -> list[str]:
+    """What should not be there any more, each in words: processes, then servers of the registry."""
+    processes = processes_of(directory) | set(filter(lives, soak.processes))
+    processes |= set(filter(lives, psutil.Process().children(recursive=True)))
+    return sorted(map(described, processes)) + [_listed(server) for server in list_servers()]
 
 
-def _descendants() -> list[int]:
-    return [p.pid for p in psutil.Process().children(recursive=True) if runs(p.pid)]
+def _listed(server: SharedServerInfo) -> str:
+    facts = {name: server.facts[name] for name in ("state", "pid", "daemon_pid", "clients", "idle")}
+    last = [line for line in tail(server.log)[-5:] if line]
+    return f"registry: server {server.key}: {facts}; its log ends with {last}"
 
 
 def main() -> int:
@@ -302,9 +308,9 @@ def main() -> int:
         before = psutil.Process().num_fds()
         soak = run(options.engine, options.seconds, options.seed)
         with contextlib.suppress(AssertionError):
-            wait_for(lambda: not list_servers() and not any(map(_lives, soak.processes)), 40)
+            wait_for(lambda: not left_behind(soak, directory), GONE_WITHIN)
         gc.collect()
-        orphans = len(_descendants()) + sum(map(_lives, soak.processes)) + len(list_servers())
+        orphans = left_behind(soak, directory)
         leaked = psutil.Process().num_fds() - before
     print(json.dumps(report(soak, orphans, leaked), indent=2))
     for text in soak.wrong[:10]:

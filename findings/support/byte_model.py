@@ -9,7 +9,7 @@ puts a space before the marks of a chat template. The token of byte B has the id
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import gguf
 import numpy as np
@@ -27,7 +27,11 @@ def letters() -> list[str]:
 
 
 def write(
-    file: str, kind: str = "llama", name: str = "", more: Mapping[str, int] = NO_TOKENS
+    file: str,
+    kind: str = "llama",
+    name: str = "",
+    more: Mapping[str, int] = NO_TOKENS,
+    keys: Callable[[gguf.GGUFWriter], None] | None = None,
 ) -> None:
     """Write the model.
 
@@ -36,6 +40,7 @@ def write(
         kind: the vocabulary, ``llama`` or ``gpt2``.
         name: ``general.name`` of the header.
         more: tokens behind the bytes (ids from 259), with the type that the file gives them.
+        keys: writes more keys.
     """
     pieces = letters() if kind == "gpt2" else [f"<0x{byte:02X}>" for byte in range(256)]
     ends = ["<unk>", "<|begin|>", "<|end|>"] if "</s>" in more else ["<unk>", "<s>", "</s>"]
@@ -64,6 +69,8 @@ def write(
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
+    if keys is not None:
+        keys(writer)
     add_tensors(writer, len(tokens))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

@@ -14,7 +14,6 @@ from langchain_core.messages import AIMessage, BaseMessage
 
 from langchain_rocm.conversion.answers import tool_calls
 from langchain_rocm.conversion.messages import request_messages
-from langchain_rocm.conversion.tools import openai_tool
 from rocm_core import Chat, GenerateConfig
 from rocm_core.errors import ConfigError
 from rocm_core.requests import (
@@ -111,7 +110,7 @@ def chat_request(
     """
     rest = {name: value for name, value in options.items() if value is not None}
     tools = tool_request(
-        [openai_tool(tool) for tool in rest.pop("tools", ())],
+        _openai_tools(rest.pop("tools", ())),
         rest.pop("tool_choice", None),
     )
     format_ = normalized_format(rest.pop("response_format", None))
@@ -147,3 +146,11 @@ def _refuse_contradictions(
             "stop_token_ids need logprobs, which llama-server does not stream beside tools: use "
             "stop strings"
         )
+
+
+def _openai_tools(tools: Sequence[Any]) -> list[dict[str, Any]]:
+    if not tools:
+        return []
+    from langchain_rocm.conversion.tools import openai_tool  # not at the top: most have no tools
+
+    return [openai_tool(tool) for tool in tools]

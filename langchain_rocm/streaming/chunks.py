@@ -15,6 +15,7 @@ concatenates strings.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk, UsageMetadata
@@ -27,6 +28,39 @@ from rocm_core import StreamEvent, Timings, ToolCallDelta, Usage
 from rocm_core.requests import CallReader
 
 PROVIDER = "rocm"
+STANDARD_REASONS = find_spec("langchain_core.language_models._finish_reason") is not None
+"""Whether this langchain-core (since 1.8.4) reads standard finish reasons."""
+
+# llama-server's reasons (``to_json_oaicompat_chat`` in ``tools/server/server-task.cpp``) in
+# LangChain's words. A server that is no llama-server may send others, for which there is none.
+_NORMALIZED = {"stop": "stop", "length": "length", "tool_calls": "tool_call"}
+# The words of OpenAI's Responses API: LangChain's are in no released package that says them.
+_STATES = {"stop": "completed", "tool_call": "completed", "length": "incomplete"}
+
+
+def finish_fields(reason: str, *, calls: bool = False) -> dict[str, str]:
+    """Return the finish reason of an answer, and what standard fields say of it.
+
+    Args:
+        reason: as the server sent it.
+        calls: whether the answer calls tools: the call of a named tool ends with ``stop``.
+
+    Returns:
+        ``finish_reason``; with a langchain-core that reads them, and for a reason that is known,
+        also ``normalized_finish_reason`` (``stop``, ``length``, ``tool_call``) and
+        ``finish_state`` (``completed``, ``incomplete``).
+    """
+    fields = {"finish_reason": reason}
+    normalized = _NORMALIZED.get(reason) if STANDARD_REASONS else None
+    if normalized is None:
+        return fields
+    if normalized == "stop" and calls:
+        normalized = "tool_call"
+    return {
+        **fields,
+        "normalized_finish_reason": normalized,
+        "finish_state": _STATES[normalized],
+    }
 
 
 class Ending:
@@ -35,11 +69,13 @@ class Ending:
     Attributes:
         first_token_ms: milliseconds from the call to the first event, start, queue and prefill
             included; ``None`` if not measured.
+        calls: whether the answer calls tools.
     """
 
     def __init__(self, model_name: str) -> None:
         """``model_name``: used until the stream names the model."""
         self.first_token_ms: float | None = None
+        self.calls = False
         self._model = model_name
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
@@ -53,18 +89,22 @@ class Ending:
         self._timings = event.timings or self._timings
 
     def metadata(self) -> dict[str, Any]:
-        """Return ``model_name``, ``model_provider`` and, if known, ``finish_reason``, ``timings``.
+        """Return ``model_name``, ``model_provider`` and, if known, finish reason and ``timings``.
 
         ``timings`` are llama-server's, and ``first_token_ms`` if measured.
         """
         facts: dict[str, Any] = {"model_name": self._model, "model_provider": PROVIDER}
-        if self._finish_reason:
-            facts["finish_reason"] = self._finish_reason
+        facts |= self.finish_fields()
         if self._timings:
             facts["timings"] = self._timings.as_dict()
             if self.first_token_ms is not None:
                 facts["timings"]["first_token_ms"] = self.first_token_ms
         return facts
+
+    def finish_fields(self) -> dict[str, str]:
+        """Return the fields of the finish reason; empty if the server told none."""
+        reason = self._finish_reason
+        return finish_fields(reason, calls=self.calls) if reason else {}
 
     def usage(self) -> UsageMetadata | None:
         """Return the token counts; ``cache_read`` are prompt tokens from the KV cache.
@@ -127,6 +167,7 @@ class ChatChunks:
         if event.text:
             chunks.append(_chunk(event.text, {}, self._class))
         if event.tool_calls:
+            self.ending.calls = True
             calls = [_tool_call(call) for call in event.tool_calls]
             message = ToolChunk(content="", tool_call_chunks=calls)
             chunks.append(ChatGenerationChunk(message=message))

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_rocm.streaming.chunks import PROVIDER, Ending
+from langchain_rocm.streaming.chunks import PROVIDER, STANDARD_REASONS, Ending
 from rocm_core import StreamEvent, ToolCallDelta
 from rocm_core.errors import InvalidAnswer
 from rocm_core.requests import CallReader, parse_arguments
@@ -85,6 +85,8 @@ class ProtocolEvents:
         if self._logprobs:
             metadata["logprobs"] = {"content": self._logprobs}
         finish: Event = {"event": "message-finish", "metadata": metadata}
+        if STANDARD_REASONS:
+            finish |= self.ending.finish_fields()
         if usage := self.ending.usage():
             finish["usage"] = usage
         return [*self._close(), finish]
@@ -99,6 +101,7 @@ class ProtocolEvents:
         return events
 
     def _call(self, call: ToolCallDelta) -> list[Event]:
+        self.ending.calls = True
         events = []
         if self._open is None or self._open.call != call.index:
             block = _Block("tool_call", self._next, call.index, call.id, call.name)

@@ -7,10 +7,9 @@ What llama-server does not grant in one step is requested in two
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_rocm.conversion.requests import ChatRequest
-from rocm_core import TextModel
 from rocm_core.adapter import (
     AsyncEvents,
     Events,
@@ -20,6 +19,9 @@ from rocm_core.adapter import (
     fits,
     tools_then_format,
 )
+
+if TYPE_CHECKING:
+    from rocm_core import TextModel
 
 
 def chat_events(model: TextModel, request: ChatRequest, max_retries: int) -> Events:

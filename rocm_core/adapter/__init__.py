@@ -8,7 +8,7 @@ second request of an answer that one request cannot have. No framework.
 """
 
 from rocm_core.adapter.answers import correction, fits, misfit, path_text, read_class, read_type
-from rocm_core.adapter.call_options import one_answer
+from rocm_core.adapter.call_options import FRAMEWORKS, one_answer
 from rocm_core.adapter.followup_request import (
     AsyncEvents,
     Events,
@@ -19,7 +19,8 @@ from rocm_core.adapter.followup_request import (
 )
 from rocm_core.adapter.lost_letters import awarn_of_lost_letters, warn_of_lost_letters
 from rocm_core.adapter.options import GenerationOptions, RocmOptions
-from rocm_core.adapter.rivals import LANGCHAIN, LLAMA_INDEX
+
+LANGCHAIN, LLAMA_INDEX = FRAMEWORKS
 
 __all__ = [
     "LANGCHAIN",

@@ -10,12 +10,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rocm_core.adapter.hints import hint
 from rocm_core.config import GenerateConfig, options_of
 from rocm_core.errors import ConfigError
 from rocm_core.requests import CHAT_FIELDS, GENERATION_FIELDS
 
 GENERATE_FIELDS = frozenset(options_of(GenerateConfig))
+# Whose users know which other classes (``rivals``).
+FRAMEWORKS = ("LangChain", "LlamaIndex")
+
 EXTRA_BODY = "extra_body"
 # How a request asks for several answers (tools/server/server-task.cpp).
 _SEVERAL = ("n", "n_cmpl")
@@ -89,6 +91,8 @@ class CallOptions:
                 "made"
             )
         known = self._known()
+        from rocm_core.adapter.hints import hint  # tables that only an error needs
+
         said = hint(name, value, {*known, *self.fields}, self.framework, known)
         words = (
             f"a call of {self.owner} has no option {name!r}.",

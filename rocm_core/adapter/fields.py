@@ -118,8 +118,8 @@ class LoadFields(BaseModel):
     batch_size: int | None = declared("batch_size")
     """Logical batch of prefill; None: llama-server's. Unit: tokens."""
     ubatch_size: int | None = declared("ubatch_size")
-    """Physical batch of prefill; None: llama-server's, or a whole input for embedding and
-    reranking. Unit: tokens."""
+    """Physical batch of prefill; None: llama-server's, or a whole input for embedding, reranking
+    and some decision models. Unit: tokens."""
     flash_attn: FlashAttention | None = declared("flash_attn")
     """Flash attention: on, off, or auto; None: not sent, the build's own default."""
     cache_type_k: str | None = declared("cache_type_k")

@@ -13,12 +13,15 @@ import asyncio
 import re
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from rocm_core.errors import RocmError
-from rocm_core.model.text_model import TextModel
 
-_HARMED = re.compile(
+if TYPE_CHECKING:
+    from rocm_core.model.text_model import TextModel
+
+_HARMED = (
     "[\uac00-\ud7a3\u0900-\u0dff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
     "がぎぐげござじずぜぞだぢづでどばびぶべぼぱぴぷぺぽガギグゲゴザジズゼゾダヂヅデドバビブベボパピプペポ]"
 )
@@ -57,4 +60,4 @@ async def awarn_of_lost_letters(model: TextModel, texts: Sequence[str]) -> None:
 def _in_question(model: TextModel, texts: Sequence[str]) -> bool:
     if model in _asked:
         return False
-    return any(not text.isascii() and _HARMED.search(text) for text in texts)
+    return any(not text.isascii() and re.search(_HARMED, text) for text in texts)

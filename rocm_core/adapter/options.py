@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
@@ -21,12 +21,13 @@ from typing_extensions import Self
 from rocm_core.adapter.call_options import EXTRA_BODY, GENERATE_FIELDS, CallOptions
 from rocm_core.adapter.event_loop import blocking, may_block
 from rocm_core.adapter.fields import GenerationFields, LoadFields
-from rocm_core.adapter.hints import hint
 from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts, override
 from rocm_core.config.catalog import adapter_options
 from rocm_core.errors import ConfigError
-from rocm_core.model.text_model import TextModel, load_model
 from rocm_core.settings import LIMITS, current_settings, is_url
+
+if TYPE_CHECKING:
+    from rocm_core.model.text_model import TextModel
 
 _LOAD_FIELDS = frozenset(f.name for f in fields(LoadConfig))
 _REMOTE_DEFAULTS = {
@@ -39,8 +40,23 @@ _OF_SETTINGS = frozenset(adapter_options()) | {"model_name"}
 _SECRETS = ("api_key", "headers", "environment")
 # What the frameworks' own serializers add to the fields.
 _FOREIGN_KEYS = frozenset({"class_name"})
+_building = threading.RLock()
 _creating = threading.Lock()
 _reading = threading.Lock()
+
+
+class _BuiltSignature:
+    """The signature of a class that is not built yet: builds it, so that it has every option."""
+
+    def __get__(self, instance: Any, owner: type[RocmOptions]) -> Any:
+        _build(owner)
+        return owner.__dict__["__signature__"].__get__(instance, owner)
+
+
+def _build(cls: type[RocmOptions]) -> None:
+    # Two threads at once would be one too many: pydantic takes away what it builds anew.
+    with _building:
+        cls.model_rebuild()
 
 
 class RocmOptions(LoadFields):
@@ -50,11 +66,10 @@ class RocmOptions(LoadFields):
     load options.
     """
 
-    # A validation error would otherwise print every argument, the key among them. The validators of
-    # this class and of those between it and an adapter are built by nobody who only imports them.
-    # An adapter sets defer_build=False: before it is built, its signature (and with it the
-    # completion of a notebook) lacks every option.
+    # A validation error would otherwise print every argument, the key among them. Who only imports
+    # an adapter needs no validators: they are built for its first instance, or its signature.
     model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)
+    __signature__: ClassVar[Any] = _BuiltSignature()
 
     validate_model_on_init: bool = Field(
         default=False,
@@ -81,6 +96,8 @@ class RocmOptions(LoadFields):
             known.update(n for n in (name, field.alias) if n)
         for name in values:
             if name not in known:
+                from rocm_core.adapter.hints import hint  # tables that only an error needs
+
                 said = hint(name, values[name], known - _FOREIGN_KEYS, cls._framework)
                 raise ValueError(f"{cls.__name__} has no option {name!r}. {said}".rstrip())
         given = {name: _parsed(name, value) for name, value in values.items()}
@@ -136,6 +153,12 @@ class RocmOptions(LoadFields):
 
     def _load(self) -> None:
         self.text_model.load()
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Build the class before its first instance."""
+        if not cls.__pydantic_complete__:
+            _build(cls)
+        return super().__new__(cls)
 
     def model_post_init(self, context: Any, /) -> None:
         """Pass the hook on: pydantic's own one, made for the private attribute, ends here."""
@@ -245,6 +268,10 @@ class RocmOptions(LoadFields):
             self._read_settings_files()
             with _creating:
                 if self._text_model is None:
+                    # Not at the top: HTTP, backends and processes take most of the time that an
+                    # adapter's import would take, and a program that only imports needs none.
+                    from rocm_core.model.text_model import load_model
+
                     self._text_model = load_model(
                         self.base_url or self.model,
                         self.load_config(),

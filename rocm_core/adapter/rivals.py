@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from rocm_core.adapter.call_options import FRAMEWORKS
+
 Kind = Literal["option", "instead", "none"]
-LANGCHAIN, LLAMA_INDEX = "LangChain", "LlamaIndex"
+LANGCHAIN, LLAMA_INDEX = FRAMEWORKS
 
 
 @dataclass(frozen=True, slots=True)

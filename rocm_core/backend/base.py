@@ -50,6 +50,8 @@ class Connection(abc.ABC):
         props: the server's facts (``GET /props``), read by ``ready``; ``None`` before.
         limiter: lets the requests of this connection into the queue of its server.
         affinity: which slot a conversation goes to; ``None`` where the server chooses.
+        decides_only: whether the model answers typed questions and nothing else; ``None`` while
+            nobody has asked the server.
     """
 
     def __init__(self, ref: ModelRef, config: LoadConfig) -> None:
@@ -58,6 +60,7 @@ class Connection(abc.ABC):
         self.props: ServerProps | None = None
         self.limiter = RequestLimiter(RequestQueue())
         self.affinity: SlotAffinity | None = None
+        self.decides_only: bool | None = None
 
     @property
     def model_name(self) -> str | None:

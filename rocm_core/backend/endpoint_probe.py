@@ -29,6 +29,8 @@ _POLL = 0.25
 ABSENT = (404, 405, 501)
 
 _known: dict[str, Dialect] = {}
+# The address of the server, the model's name there and its file.
+_decide_only: set[tuple[str, str | None, str]] = set()
 
 
 def forget_dialects(url: str | None = None) -> None:
@@ -39,6 +41,7 @@ def forget_dialects(url: str | None = None) -> None:
     """
     if url is None:
         _known.clear()
+        _decide_only.clear()
     else:
         _known.pop(url, None)
 
@@ -54,6 +57,7 @@ class ProbeResult:
             token ids, so it is used wherever there is one.
         model: the value for the field ``model`` of requests; ``None`` for none.
         routed: the server is a router, and ``model`` one of its models.
+        decides_only: the model answers typed questions and nothing else, as far as is known.
     """
 
     props: ServerProps
@@ -61,6 +65,7 @@ class ProbeResult:
     completion: Dialect
     model: str | None
     routed: bool
+    decides_only: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -104,7 +109,19 @@ def probe_server(probe: ServerProbe, deadline: Deadline) -> Steps[ProbeResult]:
         props = yield from _when_loaded(probe, deadline, calls.props(model))
     native = probe.api == "native" or (probe.api == "auto" and props is not None)
     completion: Dialect = "native" if native or dialect == "native" else "openai"
-    return ProbeResult(props or NO_PROPS, dialect, completion, model, routed)
+    found = ProbeResult(props or NO_PROPS, dialect, completion, model, routed)
+    found.decides_only = _decides_only(probe.url, found, models)
+    return found
+
+
+def _decides_only(url: str, found: ProbeResult, models: list[dict[str, Any]] | None) -> bool:
+    """Return what the list of models says; where the dialect was known, what it said before."""
+    key = (url, found.model, found.props.model_path)
+    if models is not None:
+        _decide_only.discard(key)
+        if calls.decides_only(models, found.model if found.routed else None):
+            _decide_only.add(key)
+    return key in _decide_only
 
 
 def _when_loaded(

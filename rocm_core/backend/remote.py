@@ -170,6 +170,7 @@ class RemoteConnection(Connection):
         server = (self._probe.url, found.model) if found.routed else self._probe.url
         self.join_queue(server, found.props.total_slots)
         self._probed = found
+        self.decides_only = found.decides_only
         self.props = found.props
         return found.props
 

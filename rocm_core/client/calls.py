@@ -10,20 +10,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 from rocm_core.client import answers
-from rocm_core.client.answers import field
+from rocm_core.client.answers import field, read_json
 from rocm_core.config import SAMPLING_FIELDS, GenerateConfig
 from rocm_core.errors import ConfigError, ProtocolError
-from rocm_core.requests import check_texts, refuse_long_run, refuse_long_runs
+from rocm_core.requests import (
+    check_texts,
+    refuse_long_run,
+    refuse_long_runs,
+    refuse_long_runs_in,
+)
 from rocm_core.requests.sent_schemas import SCHEMA_FIELDS, with_sent_schemas
 from rocm_core.types import Message, ServerProps
+
+if TYPE_CHECKING:  # most programs never need them
+    from rocm_core.decisions import Decision, Question
 
 T = TypeVar("T")
 Messages = Sequence[Message | Mapping[str, Any]]
 ModelList = Sequence[Mapping[str, Any]]
+SYSTEM_ONE = "/v1/systemone"
 
 
 @dataclass(slots=True, eq=False)
@@ -132,6 +141,18 @@ def _has_file_name(model: Mapping[str, Any], name: str) -> bool:
 
 def _stem(name: str) -> str:
     return PurePosixPath(name.replace("\\", "/")).name.removesuffix(".gguf")
+
+
+def decides_only(models: ModelList, name: str | None = None) -> bool:
+    """Return whether a listed model does nothing but decide, as far as the server tells.
+
+    ``name`` is the id of one of ``models``; ``None``: the only one.
+    """
+    for model in models:
+        facts = model.get("architecture") if name in (None, model.get("id")) else None
+        if isinstance(facts, Mapping) and facts.get("output_modalities") == ["decisions"]:
+            return name is not None or len(models) == 1
+    return False
 
 
 def lora_adapters() -> Call[list[dict[str, Any]]]:
@@ -253,6 +274,32 @@ def rerank(
     body |= {"top_n": top_n} if top_n is not None else {}
     read = answers.ranks_reader(documents, top_n)
     return Call("POST", "/v1/rerank", read, body, texts=documents, name="documents")
+
+
+def decide(
+    state: Any, questions: Mapping[str, Question], images: Sequence[str] = ()
+) -> Call[Decision]:
+    """``POST /v1/systemone``: the answers of a decision model, by the ids of the questions.
+
+    Arguments and errors as ``TextModel.decide``.
+    """
+    from rocm_core.decisions import wire
+
+    body = wire.request_body(state, questions, images)
+    refuse_long_runs_in(body, "state", "questions")
+    return Call(
+        "POST", SYSTEM_ONE, lambda answer: wire.read_decision(read_json(answer), questions), body
+    )
+
+
+def token_shares(body: dict[str, Any], read: Callable[[Any], T]) -> Call[T]:
+    """``POST /completion`` that is not streamed: one token, and the probabilities of others.
+
+    Args:
+        body: with ``n_predict`` 1 (``rocm_core.decisions.labels``).
+        read: makes the result of the decoded answer.
+    """
+    return Call("POST", "/completion", lambda answer: read(read_json(answer)), body)
 
 
 # ---------------------------------------------------------------------------

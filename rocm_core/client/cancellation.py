@@ -107,6 +107,7 @@ class Wire:
     def __init__(self) -> None:
         self.cause: RocmError | None = None
         self._socket: Any = None
+        self._twin: socket.socket | None = None
         self._cut = False
 
     def connected(self, made: Any) -> None:
@@ -121,8 +122,14 @@ class Wire:
 
     def trace(self, event: str, facts: Mapping[str, Any]) -> None:
         """Take the socket from httpcore's trace, for ``httpx.Client``."""
+        if event.endswith("start_tls.started") and isinstance(self._socket, socket.socket):
+            # ``SSLContext.wrap_socket`` takes the descriptor away from it for the handshake.
+            self._twin = self._socket.dup()
+            self.connected(self._twin)
         if event.endswith(self._CONNECTED):
             self.connected(facts["return_value"].get_extra_info("socket"))
+        if event.endswith(("start_tls.complete", "start_tls.failed")) and self._twin is not None:
+            self._twin.close()
 
     async def atrace(self, event: str, facts: Mapping[str, Any]) -> None:
         """Take the socket from httpcore's trace, for ``httpx.AsyncClient``."""
@@ -141,7 +148,10 @@ class Wire:
         if raw is not None:
             with contextlib.suppress(OSError):  # it ended by itself meanwhile
                 try:
-                    raw.shutdown(socket.SHUT_RDWR)
+                    # That of ``SSLSocket`` forgets the encryption first: what another thread sends
+                    # in between would go out as plain text (Lib/ssl.py).
+                    plain = isinstance(raw, socket.socket)
+                    (socket.socket if plain else type(raw)).shutdown(raw, socket.SHUT_RDWR)
                 except TypeError:  # uvloop's sockets cannot
                     with socket.socket(fileno=os.dup(raw.fileno())) as twin:
                         twin.shutdown(socket.SHUT_RDWR)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import abc
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rocm_core.client import calls
 from rocm_core.client.calls import Call, Messages, StreamCall
 from rocm_core.client.deadline import Deadline
 from rocm_core.config import GenerateConfig, Timeouts
 from rocm_core.types import ServerProps, StreamEvent
+
+if TYPE_CHECKING:
+    from rocm_core.decisions import Decision, Question
 
 T = TypeVar("T")
 _DEFAULTS = GenerateConfig(max_tokens=None, temperature=None)
@@ -197,6 +200,22 @@ class Endpoints(abc.ABC):
         """
         return self.call(calls.rerank(query, documents, top_n))
 
+    def decide(
+        self, state: Any, questions: Mapping[str, Question], images: Sequence[str] = ()
+    ) -> Decision:
+        """Return a decision model's answers to typed questions (``POST /v1/systemone``).
+
+        Args:
+            state: what the questions are about: text, or a JSON object or array.
+            questions: ``Choice``, ``Score``, ``YesNo`` or ``Box`` by ids of your own.
+            images: data URLs (``data:image/png;base64,…``), which the model sees before the state.
+
+        Raises:
+            EndpointNotFound: the build has no such endpoint; b11434 has it.
+            NotSupported: the model is no decision model, or takes no images.
+        """
+        return self.call(calls.decide(state, questions, images))
+
     # -- generation -------------------------------------------------------------------------
 
     def completion(
@@ -332,6 +351,12 @@ class AsyncEndpoints(abc.ABC):
     ) -> list[tuple[int, float]]:
         """Return ``(index, score)`` of the documents, best first (``POST /v1/rerank``)."""
         return await self.call(calls.rerank(query, documents, top_n))
+
+    async def decide(
+        self, state: Any, questions: Mapping[str, Question], images: Sequence[str] = ()
+    ) -> Decision:
+        """Return a decision model's answers to typed questions (``POST /v1/systemone``)."""
+        return await self.call(calls.decide(state, questions, images))
 
     # -- generation -------------------------------------------------------------------------
 

@@ -11,17 +11,22 @@ import re
 import reprlib
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import orjson
 
 from rocm_core import errors
 from rocm_core.config import Timeouts
 
+if TYPE_CHECKING:
+    import httpx
+
 _NUMBER = r"\((\d{1,18}) tokens\)"
 _OVERFLOW = re.compile(f"{_NUMBER} exceeds the available context size {_NUMBER}")
-_BATCH_OVERFLOW = re.compile(f"input {_NUMBER} is too large to process.*: (\\d{{1,18}})")
+# Of a text to embed, and of a question with its options (``server-context.cpp``).
+_BATCH_OVERFLOW = re.compile(
+    f"(?:input|options) {_NUMBER} (?:is|are) too large to process.*: (\\d{{1,18}})"
+)
 
 _BY_TYPE: dict[str, type[errors.HTTPStatusError]] = {
     "invalid_request_error": errors.InvalidRequest,
@@ -75,6 +80,20 @@ _SAID: tuple[tuple[str, str], ...] = (
     (
         "not support reranking",
         "Load a reranking model with rerank=True; a server of somebody else needs --rerank.",
+    ),
+    (
+        "not a decision model",
+        "Load a decision model (a GGUF file with the key '<architecture>.decision.type'), or let "
+        "any chat model decide by one constrained token: TextModel.decide, RocmDecisions and "
+        "RocmSelector do.",
+    ),
+    (
+        "must be one of: choice, score, noul",
+        "This build answers no other questions (YesNo is its noul).",
+    ),
+    (
+        "not support image input for decisions",
+        "Load a decision model that sees, with its projector (mmproj=…).",
     ),
     (
         "Pooling type 'none'",
@@ -185,6 +204,8 @@ def error_from_response(
 
 def _redirected(response: httpx.Response, url: str) -> errors.HTTPStatusError:
     """Return the error of a redirect. It is not followed: the request has a key, and texts."""
+    import httpx
+
     try:
         target = response.request.url.join(response.headers["location"])
         shown_target = str(target.copy_with(username=None, password=None, query=None))
@@ -251,6 +272,8 @@ def translated(url: str, timeouts: Timeouts, *, streaming: bool) -> Iterator[Non
         timeouts: the limits that held, for the messages.
         streaming: the answer had begun.
     """
+    import httpx  # not at the top: what reads errors in answers has no requests to send
+
     try:
         yield
     except httpx.ConnectTimeout as error:

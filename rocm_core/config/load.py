@@ -110,8 +110,8 @@ class LoadConfig(Placement):
     ubatch_size: int | None = option(
         None,
         Whole(1),
-        "Physical batch of prefill; None: llama-server's, or a whole input for embedding and "
-        "reranking.",
+        "Physical batch of prefill; None: llama-server's, or a whole input for embedding, "
+        "reranking and some decision models.",
         unit=_TOKENS,
         wire="-ub",
         example="512",

@@ -9,6 +9,5 @@ __all__ = ["demo_model_path"]
 
 def demo_model_path() -> Path:
     """Return the path of the bundled demo model."""
-    from importlib import resources  # slow to import, so only when the path is needed
-
-    return Path(str(resources.files(__name__) / "demo.gguf"))
+    # llama-server needs a file, so nothing is gained from importlib.resources, slow to import.
+    return Path(__file__).with_name("demo.gguf")

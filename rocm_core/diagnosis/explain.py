@@ -18,7 +18,9 @@ from rocm_core.diagnosis.environment import suspects
 from rocm_core.diagnosis.failure import Alternative, Failure
 from rocm_core.diagnosis.search import DEGRADED, Match, Reading, read_log
 from rocm_core.diagnosis.table import KNOWN, STAGES, KnownFailure
+from rocm_core.diagnosis.table.row import Cure
 from rocm_core.diagnosis.unwrap import plain
+from rocm_core.diagnosis.versions import is_older
 
 __all__ = ["Failure", "describe_exit", "error_lines", "explain_failure", "explain_reading"]
 
@@ -27,8 +29,16 @@ _END = len(STAGES)
 _ON_GPU = ("weights_do_not_fit", "vram_short", "gpu_out_of_memory", "vulkan_allocation_limit")
 _SIGKILL = int(getattr(signal, "SIGKILL", 9))
 _SIGILL = int(getattr(signal, "SIGILL", 4))
-# Signals of a fault in the process itself.
-_CRASHES = [-int(getattr(signal, name, 6)) for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE")]
+# Signals of a fault in the process itself, and the row that says so if the log has no reason.
+_CRASHES = {
+    -int(getattr(signal, name, number)): row
+    for name, number, row in (
+        ("SIGABRT", 6, "aborted"),
+        ("SIGFPE", 8, "crashed"),
+        ("SIGBUS", 7, "crashed"),
+        ("SIGSEGV", 11, "crashed"),
+    )
+}
 # What a process that was killed from outside may have suffered from before.
 _BEFORE_SIGKILL = ("kernel", "device", "memory")
 # Windows: STATUS_ILLEGAL_INSTRUCTION, and the same as a signed number.
@@ -38,7 +48,12 @@ _SAID_BY_CODE = {
     0xC0000005: ("crashed", "crash"),
     0xC0000135: ("missing_dll", "loader"),
     0xC0000139: ("mixed_dlls", "loader"),
+    0xC0000409: ("aborted", "crash"),
 }
+# The kernel's log is one of all programs: the name of one that runs llama.cpp.
+_OURS = re.compile(r"llama|ollama|lmstudio|lm-studio|kobold|local-ai|python|killed by the", re.I)
+# An exception that nobody caught ends a process, whatever row its words belong to.
+_UNCAUGHT = "what():"
 _ERROR_LINE = re.compile(
     r"^[\d.]+ E |\berror\b|\bfailed\b|\bfatal\b|GGML_ASSERT|GGML_ABORT|what\(\)|exception",
     re.IGNORECASE,
@@ -48,6 +63,8 @@ _CONSEQUENCE = re.compile(
     r"exiting due to|failed to load (?:lora adapter|model),? '|failed to create[_ ]context with|"
     r"llama_model_load_from_file_impl|trying to fit params to free device memory"
 )
+# Where a cause names what a line did not tell.
+_UNNAMED = re.compile(r": \{what\}| \(\{what\}\)|, \{what\},| \{what\}$")
 
 
 class _Candidate(NamedTuple):
@@ -103,7 +120,7 @@ def explain_reading(
         for match in reading.found.values()
         if engine is None or match.row.backend in ("", engine)
     ]
-    candidates = [_candidate(match) for match in found if match.row.ends or code is None]
+    candidates = [_candidate(match) for match in found if _may_end(match, code)]
     names = {match.row.name for match in found}
     variables = {**reading.variables, **(environment or {})}
     telling = _telling(found, code)
@@ -121,13 +138,17 @@ def explain_reading(
     return _told(ranked, reading)
 
 
+def _may_end(match: Match, code: int | None) -> bool:
+    return match.row.ends or code is None or _UNCAUGHT in match.line
+
+
 def _telling(found: Sequence[Match], code: int | None) -> set[str]:
     """Return the rows that a variable may be the cause of: not all of a server that ended.
 
     A server whose GPUs are hidden on purpose runs on the CPU, and says so; what ends it is
     another thing.
     """
-    ending = [match for match in found if match.row.ends or code is None]
+    ending = [match for match in found if _may_end(match, code)]
     if code is not None and any(match.stage != DEGRADED for match in ending):
         ending = [match for match in ending if match.stage != DEGRADED]
     return {match.row.name for match in ending}
@@ -137,7 +158,7 @@ def _as_signal(returncode: int | None) -> int | None:
     if returncode in _ILLEGAL_ON_WINDOWS:
         return -_SIGILL
     # A shell's and a container's way of saying that a signal ended the process.
-    if returncode in (128 + _SIGKILL, 128 + _SIGILL):
+    if returncode is not None and 128 - returncode in (-_SIGKILL, -_SIGILL, *_CRASHES):
         return 128 - returncode
     return returncode
 
@@ -153,8 +174,9 @@ def _words(row: KnownFailure, groups: Mapping[str, str]) -> tuple[str, str]:
     if first is not None and "gfx" not in groups:
         said["what"] = first
     said.update({name: value for name, value in groups.items() if name in said})
+    cause = row.cause if first is not None else _UNNAMED.sub("", row.cause)
     remedy = f"{row.remedy} ({row.versions})" if row.versions else row.remedy
-    return row.cause.format(**said), remedy
+    return cause.format(**said), remedy
 
 
 def _of_kernel(kernel: Reading, found: Sequence[Match], code: int | None) -> list[_Candidate]:
@@ -166,13 +188,21 @@ def _of_kernel(kernel: Reading, found: Sequence[Match], code: int | None) -> lis
         for match in found
     )
     matches = [*kernel.before.values(), *kernel.found.values()]
-    killed = code == -_SIGKILL
     return [
         _candidate(match)
         for match in matches
         if (STAGES[match.stage].name == "kernel" and on_gpu)
-        or (match.row.name == "killed_for_memory" and killed)
+        or (match.row.name == _seen_by_kernel(code) and _OURS.search(match.line))
     ]
+
+
+def _seen_by_kernel(code: int | None) -> str:
+    """Return the row that the kernel's log shows of a process that a signal ended."""
+    if code == -_SIGKILL:
+        return "killed_for_memory"
+    if code == -_SIGILL:
+        return "illegal_instruction"
+    return _CRASHES.get(code, "") if code is not None else ""
 
 
 def _with_the_end(candidates: list[_Candidate], code: int | None) -> list[_Candidate]:
@@ -184,6 +214,8 @@ def _with_the_end(candidates: list[_Candidate], code: int | None) -> list[_Candi
         likely = [one for one in candidates if one.stage in possible]
         others = [one._replace(stage=_END + 1) for one in candidates if one.stage not in possible]
         return [*likely, _of_row("killed", _END), *others]
+    if code in _CRASHES:
+        return [*candidates, _of_row(_CRASHES[code], _STAGE["crash"])]
     if code is not None and code < -(1 << 16):  # a signed number of Windows
         code += 1 << 32
     if code in _SAID_BY_CODE:
@@ -194,7 +226,7 @@ def _with_the_end(candidates: list[_Candidate], code: int | None) -> list[_Candi
 
 def _of_row(name: str, stage: int) -> _Candidate:
     row = next(row for row in KNOWN if row.name == name)
-    return _Candidate(name, stage, (), row.cause, row.remedy, "")
+    return _Candidate(name, stage, row.over, *_words(row, {}), "")
 
 
 def _ranked(candidates: list[_Candidate]) -> list[tuple[_Candidate, bool]]:
@@ -216,6 +248,7 @@ def _told(ranked: list[tuple[_Candidate, bool]], reading: Reading) -> Failure:
         for one, narrower in ranked[1:]
     )
     failure = Failure(best.name, best.cause, best.remedy, best.evidence, others)
+    failure = _with_cure(failure, reading)
     return _with_host_memory(_with_held_memory(failure, reading), reading)
 
 
@@ -227,6 +260,29 @@ def _why(best: _Candidate, other: _Candidate, narrower: bool) -> str:
     if narrower:
         return "it says the same in more detail"
     return f"both belong to one stage ({STAGES[best.stage].title}), and it is listed first there"
+
+
+def _with_cure(failure: Failure, reading: Reading) -> Failure:
+    """Say which version cures it, and which one the log is of."""
+    row = next((row for row in KNOWN if row.name == failure.name), None)
+    told = [said for cure in row.cures if (said := _of_cure(cure, failure, reading))] if row else []
+    if not told:
+        return failure
+    return replace(failure, remedy=f"{failure.remedy}; {'; '.join(told)}")
+
+
+def _of_cure(cure: Cure, failure: Failure, reading: Reading) -> str:
+    if not re.search(cure.sign, failure.evidence):
+        return ""
+    cured = f"cured in {cure.program} {cure.version}"
+    have = reading.versions.get(cure.program)
+    if have is None:
+        return "" if cure.since else cured
+    if cure.since and is_older(have, cure.since):
+        return ""
+    if is_older(have, cure.version):
+        return f"you have {cure.program} {have}: it is {cured}"
+    return "" if cure.since else f"you have {cure.program} {have}, newer than what cured others"
 
 
 def _with_held_memory(failure: Failure, reading: Reading) -> Failure:

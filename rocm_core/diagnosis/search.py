@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from rocm_core.diagnosis.table import STAGES, KnownFailure
 from rocm_core.diagnosis.unwrap import unwrap
+from rocm_core.diagnosis.versions import VERSION_KEYS, versions_in
 
 # Characters of a block: large enough that ``in`` costs little per line, small enough for a cache.
 _BLOCK = 1 << 16
@@ -49,6 +50,7 @@ _NOTE_KEYS = (
     "prompt_save:",
     "updating prompt cache",
     "cache state:",
+    *VERSION_KEYS,
 )
 # A back end that cannot be loaded ends no server: it runs on without it.
 _OF_A_BACKEND = re.compile(r"load_backend|ggml_backend_load|link_cuda_dso|dlopen", re.I)
@@ -79,6 +81,7 @@ class Reading:
         before: rows before it, by name: overcome, or a server that runs without a GPU.
         variables: variables that the log shows as set.
         held: total and free MiB of the first GPU that was mostly full before the load.
+        versions: of the programs that the log is of, as far as it says them (``versions.py``).
         prompt_cache: the last line about the host prompt cache; empty if none.
         lines: how many lines were read.
     """
@@ -87,6 +90,7 @@ class Reading:
     before: dict[str, Match] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     held: tuple[int, int] | None = None
+    versions: dict[str, str] = field(default_factory=dict)
     prompt_cache: str = ""
     lines: int = 0
 
@@ -170,6 +174,8 @@ def _read_line(reading: Reading, line: str, keys: list[str]) -> None:
     if notes:
         for name, value in _VARIABLE.findall(line):
             reading.variables.setdefault(name, value.replace("\\", ""))
+        for program, version in versions_in(line):
+            reading.versions.setdefault(program, version)
     for text in unwrap(line):
         if success and _OVERCOME.search(text):
             reading.before.update(reading.found)

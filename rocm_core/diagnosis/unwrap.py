@@ -18,16 +18,18 @@ _PREFIXES = tuple(
     re.compile(pattern)
     for pattern in (
         # Docker, CRI: "2024-12-03T14:00:08.99Z stderr F ", "2024-12-03 14:00:08.99+00:00"
-        rf"{_TIME} ?(?:std(?:out|err) [FP] )?(?=\S)",
+        rf"{_TIME} *(?:std(?:out|err) [FP] +)?(?=\S)",
         # journald, syslog: "Mar 24 21:17:29 host ollama[2742]: ", "06.05 13:15:31 host name[1]: "
         r"(?:[A-Z][a-z]{2} +\d+|\d\d\.\d\d) \d\d:\d\d:\d\d(?:\.\d+)? \S+ [\w./@-]+(?:\[\d+\])?: ",
         # docker compose: "name-1  | "
         r"[\w.-]{1,64} +\| ",
         # LocalAI: "3:34PM DBG GRPC(model-127.0.0.1:3478): stderr ", "7:39:10 pm.745stderr"
         r"\d?\d:\d\d(?::\d\d)?(?: ?[AaPp][Mm])?(?:\.\d+)? ?(?:[A-Z]{3} )?"
-        r"(?:GRPC\([^)]*\): )?(?:std(?:out|err) ?)(?=\S)",
+        r"(?:GRPC\([^)]*\): )?(?:std(?:out|err) *)(?=\S)",
         # LM Studio, Jan, tauri: "[2026-07-10][00:16:41][module][INFO] ", "[ERROR] ", "[child 17] "
-        r"(?:\[[\w :.,/+-]{1,64}\] ?)+(?=\S)",
+        r"(?:\[[\w :.,/+-]{1,64}\] *)+(?=\S)",
+        # Lemonade: the part that speaks, after time and level
+        r"\([A-Z]\w{2,32}\) +(?=\S)",
         # llama-server's router
         r"cmd_child_to_router:\w+:",
         # Python's logging

@@ -23,7 +23,8 @@ class FoundModel:
     Attributes:
         name: what ``load_model`` takes; it takes ``path`` as well.
         path: the first file.
-        kind: ``model``, ``projector``, ``adapter``, another ``general.type``, or ``unreadable``.
+        kind: ``model``, ``decision`` (answers typed questions and nothing else), ``projector``,
+            ``adapter``, another ``general.type``, or ``unreadable``.
         source: ``directory``, ``llama.cpp``, ``huggingface``, ``lmstudio`` or ``ollama``.
         parts: all files, in order.
         size: bytes of all files that exist.
@@ -103,7 +104,9 @@ def _examined(candidate: Candidate) -> FoundModel:
         info = read_model(candidate.paths[0])
     except RocmError as error:
         return replace(found, problem=str(error))
-    return replace(found, kind=info.kind, info=info, problem=_problem(info))
+    decides = info.kind == "model" and info.decision_type
+    kind = "decision" if decides else info.kind
+    return replace(found, kind=kind, info=info, problem=_problem(info))
 
 
 def _problem(info: GGUFInfo) -> str | None:
@@ -118,7 +121,7 @@ def _paired(found: Sequence[FoundModel], told: Mapping[Path, Path | None]) -> li
     projectors = [model for model in found if model.kind == "projector" and not model.problem]
     paired = [
         replace(model, mmproj=told.get(model.path) or _projector(model, projectors))
-        if model.kind == "model"
+        if model.kind in ("model", "decision")
         else model
         for model in found
     ]

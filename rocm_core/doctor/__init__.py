@@ -4,7 +4,7 @@
     engines   llama-server → its GPU backend → code for the chosen GPUs; the embedded engine
     runs      model directories, runtime directory, a real load and one token from the demo model
     setup     which engine fits, and how to get it: the last resort of a card that none reaches
-    last_start   the last start that failed: cause and remedy        kernel_log   dmesg, if allowed
+    last_start   the last start that failed: cause and remedy
     endpoint  preflight: a server's URL, or a model before its first request
 
 Each part returns findings (``rocm_core.types.Check``). No check raises for what it finds; every

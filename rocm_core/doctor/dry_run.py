@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Any
+from typing import Any, Literal
 
 from rocm_core.backend import Connection
 from rocm_core.client import Call, Chat, Completion, Deadline, GenerationRequest, calls, run_steps
@@ -11,9 +11,10 @@ from rocm_core.config import GenerateConfig
 
 HI = [{"role": "user", "content": "Hi"}]
 _ONE_TOKEN = GenerateConfig(max_tokens=1, temperature=0.0)
+Smallest = Literal["chat", "completion", "decision"]
 
 
-def send_one(connection: Connection, deadline: Deadline, *, conversation: bool) -> str:
+def send_one(connection: Connection, deadline: Deadline, kind: Smallest) -> str:
     """Generate one token, or one vector or score if the model was loaded for those.
 
     Through the connection: its queue, its dialect, and the template if the dialect has no chats.
@@ -21,7 +22,7 @@ def send_one(connection: Connection, deadline: Deadline, *, conversation: bool) 
     Args:
         connection: the model's.
         deadline: of all of this.
-        conversation: send a conversation, not a finished prompt.
+        kind: what to send: a conversation, a finished prompt, or a typed question.
 
     Returns:
         What came, from where.
@@ -30,15 +31,19 @@ def send_one(connection: Connection, deadline: Deadline, *, conversation: bool) 
         RocmError: it failed.
     """
     connection.ready(None, deadline)
-    call, what = _vectors(connection)
+    call, what = _whole(connection, kind)
     if call is not None:
         with connection.limiter.ticket(deadline):
             connection.client.call(call, deadline)
         return f"{what} from POST {call.path}"
-    return _generate(connection, deadline, conversation)
+    return _generate(connection, deadline, kind == "chat")
 
 
-def _vectors(connection: Connection) -> tuple[Call[Any] | None, str]:
+def _whole(connection: Connection, kind: Smallest) -> tuple[Call[Any] | None, str]:
+    if kind == "decision":
+        from rocm_core.decisions import YesNo
+
+        return calls.decide("Hi", {"greeting": YesNo("Is this a greeting?")}), "one decision"
     if connection.config.rerank:
         return calls.rerank("Hi", ["Hi"]), "one score"
     if connection.config.embeddings:

@@ -21,7 +21,7 @@ from rocm_core.client import Call, Deadline, calls
 from rocm_core.config import Api, LoadConfig, RemoteConfig, Timeouts
 from rocm_core.config.values import with_scheme
 from rocm_core.discover.refs import ModelRef
-from rocm_core.doctor.dry_run import HI, send_one
+from rocm_core.doctor.dry_run import HI, Smallest, send_one
 from rocm_core.engine.installed.choice import explain_choice
 from rocm_core.errors import (
     AuthenticationError,
@@ -139,12 +139,13 @@ def _engine(config: LoadConfig) -> str:
 
 def _of_file(ref: ModelRef) -> Check:
     try:
-        notes = text_notes(read_gguf(ref.value))
+        info = read_gguf(ref.value)
     except RocmError as error:
         return Check("model_file", "failed", str(error), "Download the file again.")
-    if notes:
-        return Check("model_file", "warning", ref.value, " ".join(notes))
-    return Check("model_file", "ok", ref.value)
+    kind = f", a decision model ({info.decision_type})" if info.decision_type else ""
+    if notes := text_notes(info):
+        return Check("model_file", "warning", ref.value + kind, " ".join(notes))
+    return Check("model_file", "ok", ref.value + kind)
 
 
 def _start(connection: Connection, deadline: Deadline) -> Check:
@@ -177,6 +178,7 @@ class _Facts:
     props: ServerProps | None = None
     router: bool = False
     conversations: bool = True
+    decides: bool = False
     findings: list[Check] = field(default_factory=list)
 
     def ask(self, call: Call[T]) -> T:
@@ -336,6 +338,12 @@ def _context(facts: _Facts) -> Check:
 
 def _chat_template(facts: _Facts) -> Check:
     props = facts.props
+    listed = facts.models or ()
+    facts.decides = calls.decides_only(listed, facts.model if facts.router else None)
+    if facts.decides:
+        return Check(
+            "chat_template", "skipped", "the model answers typed questions (decisions), no chats"
+        )
     # A router would load its model for that; it has the endpoint.
     if facts.native and not facts.router:
         try:
@@ -366,4 +374,6 @@ def _chat_template(facts: _Facts) -> Check:
 
 def _dry_run(facts: _Facts) -> Check:
     connection, deadline = facts.connection, facts.within(_DRY_RUN)
-    return Check("dry_run", "ok", send_one(connection, deadline, conversation=facts.conversations))
+    kind: Smallest = "chat" if facts.conversations else "completion"
+    what = send_one(connection, deadline, "decision" if facts.decides else kind)
+    return Check("dry_run", "ok", what)

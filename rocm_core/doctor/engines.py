@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rocm_core.config import Engine as Kind
 from rocm_core.config import LoadConfig
+from rocm_core.doctor.setup.ready_builds import builds_for
 from rocm_core.engine.engine_files import build_targets
 from rocm_core.engine.installed.choice import (
     EngineChoice,
@@ -38,7 +40,6 @@ _IN_USE = (
     "/dev/dri/renderD*) and end it, or ask for fewer gpu_layers"
 )
 _EMBEDDED = 'pip install "llama-rocm[embedded]"'
-_OTHER_TARGETS = "use a build for it (llamacpp-rocm has one per family of GPUs), or a Vulkan build"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def engine_checks(engines: Engines, selection: Selection, env: Mapping[str, str]
             kind = "binary" if first is also_able else "embedded"
             gpu = [_with_remedy(check, _USE_OTHER.format(kind)) for check in gpu]
     kinds = frozenset(kind for kind, found in seeing if found and found.state == "gpu")
-    return Findings([binary, embedded, *_choice(engines)], gpu, kinds)
+    return Findings([binary, embedded, *_choice(engines, masked)], gpu, kinds)
 
 
 def _found(config: LoadConfig, env: Mapping[str, str]) -> Engine | EngineNotFound:
@@ -148,15 +149,32 @@ def _found(config: LoadConfig, env: Mapping[str, str]) -> Engine | EngineNotFoun
         return error
 
 
-def _choice(engines: Engines) -> list[Check]:
-    """Say which engine a model gets, and which registration is wrong."""
+def _choice(engines: Engines, env: Mapping[str, str]) -> list[Check]:
+    """Say which engine a model gets, of which builds, and which registration is wrong."""
     checks = []
     if engines.choice:
         checks.append(Check("engine_choice", "ok", engines.choice.text))
+        checks += _builds(engines.choice, env)
     for problem in registered_problems():
         remedy = f"correct or remove the package that registers it ({GROUP})"
         checks.append(Check("engine_entry_point", "warning", problem, remedy))
     return checks
+
+
+def _builds(choice: EngineChoice, env: Mapping[str, str]) -> list[Check]:
+    """Name the builds of the installed engines where they differ: a model gets one of them."""
+    versions: dict[str, str] = {}
+    for engine in (choice.engine, *(other for other, _ in choice.others), *choice.unasked):
+        with suppress(EngineNotFound):  # its own check says so
+            versions[engine.place] = capabilities(engine, env).version or "unknown"
+    if len(set(versions.values())) < 2:
+        return []
+    told = "; ".join(f"{label}: {version}" for label, version in versions.items())
+    detail = (
+        f"different builds are installed, and a model gets the first: {told}. An option that it "
+        "does not have is refused; server_path= or engine= names another"
+    )
+    return [Check("engine_builds", "ok", detail)]
 
 
 def _masks(selection: Selection) -> dict[str, str]:
@@ -234,12 +252,19 @@ def _code(able: Capabilities, selection: Selection) -> Check:
     listed = ", ".join(sorted(targets))
     if missing := [gpu for gpu in selection if not build_covers(targets, gpu.gfx)]:
         detail = f"{_names(missing)} is not among the targets of the build: {listed}"
-        return Check(name, "failed", detail, _OTHER_TARGETS)
+        return Check(name, "failed", detail, _other_build(missing))
     slow = able.rocblas_targets
     if slow and (missing := [gpu for gpu in selection if gpu.gfx not in slow]):
         detail = f"the rocBLAS beside it has no kernels for {_names(missing)}"
-        return Check(name, "warning", detail, _OTHER_TARGETS)
+        return Check(name, "warning", detail, _other_build(missing))
     return Check(name, "ok", f"code for {listed}")
+
+
+def _other_build(gpus: Sequence[Gpu]) -> str:
+    fitting = [build for build in builds_for(gpus[0].gfx) if "image" not in build.where]
+    named = "; or ".join(f"{build.name} of {build.where}" for build in fitting)
+    hip = f"use a build with code for it ({named})" if named else "no published build is for it"
+    return f"{hip}, or a Vulkan build"
 
 
 def _names(gpus: list[Gpu]) -> str:

@@ -6,7 +6,8 @@ No I/O but for the model file's size and header, and the chat template's file. F
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,7 @@ from rocm_core.config.values import FilePath
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.embedded_server import PARENT_VARIABLE
 from rocm_core.engine.embedded_start import python_environment
-from rocm_core.errors import ConfigError
+from rocm_core.errors import ConfigError, RocmError
 from rocm_core.gguf import read_gguf
 
 # A model with a smaller file is slower with more threads: they wait for each other.
@@ -41,6 +42,7 @@ _OLD_LOAD_MODES: Mapping[str, tuple[str, ...]] = {
     "mmap+mlock": ("--mlock",),
     "dio": ("--direct-io",),
 }
+_ANOTHER = "another build (server_path=, engine='binary')"
 # llama-server's names for ``prompt_cache``, in MiB.
 CACHE_RAM = ("--cache-ram", "-cram")
 _SPECULATIVE = ("--spec-type", "--spec-default")
@@ -110,12 +112,14 @@ class Build(NamedTuple):
         directory: a private directory for what is too long for a command line; ``None``: it
             stays there all the same.
         threads_left: how many threads may be started; ``None``: any number.
+        engine_with: returns how to use an engine that has a flag, which this one lacks.
     """
 
     flags: frozenset[str]
     title: str = "this llama.cpp engine"
     directory: Path | None = None
     threads_left: int | None = None
+    engine_with: Callable[[str], str] = lambda _: _ANOTHER
 
     def known(self, flag: str, option: str) -> str:
         """Return ``flag``, which ``option`` needs.
@@ -126,7 +130,7 @@ class Build(NamedTuple):
         if flag not in self.flags:
             raise ConfigError(
                 f"{self.title} has no {flag}, which {option} needs. Remove {option}, or use "
-                "another build (server_path=, engine='binary')."
+                f"{self.engine_with(flag)}."
             )
         return flag
 
@@ -263,15 +267,22 @@ def _prompt_cache(config: LoadConfig, build: Build) -> list[str]:
 
 
 def _with_whole_inputs(ref: ModelRef, config: LoadConfig) -> LoadConfig:
-    # An input for embedding or reranking has to fit into one physical batch (llama-server: "input
-    # is too large to process"), whose default is shorter than the context of most such models.
-    if config.ubatch_size or not (config.embeddings or config.rerank):
+    # An input for embedding, reranking or such decisions has to fit into one physical batch
+    # (llama-server: "input is too large to process"), by default shorter than most contexts.
+    if config.ubatch_size or not (config.embeddings or config.rerank or _decides_at_once(ref)):
         return config
     known = read_gguf(ref.value).context_length or 0 if ref.kind == "file" else _PAGE
     length = min(config.context_len or known, _MAX_INPUT)
     if length <= _DEFAULT_UBATCH:
         return config
     return replace(config, ubatch_size=length, batch_size=max(length, config.batch_size or 0))
+
+
+def _decides_at_once(ref: ModelRef) -> bool:
+    with suppress(RocmError):  # the server itself says what is wrong with the file
+        # Those that are read in embedding mode (llama.cpp ``common/common.cpp``).
+        return ref.kind == "file" and read_gguf(ref.value).decision_type in ("laya", "kev", "clef")
+    return False
 
 
 def _threads(ref: ModelRef, cores: int) -> int:

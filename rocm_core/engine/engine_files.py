@@ -41,6 +41,7 @@ _LINKED = (
     (b"vulkan-1.dll", "Vulkan"),
 )
 _LIBRARY = re.compile(r"^(?:lib)?ggml(?:-([a-z]+))?[\w.-]*\.(?:so|dll|dylib)")
+_PART = re.compile(r"^(?:lib)?(?:ggml|llama|mtmd)[\w.-]*\.(?:so|dll|dylib)")
 # The parts of ggml that are no GPU backend; ``rpc`` reaches other machines.
 _NO_GPU = ("base", "cpu", "blas", "rpc")
 # What a program contains that leaves ggml to a library; none beside it: the library is elsewhere.
@@ -77,6 +78,21 @@ def file_facts(engine: Engine) -> FileFacts:
         path = next(iter(sorted(folder.glob("xllamacpp*.so"))), folder)
     stat = path.stat()
     return str(path), stat.st_mtime_ns, stat.st_size
+
+
+def build_files(engine: Engine) -> list[FileFacts]:
+    """Return the files that make up the engine's build: the program, and the libraries beside it.
+
+    Another list is another build, also at the same path: an upgrade, or one library replaced. Empty
+    if the engine is gone. Of a script only itself counts.
+    """
+    try:
+        carrier = file_facts(engine)
+        libraries = [path for path in Path(carrier[0]).parent.iterdir() if _PART.match(path.name)]
+        stats = [(str(path), path.stat()) for path in sorted(libraries) if str(path) != carrier[0]]
+    except OSError:
+        return []
+    return [carrier, *((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)]
 
 
 @functools.lru_cache(maxsize=8)

@@ -20,6 +20,7 @@ from rocm_core.engine.gpu_placement import (
     why_none,
 )
 from rocm_core.engine.installed.choice import (
+    as_card,
     explain_choice,
     hardware,
     process_environment,
@@ -206,7 +207,7 @@ def _by_itself(
 
 def _seen(device: Device, engine: Engine) -> str:
     note = " (a software device, which computes on the CPU)" if device.software else ""
-    return f"{device.name} {device.description}: seen by {engine.label}{note}"
+    return f"{as_card(device)}: seen by {engine.label}{note}"
 
 
 def _none(reason: str, remedy: str) -> GpuJudgment:

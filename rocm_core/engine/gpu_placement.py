@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from rocm_core.config import LoadConfig
 from rocm_core.discover.refs import ModelRef
@@ -20,7 +21,7 @@ from rocm_core.engine.locate import Engine
 from rocm_core.engine.probe import Device, GpuAccess, capabilities, gpu_access
 from rocm_core.errors import BackendUnavailable, ConfigError, EngineNotFound, RocmError
 from rocm_core.gguf import GGUFInfo, read_gguf
-from rocm_core.gpu import HIDE_GPUS, Selection, list_gpus, select_gpus
+from rocm_core.gpu import HIDE_GPUS, Gpu, Selection, list_gpus, select_gpus
 from rocm_core.gpu.host_limits import host_memory
 from rocm_core.gpu.vulkan import match_device
 
@@ -112,6 +113,56 @@ def choose_gpus(config: LoadConfig, access: GpuAccess | None = None) -> Selectio
             f"main_gpu is {config.main_gpu}, and there are {number} GPUs, counted from 0: {labels}"
         )
     return selection
+
+
+class PlacedDevice(NamedTuple):
+    """A device that a load would use.
+
+    Attributes:
+        name: the card's name: the kernel's, if it is certain which card it is.
+        free: free bytes of its memory; ``None`` if unknown.
+        gpu: the kernel's GPU; ``None`` if that is uncertain, or it is none of AMD's.
+    """
+
+    name: str
+    free: int | None
+    gpu: Gpu | None
+
+
+def devices_of_load(config: LoadConfig) -> list[PlacedDevice]:
+    """Return the devices that a load with ``config`` would use if it were started now.
+
+    They are those of the engine that it gets: the kernel's GPUs of a HIP build, what a Vulkan or
+    CUDA build lists. Of the latter llama.cpp leaves out integrated GPUs where there is a card
+    (``llama_prepare_model_devices``). Empty if the engine uses no GPU, or there is no engine.
+
+    Raises:
+        ConfigError: ``devices`` names a GPU that is not there.
+    """
+    env = process_environment(config)
+    try:
+        engine = choose_engine(config, env)
+        access = gpu_access(engine, env)
+    except EngineNotFound:
+        return []
+    if access.by_kfd and (chosen := choose_gpus(config, access)):
+        return [PlacedDevice(gpu.name, gpu.memory_free, gpu) for gpu in chosen]
+    if not access.by_itself:
+        return []
+    listed = capabilities(engine, {**env, **showing_software(engine, config.devices, env)}).devices
+    names = named_devices(config.devices, listed)
+    used = [d for d in listed if d.name in names] if names else hardware(listed)
+    placed = [_placed(device) for device in used]
+    cards = [device for device in placed if not (device.gpu and device.gpu.integrated)]
+    return placed if names or not any(device.gpu for device in cards) else cards
+
+
+def _placed(device: Device) -> PlacedDevice:
+    gpu = None
+    if device.backend == "Vulkan":
+        gpu = match_device(device.description, device.total_mib, list_gpus()).gpu
+    name = gpu.name if gpu else f"{device.name} {device.description}"
+    return PlacedDevice(name, device.free_mib << 20, gpu)
 
 
 def named_devices(devices: Sequence[int | str], listed: Sequence[Device]) -> list[str]:

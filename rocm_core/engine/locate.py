@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -73,6 +74,11 @@ class Engine:
     def label(self) -> str:
         """The engine as users know it: the program's path, or the package."""
         return self.argv[0] if self.kind == "binary" else "the package xllamacpp"
+
+    @property
+    def place(self) -> str:
+        """The label, and where the engine was found."""
+        return self.label if self.source in self.label else f"{self.label} ({self.source})"
 
     def flags(self) -> frozenset[str]:
         """Return the flags that the engine lists in ``--help``; they differ between builds.
@@ -160,6 +166,18 @@ def registered_engines(choice: EngineChoice) -> Iterator[Engine]:
     if choice != "embedded":
         for path, source in registered_programs():
             yield Engine("binary", (path,), source)
+
+
+def engine_with(flag: str) -> str:
+    """Return how to use an installed engine that has ``flag``, as a remedy; else: another build."""
+    for engine in installed_engines("auto", os.environ):
+        with suppress(EngineNotFound, OSError):
+            if flag in engine.flags():
+                named = "engine='embedded'"
+                if engine.kind == "binary":
+                    named = f"server_path={engine.argv[0]!r}"
+                return f"{named}, which has it"
+    return "another build (server_path=, engine='binary')"
 
 
 def none_installed(choice: EngineChoice) -> EngineNotFound:

@@ -228,7 +228,9 @@ def _failure(output: str, code: int | None, timeout: float) -> Failure | None:
     from rocm_core.diagnosis.explain import Failure, describe_exit, error_lines, explain_failure
 
     lines = output.splitlines()
-    if known := explain_failure(lines, code):
+    known = explain_failure(lines, code)
+    # That a signal means a crash says less than what the probe was doing.
+    if known and (known.evidence or known.name not in ("crashed", "aborted")):
         return known
     if code == 0:
         return None

@@ -2,6 +2,7 @@
 
 reader         bytes → keys and tensor list      (bounded time and memory)
 facts          keys and tensors → GGUFInfo, of one file or of all parts of a split model
+vocabulary     the tokenizer's arrays, which facts leave out (imported where it is used)
 quantization   tables of ggml's tensor types and llama.cpp's file types
 """
 

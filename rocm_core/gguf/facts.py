@@ -50,6 +50,8 @@ class GGUFInfo:
         sliding_window: tokens that a layer with a sliding window sees.
         experts, experts_used: experts of a layer, and how many of them each token uses.
         pooling: ``none``, ``mean``, ``cls``, ``last`` or ``rank``.
+        decision_type: of a model that answers typed questions (``POST /v1/systemone``):
+            ``openjev``, ``lev``, …
         vocabulary: number of tokens.
         special_tokens: token ids by name (``bos``, ``eos``, ``eot``, …).
         part, parts: number of this file, from 1, in a model that is split into ``parts`` files.
@@ -91,6 +93,7 @@ class GGUFInfo:
     weights_size: int
     missing: int
     ordinary_end: bool = False
+    decision_type: str | None = None
 
     def of_architecture(self, key: str) -> Any:
         """Return the value of ``<architecture>.<key>``; ``None`` if the header lacks it."""
@@ -234,6 +237,7 @@ def info_of(path: Path, header: Header, file_size: int) -> GGUFInfo:
         weights_size=weights,
         missing=0 if end is None else max(header.data_start + end - file_size, 0),
         ordinary_end=header.ordinary_end,
+        decision_type=_text(keys, f"{architecture}.decision.type"),
     )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import mmap
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple
 
@@ -77,6 +78,8 @@ class Header:
         lengths: number of items of every array, also of those that ``metadata`` leaves out.
         data_start: bytes from the start of the file to the tensor data.
         ordinary_end: whether the token ``</s>`` of the vocabulary is an ordinary one.
+        arrays: type of the items, their number, and the place of the first one in bytes from the
+            start of the file, of each of the tokenizer's arrays.
     """
 
     version: int
@@ -86,6 +89,7 @@ class Header:
     tensors: tuple[TensorInfo, ...]
     data_start: int
     ordinary_end: bool = False
+    arrays: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
 def parse_header(view: bytes | mmap.mmap) -> Header:
@@ -108,6 +112,7 @@ class _Reader:
         self._items = 0
         self._nested_arrays = 0
         self._tokens = self._token_types = (0, 0)
+        self._arrays_of_tokenizer: dict[str, tuple[int, int, int]] = {}
         # Versions are small numbers, so a large one was written in the other byte order.
         self._order = "<" if struct.unpack_from("<I", view, 4)[0] < 1 << 16 else ">"
         self._scalars = {code: struct.Struct(self._order + code) for code in _SCALARS.values()}
@@ -137,7 +142,9 @@ class _Reader:
             raise ValueError(f"the alignment {alignment!r} is no power of two")
         start = -(-self._at // alignment) * alignment
         ordinary = self._token_type(self._end_token()) == _NORMAL
-        return Header(version, self._order == ">", metadata, lengths, listed, start, ordinary)
+        arrays = self._arrays_of_tokenizer
+        big_endian = self._order == ">"
+        return Header(version, big_endian, metadata, lengths, listed, start, ordinary, arrays)
 
     def _end_token(self) -> int | None:
         """Return the id of ``</s>``; ``None`` if the vocabulary lacks it."""
@@ -190,7 +197,10 @@ class _Reader:
 
     def _array(self, key: str) -> tuple[int, tuple[Any, ...] | None]:
         before = self._at + 12  # after the type and the number of the items
+        kind = self._scalars["I"].unpack_from(self._view, self._at)[0]
         found = self._items_of_array(not key.startswith("tokenizer."), 1)
+        if key.startswith("tokenizer.ggml."):
+            self._arrays_of_tokenizer[key] = (kind, found[0], before)
         if key == "tokenizer.ggml.tokens":
             self._tokens = (before, self._at)
         elif key == "tokenizer.ggml.token_type" and self._at - before == 4 * found[0]:

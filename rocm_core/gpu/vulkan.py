@@ -69,6 +69,26 @@ def cards_of(lines: Iterable[str], gpus: Sequence[Gpu]) -> dict[str, str]:
     return {name: labels[at] for name, at in addresses(lines).items() if at in labels}
 
 
+def other_card(
+    lines: Iterable[str], devices: Sequence[int | str], gpus: Sequence[Gpu]
+) -> str | None:
+    """Return, in words, that a load uses other cards than those that were asked for; else ``None``.
+
+    Args:
+        lines: of the load's log; without PCI addresses in it nothing is said.
+        devices: the option; only PCI addresses and UUIDs among it name one certain card.
+        gpus: from ``list_gpus``.
+    """
+    words = {str(device).strip().casefold() for device in devices}
+    wanted = {gpu.pci: gpu.label for gpu in gpus if words & {gpu.pci, (gpu.uuid or "").casefold()}}
+    labels = {gpu.pci: gpu.label for gpu in gpus}
+    used = addresses(lines)
+    others = [f"{name} is {labels.get(at, at)}" for name, at in used.items() if at not in wanted]
+    if not wanted or len(wanted) != len(devices) or not others:
+        return None
+    return f"{'; '.join(others)}, and devices names {'; '.join(wanted.values())}"
+
+
 def match_device(
     description: str,
     total_mib: int,

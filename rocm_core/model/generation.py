@@ -260,6 +260,8 @@ class Generation:
         deadline.obey(config)
         yield from self._stop_ids.look_up(config)
         if isinstance(request, Chat):
+            if connection.decides_only is not False:
+                yield from _refuse_deciding(connection)
             messages = with_files(request.messages, connection.config)
             request = yield from self._for_template(replace(request, messages=messages), props)
         yield Hold(connection.limiter.ticket(deadline))
@@ -297,6 +299,12 @@ class Generation:
         date = request.config.template_date
         read = yield from template.with_variables(messages, request.fields, date, props)
         return replace(request, messages=read[0], fields=read[1])
+
+
+def _refuse_deciding(connection: Connection) -> Steps[None]:
+    from rocm_core.model.decide import refuse_chat
+
+    yield from refuse_chat(connection)
 
 
 def _refuse_impossible(request: GenerationRequest | RequestFor) -> None:

@@ -183,7 +183,14 @@ class ServedModel:
             queued: whether the call waits for a place in the queue, as everything does that takes
                 a slot of the server.
         """
-        with self._last_error, ExitStack() as held:
+        with self._last_error:
+            return self._ask_silently(call, deadline, queued=queued)
+
+    def _ask_silently(
+        self, call: Call[T], deadline: Deadline | None = None, *, queued: bool = False
+    ) -> T:
+        """``_ask`` whose error is not that of the last call."""
+        with ExitStack() as held:
             steps = self._question(call, deadline or self.deadline(), queued)
             return run_steps(steps, Sender(lambda: self.connection, held).perform)
 
@@ -227,11 +234,16 @@ class ServedModel:
     def model_type(self) -> str | None:
         """The architecture (``llama``, ``qwen3``, …) from the GGUF header.
 
+        A decision model's is followed by its type (``qwen3/openjev``): it answers typed questions
+        (``decide``).
+
         Of a download it is known once the server has told its file; of a remote server as well,
         if that runs on this machine, else ``None``: llama-server's API does not tell it.
         """
         header = self._gguf()
-        return header.architecture if header else None
+        if header is None or header.decision_type is None:
+            return header.architecture if header else None
+        return f"{header.architecture}/{header.decision_type}"
 
     def preflight(self, dry_run: bool = False) -> list[Check]:
         """Check that everything a request needs is there; return named findings.
@@ -299,6 +311,7 @@ class ServedModel:
             chat_template_caps=props.chat_template_caps,
             modalities=props.modalities,
             build_info=props.build_info,
+            decision_type=header.decision_type if header else None,
         )
 
 

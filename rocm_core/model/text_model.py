@@ -2,7 +2,9 @@
 
     load_model(ref) → TextModel ── events(request) ──▶ iterator of StreamEvent: the way down
                                ├── generate / chat, …_events: the same, by name
-                               ├── count_tokens, tokenize, embed, rerank
+                               ├── count_tokens, embed, rerank
+                               ├── tokenize, detokenize   (``tokenizing``)
+                               ├── decide   (``decide``)
                                └── load, info, metrics, err, close   (``served_model``)
 
 Loading is lazy: the server starts at first use, or with ``load()``. Every call may come from
@@ -30,11 +32,12 @@ from rocm_core.client import (
 )
 from rocm_core.config import GenerateConfig, LoadConfig, Timeouts, override
 from rocm_core.discover.refs import resolve_ref
+from rocm_core.model.decide import DecidingModel
 from rocm_core.model.generation import Generation
 from rocm_core.model.recipe import Recipe
-from rocm_core.model.served_model import ServedModel
 from rocm_core.model.template import MessagesFor
 from rocm_core.model.token_ids import TokenReader
+from rocm_core.model.tokenizing import TokenizedModel
 from rocm_core.settings import current_settings, plan
 from rocm_core.types import StreamEvent, Token
 
@@ -75,7 +78,7 @@ def load_model(
     return model
 
 
-class TextModel(ServedModel):
+class TextModel(TokenizedModel, DecidingModel):
     """A model that generates text. Use it as a context manager, or ``close()`` it."""
 
     def __init__(
@@ -274,40 +277,6 @@ class TextModel(ServedModel):
         with self._last_error:
             count = self.template.acount
             return await count(messages, deadline, fit_template=fit_template, **fields)
-
-    def tokenize(
-        self, text: str, *, add_special: bool = False, deadline: Deadline | None = None
-    ) -> list[int]:
-        """Return the token ids of ``text`` (``POST /tokenize``).
-
-        Special tokens inside the text count as such (``<|im_end|>`` is one token).
-
-        Args:
-            text: any text; an empty one has no tokens.
-            add_special: put the model's begin-of-text token (BOS) in front, if it has one.
-            deadline: of the call that this is a part of; ``None``: the model's limits.
-
-        Raises:
-            RocmError: the server cannot be started or reached, or a limit passes.
-        """
-        return self._ask(calls.tokenize(text, add_special=add_special), deadline)
-
-    def tokenize_batch(
-        self, texts: Sequence[str], *, deadline: Deadline | None = None
-    ) -> list[list[int]]:
-        """Return the token ids of each text, in their order, with one request.
-
-        No special tokens are added; ``deadline`` and errors as ``tokenize``.
-        """
-        return self._ask(calls.tokenize_batch(texts), deadline)
-
-    def detokenize(self, ids: Sequence[int], *, deadline: Deadline | None = None) -> str:
-        """Return the text of token ids (``POST /detokenize``).
-
-        An id that is part of a multi-byte character only becomes U+FFFD; ``deadline`` and errors
-        as ``tokenize``.
-        """
-        return self._ask(calls.detokenize(ids), deadline)
 
     # -- vectors and ranks ------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from rocm_core.requests.fields import CHAT_FIELDS, GENERATION_FIELDS, INFILL_FIE
 from rocm_core.requests.long_runs import (
     refuse_long_run,
     refuse_long_runs,
+    refuse_long_runs_in,
     refuse_long_runs_in_fields,
     refuse_long_runs_in_messages,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "reasoning_fields",
     "refuse_long_run",
     "refuse_long_runs",
+    "refuse_long_runs_in",
     "refuse_long_runs_in_fields",
     "refuse_long_runs_in_messages",
     "refuse_unable",

@@ -14,6 +14,7 @@ import dataclasses
 import datetime
 import enum
 import json
+import math
 import uuid
 from collections.abc import Callable, Mapping, Set
 from numbers import Number
@@ -30,19 +31,49 @@ def parse_arguments(text: str) -> dict[str, Any]:
         text: the whole text; a blank one is a call without arguments.
 
     Raises:
-        InvalidAnswer: the text is anything but one JSON object. Nothing is repaired: a tool that
+        InvalidAnswer: the text is anything but one JSON object, or a number in it is beyond the
+            range of a float; then the message has its place. Nothing is repaired: a tool that
             runs with half an argument does something that the model did not ask for.
     """
     if not text.strip():
         return {}
+    beyond: list[str] = []
+
+    def number(digits: str) -> float:
+        if math.isinf(value := float(digits)):
+            beyond.append(digits)
+        return value
+
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_json, parse_float=number)
+        place = _infinite(value) if beyond else None
     except (ValueError, RecursionError) as error:
         raise InvalidAnswer(f"the arguments are no JSON object: {error}", text=text) from error
     if not isinstance(value, dict):
         kind = "null" if value is None else type(value).__name__
         raise InvalidAnswer(f"the arguments are no JSON object but {kind}", text=text)
+    if place is not None:
+        raise InvalidAnswer(f"${place}: {beyond[0][:40]} is out of range (number)", text=text)
     return value
+
+
+def _no_json(name: str) -> float:
+    # Python's parser takes NaN and Infinity, which are no JSON (RFC 8259, 6): llama-server's does
+    # not take them back.
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _infinite(value: Any) -> str | None:
+    """Return the place of a number that the parser made infinite (1e999), as in ``.points[0]``."""
+    if isinstance(value, float):
+        return "" if math.isinf(value) else None
+    if isinstance(value, dict):
+        found = ((f".{key}", _infinite(item)) for key, item in value.items())
+    elif isinstance(value, list):
+        found = ((f"[{index}]", _infinite(item)) for index, item in enumerate(value))
+    else:
+        return None
+    return next((head + tail for head, tail in found if tail is not None), None)
 
 
 def object_text(arguments: Any) -> str:
@@ -57,7 +88,8 @@ def object_text(arguments: Any) -> str:
             may be inside.
 
     Raises:
-        ConfigError: a value inside has no JSON form; the message says its class.
+        ConfigError: a value inside has no JSON form; the message says its class, or that it is
+            not finite.
     """
     if isinstance(arguments, str):
         return arguments if _is_object(arguments) else "{}"
@@ -66,8 +98,8 @@ def object_text(arguments: Any) -> str:
     if not isinstance(arguments, Mapping):
         return "{}"
     try:
-        return json.dumps(dict(arguments), ensure_ascii=False, default=_plain)
-    except TypeError as error:  # keys
+        return json.dumps(dict(arguments), ensure_ascii=False, default=_plain, allow_nan=False)
+    except (TypeError, ValueError) as error:  # keys; numbers that are not finite
         raise ConfigError(f"the arguments of a tool call are no JSON: {error}") from error
 
 

@@ -94,6 +94,13 @@ def refuse_long_runs_in_fields(fields: Mapping[str, Any], remedy: str = "") -> N
         refuse_long_run(text, "chat_template_kwargs", remedy)
 
 
+def refuse_long_runs_in(body: Mapping[str, Any], *names: str) -> None:
+    """``refuse_long_run`` of every text in these fields of a request's body, at any depth."""
+    for name in names:
+        for text in _strings(body.get(name)):
+            refuse_long_run(text, name)
+
+
 def _texts(message: Mapping[str, Any]) -> Iterator[str]:
     content = message.get("content")
     parts: Sequence[Any] = content if isinstance(content, list | tuple) else [content]

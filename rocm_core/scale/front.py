@@ -48,7 +48,7 @@ _FORWARDED = _GENERATES | {
     *("/v1/rerank", "/v1/reranking", "/rerank", "/reranking"),
     *("/tokenize", "/detokenize", "/apply-template", "/props"),
     *("/v1/chat/completions/input_tokens", "/v1/responses/input_tokens"),
-    "/v1/messages/count_tokens",
+    *("/v1/messages/count_tokens", "/v1/systemone"),
 }
 _PUBLIC = frozenset({"/health", "/v1/health"})
 

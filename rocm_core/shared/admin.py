@@ -25,7 +25,7 @@ _EXIT_TIMEOUT = 10.0
 _LOCK_TIMEOUT = 1.0
 _POLL = 0.02
 _FACTS = (
-    *("pid", "daemon_pid", "protocol", "address", "slots_busy", "slots_total", "n_ctx"),
+    *("pid", "daemon_pid", "protocol", "address", "slots_busy", "slots_total", "n_ctx", "build"),
     *("clients", "idle", "keep_alive", "keep_alive_left"),
 )
 
@@ -39,9 +39,9 @@ class SharedServerInfo:
         entry: the registry entry; ``None`` while the server starts.
         facts: what its daemon says: ``key``, ``model``, ``ref``, ``state``, ``pid``,
             ``daemon_pid``, ``protocol`` (version), ``address``, ``slots_busy``, ``slots_total``,
-            ``n_ctx`` (tokens per slot), ``vram``, ``rss`` (bytes of GPU memory and of resident
-            memory), ``prompt_cache`` (bytes that earlier prompts may take of the latter),
-            ``clients`` (programs that hold a lease), ``idle``, ``keep_alive``,
+            ``n_ctx`` (tokens per slot), ``build`` (of llama.cpp), ``vram``, ``rss`` (bytes of GPU
+            memory and of resident memory), ``prompt_cache`` (bytes that earlier prompts may take
+            of the latter), ``clients`` (programs that hold a lease), ``idle``, ``keep_alive``,
             ``keep_alive_left`` (seconds), ``log`` (path).
             ``None`` where unknown; ``state`` is ``"unresponsive"`` if the daemon does not answer.
     """

@@ -47,7 +47,8 @@ _REQUEST_TIMEOUT = 10.0
 _IDLE_REPLY_TIMEOUT = 2.0
 _STATUS_REPLY_TIMEOUT = 0.5
 _BUSY_POLL = 1.0
-# How long the daemon of a crashed server without clients keeps the crash history for the next one.
+# How long the daemon of a crashed server without clients keeps the crash history for the next one,
+# at most: never longer than it would have kept the server.
 _CRASH_HISTORY_KEPT = 60.0
 _SLOT_TIMEOUTS = Timeouts(connect=2.0, first_token=2.0)
 
@@ -205,6 +206,7 @@ class SharedServerDaemon:
             "slots_busy": busy if slots else None,
             "slots_total": len(slots) or None,
             "n_ctx": slots[0].get("n_ctx") if slots else None,
+            "build": self._build() if client else None,
             "clients": len(self._sessions),
             "idle": round(idle, 3),
             "keep_alive": self._keep_alive,
@@ -238,10 +240,14 @@ class SharedServerDaemon:
         if server.state in (State.STARTING, State.STOPPING):
             return time.monotonic() + _BUSY_POLL
         if not self._sessions and not server.is_running:
-            return self._last_used + (_CRASH_HISTORY_KEPT if self._registered else 0.0)
+            return self._last_used + (self._history_kept() if self._registered else 0.0)
         if not self._sessions and not self._registered:
             return self._last_used
         return None if self._keep_alive < 0 else self._last_used + self._keep_alive
+
+    def _history_kept(self) -> float:
+        keep_alive = self._keep_alive
+        return _CRASH_HISTORY_KEPT if keep_alive < 0 else min(keep_alive, _CRASH_HISTORY_KEPT)
 
     def _is_unused(self) -> bool:
         """Ask clients and server whether they are idle; if so, refuse further clients."""
@@ -271,6 +277,14 @@ class SharedServerDaemon:
             return self.server.client.call(calls.slots(), _SLOT_TIMEOUTS)
         except (RocmError, ClientError):
             return []
+
+    def _build(self) -> str | None:
+        try:
+            from rocm_core.client import calls
+
+            return self.server.client.call(calls.props(), _SLOT_TIMEOUTS).build_info or None
+        except (RocmError, ClientError):
+            return None
 
 
 def main(argv: list[str]) -> int:

@@ -30,6 +30,7 @@ import orjson
 
 from rocm_core.config import LoadConfig, chosen_template
 from rocm_core.discover.refs import ModelRef
+from rocm_core.engine.engine_files import build_files
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import ConfigError, ServerStartError
 from rocm_core.shared.process_identity import ProcessId
@@ -160,7 +161,8 @@ class Registry:
             OSError: the file cannot be written; the old entry is intact.
         """
         path = self.path(entry.key, "json")
-        handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=".", suffix=".new")
+        name = f".{entry.key}."
+        handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=name, suffix=".new")
         try:
             with open(handle, "wb") as file:
                 file.write(orjson.dumps(asdict(entry)))
@@ -177,6 +179,7 @@ class Registry:
         """
         lock = self.path(key, "lock")
         files = [path for path in self.directory.glob(f"{key}.*") if path != lock]
+        files += self.directory.glob(f".{key}.*")  # of a ``write`` that was killed
         # The lock last: whoever takes a new one must not find files of the old server.
         for path in [*files, lock]:
             with contextlib.suppress(OSError):
@@ -226,7 +229,8 @@ def key_of(
     Args:
         ref: the model. Of a file its size and time of change count as well.
         config: the load options. Those that only say how a client uses the server do not count.
-        engine: the program that runs the server.
+        engine: the program that runs the server. Its files' sizes and times of change count as
+            well: a server of the build that was there before is not shared with who gets this one.
         env: variables that a llama-server, ROCm or ggml reads count.
 
     Returns:
@@ -239,7 +243,7 @@ def key_of(
         "protocol": VERSION,
         "ref": [ref.kind, ref.value, ref.name],
         "file": _file_facts(ref),
-        "engine": engine.argv,
+        "engine": [engine.argv, build_files(engine)],
         "options": {
             f.name: getattr(config, f.name)
             for f in fields(config)

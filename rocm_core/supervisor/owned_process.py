@@ -31,7 +31,7 @@ from rocm_core.engine.command_line import (
 from rocm_core.engine.gpu_placement import place_on_gpus, with_prompt_cache
 from rocm_core.engine.installed.choice import process_environment
 from rocm_core.engine.installed.software import asks_for_software
-from rocm_core.engine.locate import Engine
+from rocm_core.engine.locate import Engine, engine_with
 from rocm_core.errors import (
     AuthenticationError,
     ConfigError,
@@ -48,7 +48,9 @@ from rocm_core.errors import (
     ServerStartError,
     ServerUnreachable,
 )
+from rocm_core.gpu import list_gpus
 from rocm_core.gpu.host_limits import threads_left
+from rocm_core.gpu.vulkan import other_card
 from rocm_core.supervisor import socket_dir
 from rocm_core.supervisor.child_process import Child, StallWatch
 from rocm_core.supervisor.exits.reason import Exit, explain_exit
@@ -145,13 +147,14 @@ class OwnedServer(ServerHandle):
 
     def _spawn(self, engine: Engine, config: LoadConfig, flags: frozenset[str]) -> None:
         self.address = socket_dir.address_of(config, self._directory, self._host)
-        build = Build(flags, engine.title, self._directory, threads_left())
+        build = Build(flags, engine.title, self._directory, threads_left(), engine_with)
         args = arguments(self.ref, config, self.address, build, _physical_cores())
         self.command = (*engine.argv, *args)
         changes = dict(config.environment)
         env = environment(os.environ, self.key, self._directory, os.getpid(), changes)
         self._environment = env
         self._connect()
+        self._spawned = time.monotonic()
         self.child = Child(
             self.command,
             env,
@@ -212,7 +215,12 @@ class OwnedServer(ServerHandle):
         self._report_end(death)
 
     def _explain_exit(self) -> Exit:
-        return explain_exit(self.child.returncode, self.child.tail(), self._environment)
+        from rocm_core.diagnosis.kernel import Process
+
+        code, tail = self.child.returncode, self.child.tail()
+        program = Path(self.command[0]).name
+        process = Process(self.child.pid, program, self._spawned, time.monotonic())
+        return explain_exit(code, tail, self._environment, self._config, process)
 
     # -- readiness --------------------------------------------------------------------------
 
@@ -272,6 +280,8 @@ class OwnedServer(ServerHandle):
             self.child.changed.wait(_POLL)
         if problem and required:
             raise self.error(GpuNotUsed, f"{self.ref.name} would run on the CPU: {problem}")
+        if required and (other := other_card(tail, self._config.devices, list_gpus())):
+            raise self.error(GpuNotUsed, f"{self.ref.name} is on another GPU: {other}")
         if problem:
             warnings.warn(f"{self.ref.name} runs on the CPU: {problem}", RuntimeWarning, 2)
 

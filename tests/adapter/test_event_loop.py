@@ -24,6 +24,7 @@ from rocm_core import Server
 from rocm_core.adapter import event_loop
 from rocm_core.config import Engine
 from rocm_core.shared.registry import Registry
+from tests.support.models.decider import DECIDER, UNDECIDED
 from tests.support.models.reciter import RECITER
 from tests.support.models.trained import TRAINED
 
@@ -134,6 +135,23 @@ async def test_reranking_does_not_block(
     await ours.acompress_documents([Document("Hello")], "Hello")
     theirs = made[1](**where)
     await theirs.apostprocess_nodes([NodeWithScore(node=TextNode(text="Hi"))], query_str="Hello")
+    await ours.aclose()
+    await theirs.aclose()
+
+
+@pytest.mark.parametrize("model", [DECIDER, UNDECIDED], ids=["decider", "undecided"])
+async def test_deciding_does_not_block(
+    engine: Engine, model: str, blocking: Callable[[], Any]
+) -> None:
+    langchain = pytest.importorskip("langchain_core.decisions", reason="since langchain-core 1.8")
+    where: dict[str, Any] = {"model": model, "engine": engine}
+    made: list[Any] = [langchain_rocm.RocmDecisions, llama_index_rocm.RocmSelector]
+    question = langchain.Noul(instructions="Is it?")
+    blocking()
+    ours = made[0](**where)
+    await ours.ainvoke({"state": "Hello", "questions": {"q": question}})
+    theirs = made[1](**where)
+    await theirs.aselect(["a", "b"], "Hello")
     await ours.aclose()
     await theirs.aclose()
 

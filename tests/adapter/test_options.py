@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import warnings
 from dataclasses import MISSING, fields
 from typing import Any
@@ -162,10 +164,14 @@ def test_a_pickled_copy_that_is_refused_says_that_it_lost_its_key(kind: Any) -> 
         assert "pickle" not in str(caught.value)
 
 
-ADAPTERS = [
+ADAPTERS: list[Any] = [
     *(ChatRocm, langchain_rocm.RocmLLM, langchain_rocm.RocmEmbeddings, langchain_rocm.RocmRerank),
     *(LlamaIndexLLM, llama_index_rocm.RocmEmbedding, llama_index_rocm.RocmRerank),
+    *(llama_index_rocm.RocmSelector, llama_index_rocm.RocmDecisionRerank),
 ]
+# langchain-core 1.7 has no decision models.
+if hasattr(langchain_rocm.RocmDecisions, "model_fields"):
+    ADAPTERS.append(langchain_rocm.RocmDecisions)
 
 
 @pytest.mark.parametrize("kind", ADAPTERS, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
@@ -206,3 +212,22 @@ def test_a_pickled_copy_opens_a_share_of_its_own() -> None:
         e.text for e in copy.text_model.completion_events("x", GenerateConfig(max_tokens=2))
     )
     copy.close()
+
+
+def test_threads_that_make_the_first_instances_at_once_all_get_one() -> None:
+    program = """
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from langchain_rocm import ChatRocm
+
+sys.setswitchinterval(1e-6)
+ready = threading.Barrier(8)
+
+def make(number):
+    ready.wait()
+    return ChatRocm(base_url="http://127.0.0.1:9", temperature=str(number / 10)).temperature
+
+with ThreadPoolExecutor(8) as pool:
+    assert list(pool.map(make, range(8))) == [number / 10 for number in range(8)]
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

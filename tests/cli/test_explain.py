@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from rocm_core.cli import main
-from rocm_core.doctor import kernel_log
-from rocm_core.doctor.kernel_log import KernelLog, read_kernel_log
 from rocm_core.errors import ServerStartError
+from rocm_core.supervisor.exits import kernel_log
+from rocm_core.supervisor.exits.kernel_log import KernelLog, read_kernel_log
 from rocm_core.supervisor.exits.last_start import remember
 
 LINE = "llama-1  | libvulkan.so.1: cannot open shared object file: No such file or directory"
@@ -84,6 +86,21 @@ def test_the_last_failed_start(monkeypatch: pytest.MonkeyPatch, capsys: Capture)
     assert "libvulkan.so.1" in out
     assert "the last failed start of gemma: 1 lines" in out
     assert "exit code: 127" in out
+
+
+def test_the_kernels_log_counts_in_the_logs_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("loading\n")
+    killed = f"[{time.monotonic():.3f}] Out of memory: Killed process 7 (ollama) total-vm:1kB"
+    monkeypatch.setattr(kernel_log, "read_kernel_log", lambda: KernelLog([killed]))
+    assert main(["explain", str(log), "--returncode", "137"]) == 0
+    assert "Name: killed_for_memory" in capsys.readouterr().out
+    week = 7 * 86400
+    os.utime(log, (time.time() - week, time.time() - week))
+    assert main(["explain", str(log), "--returncode", "137"]) == 0
+    assert "Name: killed\n" in capsys.readouterr().out
 
 
 def test_a_file_that_is_not_there(capsys: Capture) -> None:

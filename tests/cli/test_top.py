@@ -17,6 +17,7 @@ from rocm_core import LoadConfig, Server, resolve_ref
 from rocm_core.cli import main
 from rocm_core.cli.report.top import View, Watched
 from rocm_core.config import Engine, GenerateConfig
+from rocm_core.gpu import list_gpus
 from tests.support.gpu_trees import RX_7800_XT_DRM, build
 from tests.support.machine import Machine
 from tests.support.models.reciter import RECITER
@@ -48,6 +49,15 @@ def test_gpus_with_bars_that_grow(tmp_path: Path) -> None:
 def test_a_gpu_that_cannot_be_used_says_why(tmp_path: Path) -> None:
     build("without_render_node", tmp_path)
     assert "/dev/dri/renderD128 does not exist" in screen(View([], str(tmp_path)).look())
+
+
+def test_a_model_in_the_host_memory_of_an_apu(tmp_path: Path) -> None:
+    machine = Machine(build("strix_halo_4_gb", tmp_path))
+    held = f"drm-memory-vram:\t2048 KiB\ndrm-memory-gtt:\t{20 << 20} KiB"
+    lines = f"drm-driver:\tamdgpu\ndrm-pdev:\t{list_gpus(tmp_path)[0].pci}\n{held}"
+    machine.write("proc/4711/fdinfo/9", lines)
+    shown = screen(View([Watched("demo", None, 4711)], str(tmp_path)).look())
+    assert "GPU 0: 0.0 GiB VRAM, GPU 0: 20.0 GiB of the host's memory" in shown
 
 
 def test_no_gpu(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from langchain_rocm import ChatRocm, RocmEmbeddings, RocmRerank
+from langchain_rocm import ChatRocm, RocmDecisions, RocmEmbeddings, RocmRerank
 from langchain_rocm import RocmLLM as LangChainLLM
-from llama_index_rocm import RocmEmbedding, RocmLLM
+from llama_index_rocm import RocmDecisionRerank, RocmEmbedding, RocmLLM, RocmSelector
 from llama_index_rocm import RocmRerank as LlamaIndexRerank
 from rocm_core import GenerateConfig, LoadConfig, RemoteConfig, Timeouts
 from rocm_core.cli.options import (
@@ -73,7 +73,10 @@ def test_what_is_generated_is_up_to_date(name: str) -> None:
 
 @pytest.mark.parametrize(
     "cls",
-    [ChatRocm, LangChainLLM, RocmEmbeddings, RocmRerank, RocmLLM, RocmEmbedding, LlamaIndexRerank],
+    [
+        *(ChatRocm, LangChainLLM, RocmEmbeddings, RocmRerank, RocmDecisions),
+        *(RocmLLM, RocmEmbedding, LlamaIndexRerank, RocmSelector, RocmDecisionRerank),
+    ],
     ids=lambda cls: f"{cls.__module__}.{cls.__name__}",
 )
 def test_every_field_of_an_adapter_is_described(cls: Any) -> None:
@@ -145,7 +148,7 @@ def test_the_signature_of_an_adapter_has_the_options_before_the_first_instance()
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    assert done.stdout.split() == ["True"] * 7
+    assert done.stdout.split() == ["True"] * 10
 
 
 def test_every_sampling_option_is_a_field_of_the_request_and_only_if_it_is_set() -> None:

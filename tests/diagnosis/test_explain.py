@@ -101,7 +101,11 @@ def test_what_was_overcome_does_not_explain_a_later_end() -> None:
     retried = "0.2 W sched_reserve: compute buffer allocation failed, retrying without pipeline p"
     assert explain_failure([out_of_memory], 1)
     assert explain_failure([out_of_memory, f"{retried}arallelism", "0.3 I all well"]) is None
-    assert explain_failure([out_of_memory, "0.4 I srv  llama_server: model loaded"], -11) is None
+    loaded = [out_of_memory, "0.4 I srv  llama_server: model loaded"]
+    assert explain_failure(loaded, 1) is None
+    crash = explain_failure(loaded, -11)
+    assert crash is not None
+    assert (crash.name, crash.alternatives) == ("crashed", ())
 
 
 def test_the_warning_of_a_build_without_a_gpu_ends_no_server() -> None:
@@ -157,18 +161,26 @@ def test_what_the_line_names_is_in_the_cause() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "name"), [(signal.SIGKILL, "killed"), (signal.SIGILL, "illegal_instruction")]
+    ("number", "name"),
+    [
+        (signal.SIGKILL, "killed"),
+        (signal.SIGILL, "illegal_instruction"),
+        (signal.SIGSEGV, "crashed"),
+        (signal.SIGBUS, "crashed"),
+        (signal.SIGABRT, "aborted"),
+    ],
 )
 def test_a_signal_alone_can_explain(number: int, name: str) -> None:
-    failure = explain_failure(["loading"], -number)
-    assert failure is not None
-    assert failure.name == name
-    assert failure.evidence == ""
+    for code in (-number, 128 + number):  # a shell's and a container's way of saying it
+        failure = explain_failure(["loading"], code)
+        assert failure is not None
+        assert failure.name == name
+        assert failure.evidence == ""
 
 
 def test_other_ends_without_a_known_line_stay_unexplained() -> None:
     assert explain_failure([], 1) is None
-    assert explain_failure(["something new"], -signal.SIGSEGV) is None
+    assert explain_failure(["something new"], -signal.SIGTERM) is None
     assert explain_failure([], None) is None
 
 
@@ -216,3 +228,12 @@ def test_an_unknown_failure_shows_the_last_error_lines(tmp_path: Path) -> None:
 )
 def test_exit_codes_in_words(code: int | None, words: str) -> None:
     assert describe_exit(code) == words
+
+
+def test_a_template_that_a_server_prints_explains_nothing() -> None:
+    printed = [
+        "{{ raise_exception('Conversation roles must alternate user/assistant/user/...') }}",
+        '{{- raise_exception("System message must be at the beginning.") }}',
+        '{{ raise_exception("Invalid content type") }}',
+    ]
+    assert explain_failure(printed) is None

@@ -19,8 +19,9 @@ SUCCESS = ("listening on", "model loaded", "retrying without", "runner started i
 # Without those whose order tells that an error was overcome, or that carry a wrapper of their own.
 UNORDERED = [log for log in LOGS if not any(s in "\n".join(log.lines) for s in SUCCESS)]
 BARE = [log for log in UNORDERED if not any("=" in line or "[" in line for line in log.lines)]
-# Lines that say something beside a failure: a build without a GPU, variables, free memory.
-TELLING = ("warning:", "HSA_OVERRIDE", "MiB free)")
+# Lines that say something beside a failure: a build without a GPU, variables, free memory, an
+# allocation that a later line (one of ``SUCCESS``) says was retried.
+TELLING = ("warning:", "HSA_OVERRIDE", "MiB free)", "ErrorOutOfDeviceMemory")
 NOISE = [
     line
     for log in healthy_logs()
@@ -119,10 +120,10 @@ def test_noise_around_a_line_changes_nothing() -> None:
 
 @pytest.mark.slow
 def test_a_hundred_megabytes_take_seconds() -> None:
-    began = time.monotonic()
+    began = time.process_time()  # not that of other programs
     reading = read_log(padded(["libvulkan.so.1: cannot open shared object file"], 100 << 20))
     assert "missing_vulkan_loader" in reading.found
-    assert time.monotonic() - began < 90
+    assert time.process_time() - began < 90
 
 
 def test_memory_does_not_grow_with_the_log() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rocm_core.doctor.engines import Engines, Findings, engine_checks, find_engines
+from rocm_core.engine.installed import choice
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import EngineNotFound
 from rocm_core.gpu import Selection, list_gpus, select_gpus
@@ -195,5 +196,24 @@ def test_a_software_device_is_said_to_be_one(tmp_path: Path) -> None:
 def test_the_engine_that_a_model_gets_is_named_with_the_reason(tmp_path: Path) -> None:
     engine = program(tmp_path, RX_6800)
     checks = engine_part(Path(engine.argv[0]), xtx(tmp_path), {}).engines
-    (choice,) = [check for check in checks if check.name == "engine_choice"]
-    assert choice.detail == f"{engine.argv[0]} (server_path): named by server_path"
+    (chosen,) = [check for check in checks if check.name == "engine_choice"]
+    assert chosen.detail == f"{engine.argv[0]} (server_path): named by server_path"
+
+
+def test_different_builds_are_named_and_equal_ones_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (program(tmp_path / name, EMPTY) for name in ("first", "second"))
+    monkeypatch.setattr(choice, "installed_engines", lambda *_: iter([first, second]))
+
+    def told() -> list[str]:
+        checks = engine_part(None, xtx(tmp_path), {}).engines
+        return [check.detail for check in checks if check.name == "engine_builds"]
+
+    assert told() == []
+    file = Path(second.argv[0])
+    file.write_text(file.read_text().replace("version: 8204", "version: 11549"))
+    (text,) = told()
+    assert text.startswith("different builds are installed, and a model gets the first: ")
+    assert f"{first.place}: 8204 (7a99dc85e)" in text
+    assert f"{second.place}: 11549 (7a99dc85e)" in text

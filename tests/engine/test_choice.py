@@ -140,6 +140,15 @@ def test_a_machine_without_any_gpu_asks_no_engine(
     assert explain_choice(LoadConfig()).reason == "there is no GPU"
 
 
+@pytest.mark.parametrize("backend", ["cpu", "auto"])
+def test_for_the_cpu_the_first_is_taken_and_the_others_are_named(have: Have, backend: str) -> None:
+    there = have("no_gpu", "cpu", "vulkan", "hip")
+    found = explain_choice(LoadConfig(backend=backend), {})
+    assert found.engine == there["cpu"]
+    others = f"{there['vulkan'].place}, {there['hip'].place}"
+    assert f"installed as well, and later in the order: {others}" in found.text
+
+
 def test_a_package_for_gpus_is_the_last_for_the_cpu(
     have: Have, monkeypatch: pytest.MonkeyPatch
 ) -> None:

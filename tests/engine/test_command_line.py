@@ -10,10 +10,13 @@ import pytest
 
 from rocm_core import LoadConfig
 from rocm_core.discover.refs import ModelRef, resolve_ref
+from rocm_core.engine import locate
 from rocm_core.engine.command_line import Address, Build, arguments, environment
 from rocm_core.engine.embedded_flags import FLAGS
+from rocm_core.engine.locate import Engine
 from rocm_core.errors import ConfigError
 from tests.support.models.reciter import RECITER
+from tests.support.servers.fake_engines import EMPTY, program
 
 SOCKET = Address(socket=Path("/run/x/s.sock"))
 REMOTE_FILE = ModelRef("hf", "org/repo:Q4_K_M", "repo")
@@ -98,6 +101,25 @@ def test_a_build_without_the_flag_of_an_option_refuses_it(
     build = Build(FLAGS - {flag}, "llama-server b10434")
     config = LoadConfig(**{option: given})
     with pytest.raises(ConfigError, match=f"b10434 has no {flag}, which {option} needs"):
+        arguments(REMOTE_FILE, config, SOCKET, build, cores=6)
+
+
+def test_the_other_engine_that_has_the_flag_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = Engine("binary", ("/nowhere/llama-server",), "PATH")
+    newer = program(tmp_path, EMPTY, flags="--n-cpu-ffn N  x")
+    there = [older, newer, Engine("embedded", ("python",), "package xllamacpp")]
+    monkeypatch.setattr(locate, "installed_engines", lambda *_: iter(there))
+    build = Build(frozenset(), "llama-server b10434", engine_with=locate.engine_with)
+    config = LoadConfig(n_cpu_ffn=1)
+    with pytest.raises(ConfigError, match=f"or use server_path='{newer.argv[0]}', which has it"):
+        arguments(REMOTE_FILE, config, SOCKET, build, cores=6)
+    del there[1]
+    with pytest.raises(ConfigError, match="or use engine='embedded', which has it"):
+        arguments(REMOTE_FILE, config, SOCKET, build, cores=6)
+    del there[1]
+    with pytest.raises(ConfigError, match="or use another build"):
         arguments(REMOTE_FILE, config, SOCKET, build, cores=6)
 
 

@@ -10,7 +10,7 @@ from rocm_core.engine.gpu_placement import named_devices
 from rocm_core.engine.probe import Device
 from rocm_core.errors import ConfigError
 from rocm_core.gpu import list_gpus
-from rocm_core.gpu.vulkan import addresses, cards_of, is_software, match_device
+from rocm_core.gpu.vulkan import addresses, cards_of, is_software, match_device, other_card
 from tests.support.gpu_trees import XTX, XTX_DRM, build
 from tests.support.machine import Machine, run_on
 
@@ -136,3 +136,15 @@ def test_a_load_on_vulkan_names_the_kernels_card(tmp_path: Path) -> None:
     second = list_gpus(two_xtx(tmp_path))[1]
     assert cards_of(log, list_gpus(tmp_path)) == {"Vulkan0": second.label}
     assert second.pci == "0000:03:00.0"
+
+
+def test_a_load_is_on_the_card_that_was_named_or_on_another(tmp_path: Path) -> None:
+    gpus = list_gpus(two_xtx(tmp_path))
+    log = [f"using device Vulkan1 ({XTX_NAME}) (0000:03:00.0) - 24000 MiB free"]
+    assert other_card(log, ["0000:03:00.0"], gpus) is None
+    assert other_card(log, ["0000:86:00.0"], gpus) == (
+        f"Vulkan1 is {gpus[1].label}, and devices names {gpus[0].label}"
+    )
+    assert other_card(["using device Vulkan1 (x) (unknown id)"], ["0000:86:00.0"], gpus) is None
+    assert other_card(log, ["7900 XTX"], gpus) is None, "a name may mean any of them"
+    assert other_card(log, [], gpus) is None

@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import (
+    ChatMessage,
     ChatResponse,
     CompletionResponse,
     LogProb,
+    MessageRole,
     TextBlock,
     ThinkingBlock,
 )
+from pydantic import BaseModel
 
+from llama_index_rocm.quick import chat_response, completion_response, text_block
 from llama_index_rocm.responses import Answer, ChatAnswer, CompletionAnswer, R, read_logprobs
 from llama_index_rocm.streams import gather, responses
 from rocm_core.client.stream.events import StreamDecoder
@@ -206,3 +210,47 @@ def test_logprobs_without_alternatives_or_as_probabilities() -> None:
             LogProb(token="c", logprob=-math.inf, bytes=[99]),
         ],
     ]
+
+
+# ---------------------------------------------------------------------------
+# The object per token
+# ---------------------------------------------------------------------------
+
+
+def _quick_and_constructed() -> list[tuple[BaseModel, BaseModel]]:
+    blocks: list[Any] = [ThinkingBlock(content="hm"), text_block("a b")]
+    message = ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks)
+    return [
+        (text_block("a"), TextBlock(text="a")),
+        (
+            chat_response(" b", {"id": 1}, blocks),
+            ChatResponse(message=message, delta=" b", raw={"id": 1}),
+        ),
+        (
+            completion_response("a b", " b", {"id": 1}),
+            CompletionResponse(text="a b", delta=" b", raw={"id": 1}),
+        ),
+    ]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_quick_response_equals_a_constructed_one(number: int) -> None:
+    """If LlamaIndex gives its responses new fields, this is the test that says so."""
+    quick, slow = _quick_and_constructed()[number]
+    assert quick == slow
+    assert quick.__getstate__() == slow.__getstate__()
+    assert quick.model_dump() == slow.model_dump()
+    assert repr(quick) == repr(slow)
+    if isinstance(quick, ChatResponse) and isinstance(slow, ChatResponse):
+        assert quick.message.__getstate__() == slow.message.__getstate__()
+
+
+def test_quick_responses_share_nothing() -> None:
+    one, other = (chat_response("a", {}, [text_block("a")]) for _ in range(2))
+    one.additional_kwargs["x"] = one.message.additional_kwargs["x"] = 1
+    one.message.blocks.append(TextBlock(text="b"))
+    one.logprobs = []
+    fresh = chat_response("a", {}, [text_block("a")])
+    assert other.__getstate__() == fresh.__getstate__()
+    assert other.message.__getstate__() == fresh.message.__getstate__()
+    assert "logprobs" not in other.model_fields_set

@@ -30,7 +30,8 @@ DOCS = "\n\n".join(
 
 @pytest.fixture
 def tokenizer(llm: RocmLLM) -> RocmTokenizer:
-    return RocmTokenizer(llm)
+    """One that asks the server, whose requests can be counted."""
+    return RocmTokenizer(llm, local=False)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_a_long_text_is_cut_into_requests_of_a_bounded_size(
 ) -> None:
     monkeypatch.setattr("llama_index_rocm.tokenizer._MAX_WORDS", 10)
     monkeypatch.setattr("llama_index_rocm.tokenizer._MAX_SHORT", 5)
-    small = RocmTokenizer(tokenizer._llm)
+    small = RocmTokenizer(tokenizer._llm, local=False)
     text = " ".join(f"w{n}" for n in range(200))
     assert small(text) == tokenizer(text)
     assert small("w3") == tokenizer("w3")
@@ -106,6 +107,14 @@ def test_any_thread_may_call_it(tokenizer: RocmTokenizer) -> None:
         thread.join()
     assert counts == [expected] * 8
     assert tokenizer.requests == 1
+
+
+def test_in_this_process_it_answers_the_same_without_requests(words: RocmEmbedding) -> None:
+    local, asking = RocmTokenizer(words, local=True), RocmTokenizer(words, local=False)
+    for text in (DOCS[:3000], "word", " word", "", " ", "日本の町", "a\nb"):
+        assert local(text) == asking(text)
+    assert (local.requests, local.calls) == (0, 7)
+    assert pickle.loads(pickle.dumps(local))._local is True
 
 
 def test_workers_get_one_of_their_own(llm: RocmLLM) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rocm_core.errors import ConfigError, InvalidAnswer
-from rocm_core.requests.arguments import object_text
+from rocm_core.requests.arguments import object_text, parse_arguments
 from rocm_core.requests.reasoning import reasoning_fields, unthinking
 from rocm_core.requests.response_format import normalized_format, parse_answer, schema_format
 from rocm_core.requests.tool_calls import CallReader, ToolRequest, tool_request
@@ -76,6 +76,19 @@ def test_choices_that_cannot_be(choice: Any) -> None:
 def test_a_tool_needs_a_name() -> None:
     with pytest.raises(ConfigError, match="a function with a name"):
         tool_request([{"type": "web_search"}], "any")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+def test_a_number_that_json_does_not_have_is_no_argument(number: str) -> None:
+    """Nor is it sent back: llama-server cannot read it."""
+    with pytest.raises(
+        InvalidAnswer, match=r"no number of JSON|\$\.a\[1\]: -?1e999 is out of range"
+    ):
+        parse_arguments(f'{{"a": [1, {number}]}}')
+    assert object_text(f'{{"a": {number}}}') == "{}"
+    with pytest.raises(ConfigError, match="no JSON"):
+        object_text({"a": [float(number)]})
+    assert parse_arguments('{"a": [1.5, 1e3, -0.0]}') == {"a": [1.5, 1000.0, 0.0]}
 
 
 @pytest.mark.parametrize("arguments", ['{"a": 1}', "{}", '{"ü": "✓"}'])

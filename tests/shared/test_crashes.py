@@ -10,12 +10,14 @@ from collections.abc import Callable
 
 import pytest
 
-from rocm_core import State
+from rocm_core import LoadConfig, State, resolve_ref
 from rocm_core.config import Engine
 from rocm_core.errors import ServerDied, ServerStartError
 from rocm_core.shared.admin import list_servers, stop_server
+from rocm_core.shared.daemon import SharedServerDaemon
 from rocm_core.shared.registry import Registry
 from tests.support.engines import LONG
+from tests.support.leftovers import assert_gone
 from tests.support.models.reciter import RECITER
 from tests.support.programs import Program, in_time, runs, wait_for
 from tests.support.sharing import say_hello, shared
@@ -53,6 +55,31 @@ def test_a_killed_daemon_takes_its_server_along_and_is_replaced(
     wait_for(lambda: not runs(pid), in_time(2))
     assert say_hello(server) == "Hello! I am"
     server.stop()
+
+
+@pytest.mark.parametrize(
+    ("keep_alive", "kept"), [(0.5, 0.5), (5.0, 5.0), (600.0, 60.0), (-1.0, 60.0)]
+)
+def test_a_crashed_server_without_clients_is_forgotten_when_its_keep_alive_ends(
+    registry: Registry, keep_alive: float, kept: float
+) -> None:
+    config = LoadConfig(keep_alive=keep_alive)
+    daemon = SharedServerDaemon(registry, "0" * 16, resolve_ref(RECITER), config)
+    daemon._had_client = daemon._registered = True
+    assert daemon._stop_due() == daemon._last_used + kept
+
+
+def test_the_daemon_of_a_crashed_server_ends_with_its_keep_alive(
+    engine: Engine, registry: Registry
+) -> None:
+    server = shared(engine, keep_alive=0.5)
+    server.start()
+    daemon = list_servers(registry)[0].facts["daemon_pid"]
+    assert server.pid
+    os.kill(server.pid, signal.SIGKILL)
+    server.stop()
+    assert_gone([daemon])
+    assert list(registry.directory.iterdir()) == []
 
 
 def test_a_failed_start_arrives_as_the_error_it_was(engine: Engine, registry: Registry) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -163,6 +164,19 @@ def test_what_dead_daemons_left_is_swept_and_the_living_stay(here: Registry) -> 
     os.close(lock)
 
 
+def test_what_a_killed_writer_left_is_swept_with_the_rest(here: Registry) -> None:
+    here.write(entry())
+    child = os.fork()
+    if not child:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Path, "replace", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+            here.write(entry(model="other"))
+    os.waitpid(child, 0)
+    assert len(list(here.directory.iterdir())) == 2
+    here.sweep()
+    assert list(here.directory.iterdir()) == []
+
+
 # -- locks ------------------------------------------------------------------------------------
 
 
@@ -279,6 +293,22 @@ def test_another_engine_device_mask_or_file_is_not_shared(tmp_path: Path) -> Non
     keys.add(key(ref=resolve_ref(model)))
     assert len(keys) == 5
     assert key(env={"HOME": "/x", "LANG": "C"}) == key()
+
+
+def test_another_build_at_the_same_path_is_not_shared(tmp_path: Path) -> None:
+    file = tmp_path / "llama-server"
+    file.write_bytes(b"b11434")
+    engine = Engine("binary", (str(file),), "PATH")
+    keys = [key(engine=engine)]
+    assert key(engine=engine) == keys[0]
+    file.write_bytes(b"b11549, an upgrade")
+    keys.append(key(engine=engine))
+    for text in (b"HIP", b"HIP, compiled anew"):  # only a library of the build is another
+        (tmp_path / "libggml-hip.so").write_bytes(text)
+        keys.append(key(engine=engine))
+    assert len(set(keys)) == 4
+    (tmp_path / "README.txt").write_text("no part of the build")
+    assert key(engine=engine) == keys[-1]
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from rocm_core import load_model
+from rocm_core import State, load_model
 from rocm_core.config import Engine
 from rocm_core.shared.admin import list_servers
 from rocm_core.shared.registry import Registry
+from tests.support.engines import wrapped
 from tests.support.models.reciter import RECITER
 from tests.support.programs import Program, runs, wait_for
-from tests.support.sharing import NOTEBOOK, shared
+from tests.support.sharing import NOTEBOOK, say_hello, shared
 
 
 @pytest.mark.slow
@@ -92,3 +96,37 @@ def test_threads_that_attach_at_once_share_one_lease(engine: Engine, registry: R
     assert list_servers(registry)[0].facts["clients"] == 1
     server.stop()
     wait_for(lambda: list_servers(registry)[0].facts["clients"] == 0)
+
+
+def test_a_program_that_gets_another_build_gets_a_server_of_it(
+    engine: Engine, registry: Registry, tmp_path: Path
+) -> None:
+    """An upgrade while a shared server runs: who holds it keeps it, who comes later gets the new.
+
+    A server that was killed is started again from the new build, by a daemon of its own.
+    """
+    options = {"server_path": wrapped(engine, tmp_path, "")}
+    before = shared("binary", **options)
+    before.start()
+    wrapped(engine, tmp_path, "# upgraded")
+    after = shared("binary", **options)
+    after.start()
+    assert after.pid != before.pid
+    assert {server.facts["pid"] for server in list_servers(registry)} == {after.pid, before.pid}
+    assert say_hello(before) == say_hello(after) == "Hello! I am"
+    killed = before.pid
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: before.state is State.FAILED)
+    before.start()
+    assert before.pid == after.pid
+    for server in (before, after):
+        server.stop()
+
+
+def test_ps_names_the_build(engine: Engine, registry: Registry) -> None:
+    server = shared(engine)
+    server.start()
+    (listed,) = list_servers(registry)
+    assert listed.facts["build"] == server.client.props().build_info != ""
+    server.stop()

@@ -34,11 +34,15 @@ class Searches:
         self.under_lock: list[bool] = []
 
     def __call__(
-        self, log: Sequence[str], returncode: int | None, environment: Mapping[str, str]
+        self,
+        log: Sequence[str],
+        returncode: int | None,
+        environment: Mapping[str, str],
+        kernel: Sequence[str] | None,
     ) -> Failure | None:
         self.threads.append(threading.current_thread().name)
         self.under_lock.append(self._server._change._is_owned())  # type: ignore[attr-defined]
-        return explain_failure(log, returncode, environment)
+        return explain_failure(log, returncode, environment, kernel)
 
 
 def watched(server: Server, monkeypatch: pytest.MonkeyPatch) -> Searches:

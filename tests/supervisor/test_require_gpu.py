@@ -18,6 +18,8 @@ from rocm_core.backend import choose_backend, get_backend
 from rocm_core.config import Engine
 from rocm_core.engine.locate import PATH_VARIABLE
 from rocm_core.errors import BackendUnavailable, ConfigError, GpuNotUsed
+from rocm_core.gpu import list_gpus
+from rocm_core.supervisor import owned_process
 from tests.support.engines import wrapped
 from tests.support.gpu_trees import build
 from tests.support.machine import run_on
@@ -138,3 +140,27 @@ def test_a_vulkan_build_without_a_gpu_is_no_gpu(
     monkeypatch.setenv(PATH_VARIABLE, engine.argv[0])
     reasons = get_backend("rocm").probe().reasons
     assert reasons == (f"{engine.argv[0]} has Vulkan, and sees no device",)
+
+
+USING = (
+    "llama_prepare_model_devices: using device Vulkan0 (AMD Radeon RX 7900 XTX) ({}) - 24000 MiB"
+)
+LOADED = "load_tensors:   Vulkan0 model buffer size = 4403.49 MiB"
+
+
+@pytest.mark.parametrize("word", ["0000:86:00.0", "GPU-a1ffc9d1799c317f"])
+def test_a_load_on_another_card_than_the_one_that_was_named_is_refused(
+    engine: Engine, started: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    """``devices`` has the kernel's words; what a Vulkan load says of its cards has the last one."""
+    monkeypatch.setattr(
+        owned_process, "list_gpus", lambda: list_gpus(build("rx_7900_xtx", tmp_path / "machine"))
+    )
+    monkeypatch.setattr(owned_process, "place_on_gpus", lambda config, **_: config)
+    told = f"echo '{USING.format('{}')}' >&2; echo '{LOADED}' >&2"
+    options = {"backend": "rocm", "devices": (word,), "require_gpu": True}
+    here = wrapped(engine, tmp_path, told.format("0000:86:00.0"))
+    assert started(server_path=here, **options).is_running
+    there = wrapped(engine, tmp_path, told.format("0000:03:00.0"))
+    with pytest.raises(GpuNotUsed, match="is on another GPU: Vulkan0 is 0000:03:00.0, and devic"):
+        started(server_path=there, **options)

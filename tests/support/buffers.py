@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rocm_core import LoadConfig, Server, resolve_ref
+from rocm_core.errors import ServerStopped
 
 # "load_tensors:   CPU_Mapped model buffer size =     0.13 MiB" (llama.cpp src/*.cpp)
 _LINE = re.compile(r"(\S+) +(model|KV|LoRA|output|compute) buffer size = +([\d.]+) MiB")
@@ -72,8 +75,19 @@ def measure(path: Path, *extra: str, **options: Any) -> Buffers:
     return buffers_of(load_log(path, *extra, **options))
 
 
-def load_log(path: Path, *extra: str, **options: Any) -> list[str]:
-    """Load ``path`` in a real llama-server; return the lines of its log."""
+# The last line of a context whose buffers are all there; then a GPU's shaders are compiled.
+RESERVED = "reserve took"
+
+
+def load_log(path: Path, *extra: str, until: str = "", **options: Any) -> list[str]:
+    """Load ``path`` in a real llama-server; return the lines of its log.
+
+    Args:
+        path: the model.
+        extra: further arguments.
+        until: a text; the server is ended when its log has it, ready or not.
+        options: of ``LoadConfig``.
+    """
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "load.log"
         config = LoadConfig(
@@ -84,8 +98,20 @@ def load_log(path: Path, *extra: str, **options: Any) -> list[str]:
             **options,
         )
         server = Server(resolve_ref(path), config)
+        over = threading.Event()
+        if until:
+            threading.Thread(target=_stop_at, args=(server, log, until, over)).start()
         try:
-            server.start()
+            with contextlib.suppress(ServerStopped):
+                server.start()
         finally:
+            over.set()
             server.stop()
         return log.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _stop_at(server: Server, log: Path, until: str, over: threading.Event) -> None:
+    while not over.wait(0.005):
+        if log.exists() and until in log.read_text(encoding="utf-8", errors="replace"):
+            server.stop(grace=0)
+            return

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import os
 import threading
 import time
 from collections.abc import Iterable
@@ -86,6 +88,51 @@ def assert_gone(pids: Iterable[int], within: float = GONE_WITHIN) -> None:
     """None of them runs any more, at the latest in so many seconds (``in_time``)."""
     left = list(pids)
     wait_for(lambda: not any(map(runs, left)), in_time(within))
+
+
+_KINDS = {
+    "daemon_start.py": "daemon of a shared server",
+    "embedded_start.py": "server (embedded engine)",
+    "llama-server": "server (llama-server)",
+    "parent_death.py": "a server about to be one",
+    "setpriv": "a server about to be one",
+}
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether this very process, by pid and start time, still runs; a zombie does not."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def processes_of(runtime_directory: str) -> set[psutil.Process]:
+    """The other processes that have this XDG_RUNTIME_DIR: whoever a program started, and theirs.
+
+    Found by their environment, so that neither a new parent nor a new session hides one.
+    """
+    found = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            ours = process.environ().get("XDG_RUNTIME_DIR") == runtime_directory
+            if ours and process.pid != os.getpid() and lives(process):
+                found.add(process)
+    return found
+
+
+def described(process: psutil.Process) -> str:
+    """Its kind, pid, state, age, parent and command."""
+    try:
+        with process.oneshot():
+            words, parent = process.cmdline(), process.parent()
+            names = [word.rpartition("/")[2] for word in words]
+            kind = next((kind for name, kind in _KINDS.items() if name in names), "program")
+            by = f"{parent.pid} ({parent.name()})" if parent else "none"
+            age = time.time() - process.create_time()
+            state, command = process.status(), " ".join(words)[:300]
+        return f"{kind}: pid {process.pid}, {state}, {age:.1f} s old, parent {by}: {command}"
+    except psutil.NoSuchProcess:
+        return f"pid {process.pid}, which has just ended"
 
 
 @dataclass

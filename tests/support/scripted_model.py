@@ -24,6 +24,7 @@ class ScriptedConnection(Connection):
 
     def __init__(self, script: Script, props: ServerProps = PROPS) -> None:
         super().__init__(ModelRef("url", "http://scripted", "scripted"), LoadConfig())
+        self.decides_only = False
         self.script = script
         self.requests: list[GenerationRequest] = []
         self.ready_calls = 0

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pydantic
+from langchain_core.decisions import Noul
 from langchain_core.documents import Document
 from langchain_core.messages import HumanMessage
 from llama_index.core.base.llms.types import ChatMessage
@@ -28,12 +29,22 @@ from llama_index.core.tools import FunctionTool
 
 import langchain_rocm
 import llama_index_rocm
-from rocm_core import AsyncClient, Client, Completion, GenerateConfig, LlamaService, TextModel
+from rocm_core import (
+    AsyncClient,
+    Client,
+    Completion,
+    GenerateConfig,
+    LlamaService,
+    TextModel,
+    YesNo,
+)
 from rocm_core.client import calls
 
 HI = [{"role": "user", "content": "Hi"}]
+QUESTIONS = {"q": YesNo("Is it?")}
 CONFIG = GenerateConfig(max_tokens=8)
 _HUMAN = [HumanMessage("Hi")]
+_ASKED = {"state": "x", "questions": {"q": Noul(instructions="Is it?")}}
 _SAID = [ChatMessage(role="user", content="Hi")]
 _DOCUMENTS = [Document("a"), Document("b")]
 _NODES = [NodeWithScore(node=TextNode(text="a"), score=1.0)]
@@ -92,6 +103,7 @@ _CLIENT: dict[str, Verb] = {
     "chat": lambda it: it.chat(HI, CONFIG),
     "completion": lambda it: it.completion("Hi", CONFIG),
     "count_tokens": lambda it: it.count_tokens(HI),
+    "decide": lambda it: it.decide("x", QUESTIONS),
     "detokenize": lambda it: it.detokenize([1]),
     "embeddings": lambda it: it.embeddings(["a"]),
     "health": lambda it: it.health(),
@@ -112,6 +124,7 @@ _MODEL: dict[str, Verb] = {
     "achat_events": lambda it: it.achat_events(HI, CONFIG),
     "acompletion_events": lambda it: it.acompletion_events("Hi", CONFIG),
     "acount_tokens": lambda it: it.acount_tokens(HI, fit_template=True),
+    "adecide": lambda it: it.adecide("x", QUESTIONS),
     "aembed": lambda it: it.aembed(["a"]),
     "aevents": lambda it: it.aevents(Completion("Hi", CONFIG), max_retries=3),
     "agenerate": lambda it: it.agenerate("Hi", max_tokens=8, stop_token_ids=[1]),
@@ -122,6 +135,7 @@ _MODEL: dict[str, Verb] = {
     "chat_events": lambda it: it.chat_events(HI, CONFIG),
     "completion_events": lambda it: it.completion_events("Hi", CONFIG),
     "count_tokens": lambda it: it.count_tokens([*HI, *HI], fit_template=True),
+    "decide": lambda it: it.decide("x", QUESTIONS),
     "detokenize": lambda it: it.detokenize([1]),
     "embed": lambda it: it.embed(["a"]),
     "events": lambda it: it.events(Completion("Hi", CONFIG), max_retries=3),
@@ -211,8 +225,32 @@ _NODES_RANKED: dict[str, Verb] = {
 }
 
 
+_DECIDED: dict[str, Verb] = {
+    "abatch": lambda it: it.abatch([_ASKED, _ASKED]),
+    "abatch_as_completed": lambda it: it.abatch_as_completed([_ASKED]),
+    "ainvoke": lambda it: it.ainvoke(_ASKED),
+    "astream": lambda it: it.astream(_ASKED),
+    "astream_events": lambda it: it.astream_events(_ASKED, version="v2"),
+    "astream_log": lambda it: it.astream_log(_ASKED),
+    "atransform": lambda it: it.atransform(_aasked()),
+    "batch": lambda it: it.batch([_ASKED, _ASKED]),
+    "batch_as_completed": lambda it: it.batch_as_completed([_ASKED, _ASKED]),
+    "invoke": lambda it: it.invoke(_ASKED),
+    "stream": lambda it: it.stream(_ASKED),
+    "transform": lambda it: it.transform(iter([_ASKED])),
+}
+_SELECTED: dict[str, Verb] = {
+    "aselect": lambda it: it.aselect(["a", "b"], "q"),
+    "select": lambda it: it.select(["a", "b"], "q"),
+}
+
+
 async def _atexts() -> AsyncIterator[str]:
     yield "Hi"
+
+
+async def _aasked() -> AsyncIterator[Any]:
+    yield _ASKED
 
 
 VERBS: dict[type, dict[str, Verb]] = {
@@ -239,6 +277,9 @@ VERBS: dict[type, dict[str, Verb]] = {
         "compress_documents": lambda it: it.compress_documents(_DOCUMENTS, "q"),
         "rank": lambda it: it.rank("q", ["a"]),
     },
+    langchain_rocm.RocmDecisions: _DECIDED,
+    llama_index_rocm.RocmSelector: _SELECTED,
+    llama_index_rocm.RocmDecisionRerank: _NODES_RANKED,
     llama_index_rocm.RocmLLM: _INDEX,
     llama_index_rocm.RocmEmbedding: _VECTORS,
     llama_index_rocm.RocmRerank: _NODES_RANKED,
@@ -271,7 +312,7 @@ SILENT: dict[type, set[str]] = {
     # ``close`` waits for its ``drain`` and for the end of a process, which is killed at last.
     TextModel: {
         *("aclose", "close", "connection", "deadline", "err", "explain_refusals", "limits"),
-        *("model_type", "props"),
+        *("decision_type", "model_type", "props", "tokenizes_here"),
     },
     LlamaService: {"get_config", "stop"},
     langchain_rocm.ChatRocm: {*_OF_RUNNABLES, *_OF_OPTIONS, "changed_config", "generate_config"},
@@ -290,6 +331,14 @@ SILENT: dict[type, set[str]] = {
         *(*_OF_OPTIONS, *_OF_COMPONENTS, "check_base_embeddings_class", "similarity", "to_payload"),
     },
     llama_index_rocm.RocmRerank: {*_OF_OPTIONS, *_OF_COMPONENTS},
+    langchain_rocm.RocmDecisions: {
+        *(*(_OF_RUNNABLES - {"asdict", "set_verbose"}), *_OF_OPTIONS, "changed_config"),
+        "stream_events",  # LangChain has it for chat models only
+    },
+    llama_index_rocm.RocmSelector: {
+        *(*_OF_OPTIONS, *_OF_COMPONENTS, "get_prompts", "update_prompts"),
+    },
+    llama_index_rocm.RocmDecisionRerank: {*_OF_OPTIONS, *_OF_COMPONENTS},
     llama_index_rocm.RocmTokenizer: set(),
 }
 

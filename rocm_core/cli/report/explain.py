@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _BACKENDS = ("hip", "vulkan", "cpu")
 _SHOWN = 12
+# Seconds before a log's end in which what the kernel says may belong to it.
+_OF_THE_LOG = 86400.0
 
 
 @dataclass
@@ -29,12 +32,14 @@ class _Case:
     Attributes:
         title: what it is, in words.
         code: exit code, or minus the signal number.
+        ended: when the log ended, in seconds since 1970.
         tail: last lines, where the log is the one that is kept of a failed start.
     """
 
     title: str
     reading: Reading
     code: int | None = None
+    ended: float = field(default_factory=time.time)
     tail: list[str] = field(default_factory=list)
 
 
@@ -67,14 +72,17 @@ def add_command(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Explain, tell what was looked at, and return 0, or 1 if nothing explains the log."""
     from rocm_core.diagnosis.explain import explain_reading, runs_without_gpu
+    from rocm_core.diagnosis.kernel import Process, lines_about
     from rocm_core.diagnosis.search import read_log
-    from rocm_core.doctor.kernel_log import KernelLog, read_kernel_log
+    from rocm_core.supervisor.exits.kernel_log import KernelLog, read_kernel_log
 
     case = _case(options)
     if options.returncode is not None:
         case.code = options.returncode
     kernel = KernelLog([], "not asked") if options.no_kernel_log else read_kernel_log()
-    of_kernel = read_log(kernel.lines) if kernel.lines else None
+    ended = time.monotonic() - (time.time() - case.ended)  # by the kernel's clock
+    process = Process(0, "", ended - _OF_THE_LOG, ended)
+    of_kernel = read_log(lines_about(kernel.lines, process)) if kernel.lines else None
     # Variables of this shell are none of the log's process.
     failure = explain_reading(case.reading, case.code, None, of_kernel, options.backend)
     runs = False
@@ -104,7 +112,8 @@ def _case(options: argparse.Namespace) -> _Case:
     if options.file is not None:
         try:
             with Path(options.file).open("rb") as file:
-                return _Case(options.file, read_log(_lines(file)))
+                ended = os.fstat(file.fileno()).st_mtime
+                return _Case(options.file, read_log(_lines(file)), ended=ended)
         except OSError as error:
             raise ConfigError(f"{options.file}: {error.strerror or error}") from error
     return _last_start()
@@ -117,9 +126,8 @@ def _last_start() -> _Case:
     start = last_failed_start(os.environ)
     if start is None:
         raise ConfigError("no failed start is known here; name a log, or - for the standard input")
-    return _Case(
-        f"the last failed start of {start.model}", read_log(start.log), start.returncode, start.log
-    )
+    title = f"the last failed start of {start.model}"
+    return _Case(title, read_log(start.log), start.returncode, start.time, start.log)
 
 
 def _is_terminal() -> bool:

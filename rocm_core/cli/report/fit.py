@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from rocm_core.cli.options import add_option
+from rocm_core.cli.options import add_option, load_options
 from rocm_core.cli.screen import say
 from rocm_core.cli.sizes import parse_memory, parse_size, show_size
 from rocm_core.config import LoadConfig, options_of
 from rocm_core.discover.refs import resolve_ref
+from rocm_core.engine.gpu_placement import PlacedDevice, devices_of_load
 from rocm_core.errors import ConfigError
 from rocm_core.gguf import GGUFInfo, read_gguf, read_model
 from rocm_core.gpu import list_gpus, select_gpus
 from rocm_core.gpu.host_limits import host_memory
 from rocm_core.memory.estimate import Companions, Device, MemoryEstimate, estimate_memory
 from rocm_core.memory.fit import Goal, fit_model
+from rocm_core.settings import current_settings
 
 # llama-server's own --fit keeps as much free on each GPU, and never goes below such a context
 # (--fit-target and --fit-ctx, common/arg.cpp).
@@ -59,6 +62,9 @@ _SIZING = (
     "lora",
 )
 
+# Options that decide which engine loads a model, and on which GPUs.
+_PLACING = ("devices", "engine", "server_path")
+
 
 class Machine(NamedTuple):
     """What there is to fit into, and what has to fit beside the model.
@@ -78,7 +84,7 @@ def add_command(commands: Any) -> None:
     """Register ``fit``."""
     parser = commands.add_parser("fit", help="how much of a model fits the GPUs")
     parser.add_argument("model", metavar="MODEL", help="GGUF file, directory, name, or demo")
-    for name in _SIZING:
+    for name in (*_SIZING, *_PLACING):
         more_flags = ("--ctx",) if name == "context_len" else ()
         add_option(parser, options_of(LoadConfig)[name], *more_flags)
     add = parser.add_argument
@@ -113,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
     """
     info = read_model(_file(options.model))
     asked = _config(options)
-    devices = _devices(options.vram, options.root)
+    devices = _devices(options)
     machine = Machine(devices, host_memory(options.root), _companions(asked))
     config, estimate = _solve(info, asked, machine, options.goal, options.margin)
     if options.json:
@@ -135,14 +141,21 @@ def _file(model: str) -> str:
     return ref.value
 
 
-def _devices(vram: list[int] | None, root: str) -> list[Device]:
-    if vram:
-        return [Device(f"ROCm{number}", size) for number, size in enumerate(vram)]
-    chosen = select_gpus(list_gpus(root))
+def _devices(options: argparse.Namespace) -> list[Device]:
+    """Return the devices to fit into: those given, else those of the engine that a load gets.
+
+    Without an engine for GPUs, and on a recorded machine: those that a HIP build would use.
+    """
+    if options.vram:
+        return [Device(f"ROCm{number}", size) for number, size in enumerate(options.vram)]
+    placed = devices_of_load(_engine_config(options)) if options.root == "/" else []
+    if not placed:
+        chosen = select_gpus(list_gpus(options.root), _given(options, _PLACING).get("devices"))
+        placed = [PlacedDevice(gpu.name, gpu.memory_free, gpu) for gpu in chosen]
     found = [
-        Device(gpu.name, free, unified=gpu.uses_host_memory)
-        for gpu in chosen
-        if (free := gpu.memory_free) is not None
+        Device(name, free, unified=gpu is not None and gpu.uses_host_memory)
+        for name, free, gpu in placed
+        if free is not None
     ]
     if not found:
         raise ConfigError(
@@ -152,9 +165,20 @@ def _devices(vram: list[int] | None, root: str) -> list[Device]:
     return found
 
 
+def _engine_config(options: argparse.Namespace) -> LoadConfig:
+    """Return what decides on engine and GPUs: the given options over the settings."""
+    given = _given(options, _PLACING)
+    settings = current_settings(complete=True).load(False, given)
+    kept = {name: value for name, value in settings.items() if name in _PLACING}
+    return LoadConfig(**{**kept, **given})
+
+
+def _given(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in load_options(options).items() if name in names}
+
+
 def _config(options: argparse.Namespace) -> LoadConfig:
-    given = {name: getattr(options, name) for name in _SIZING if name in options}
-    return LoadConfig(**given)
+    return LoadConfig(**_given(options, _SIZING))
 
 
 def _companions(config: LoadConfig) -> Companions:

@@ -28,6 +28,7 @@ _FACTS = (
     "experts",
     "sliding_window",
     "pooling",
+    "decision_type",
 )
 
 
@@ -90,6 +91,8 @@ def _print(found: list[FoundModel]) -> None:
 def _row(model: FoundModel) -> tuple[str, ...]:
     info = model.info
     where = model.source if model.kind == "model" else f"{model.source}, {model.kind}"
+    if info is not None and info.decision_type:
+        where += f" model ({info.decision_type})"
     if len(model.parts) > 1:
         where += f", {len(model.parts)} parts"
     if model.mmproj:

@@ -209,11 +209,13 @@ def _prompt_cache(bound: int | None) -> str:
 
 
 def _own_memory(seen: Metrics) -> str:
-    parts = [
-        f"GPU {_shown(gpu.hip_index, str)}: {_gib(mine.vram)} GiB VRAM"
-        for gpu, mine in zip(seen.gpus, seen.process, strict=False)
-        if mine.vram is not None
-    ]
+    parts = []
+    for gpu, mine in zip(seen.gpus, seen.process, strict=False):
+        number = f"GPU {_shown(gpu.hip_index, str)}"
+        if mine.vram is not None:
+            parts.append(f"{number}: {_gib(mine.vram)} GiB VRAM")
+        if mine.gtt and gpu.uses_host_memory:  # where an APU's models are, whatever the back end
+            parts.append(f"{number}: {_gib(mine.gtt)} GiB of the host's memory")
     return ", ".join(parts)
 
 

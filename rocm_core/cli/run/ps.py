@@ -11,8 +11,8 @@ from rocm_core.cli.sizes import show_size
 from rocm_core.shared.admin import SharedServerInfo, list_servers
 
 _COLUMNS = (
-    *("MODEL", "PID", "STATE", "SLOTS", "CONTEXT", "VRAM", "MEMORY", "PROMPT CACHE", "IDLE"),
-    *("KEEP-ALIVE LEFT", "ADDRESS", "LOG"),
+    *("MODEL", "PID", "STATE", "BUILD", "SLOTS", "CONTEXT", "VRAM", "MEMORY", "PROMPT CACHE"),
+    *("IDLE", "KEEP-ALIVE LEFT", "ADDRESS", "LOG"),
 )
 
 
@@ -43,6 +43,7 @@ def _row(server: SharedServerInfo) -> list[str]:
         facts["model"],
         _text(facts["pid"]),
         facts["state"],
+        _text(facts["build"]),
         f"{_text(facts['slots_busy'])}/{_text(facts['slots_total'])}",
         _text(facts["n_ctx"]),
         _size(facts["vram"]),

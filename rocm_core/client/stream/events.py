@@ -20,14 +20,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
+from orjson import JSONDecodeError, loads
 
 from rocm_core.client.failures import error_from_body, page_title, shown
 from rocm_core.client.stream.coalesce import coalesced
 from rocm_core.client.stream.fields import (
     ids_of,
-    read_count,
     read_ids,
+    read_index,
     read_logprobs,
     read_native_usage,
     read_timings,
@@ -73,7 +73,8 @@ class StreamDecoder:
             ProtocolError: a payload is not a JSON object of a known shape.
             HTTPStatusError: the server reported an error inside the stream.
         """
-        self._any = self._any or bool(chunk)
+        if not self._any:
+            self._any = bool(chunk)
         events = self._events(self._framing.feed(chunk))
         return coalesced(events) if self._coalesce else events
 
@@ -119,7 +120,7 @@ class StreamDecoder:
             if not raw:
                 continue
             event = read_event(raw)
-            if raw.get("stop") is True:
+            if "stop" in raw and raw["stop"] is True:
                 self.ended = True
             if not (event.choice and self._first_only):
                 yield event
@@ -182,14 +183,14 @@ def parse_object(payload: bytes) -> dict[str, Any]:
         ProtocolError: it is not a JSON object.
     """
     try:
-        value = orjson.loads(payload)
-    except orjson.JSONDecodeError:
+        value = loads(payload)
+    except JSONDecodeError:
         try:
             value = without_surrogates(json.loads(payload.decode("utf-8", "replace")))
         except (ValueError, RecursionError) as error:
             what = page_title(payload) or f"not JSON: {payload[:200]!r}"
             raise ProtocolError(what) from error
-    if not isinstance(value, dict):
+    if type(value) is not dict:
         raise ProtocolError(f"expected a JSON object, got {payload[:200]!r}")
     return value
 
@@ -206,7 +207,8 @@ def read_event(raw: dict[str, Any], place: int = 0) -> StreamEvent:
         HTTPStatusError: it is an error report.
     """
     try:
-        if raw.get("error"):  # some servers write null in every event
+        # Some servers write null in every event; ``in`` tells sooner that it is not there.
+        if "error" in raw and raw["error"]:  # noqa: RUF019
             raise error_from_body(raw)
         choices = raw.get("choices")
         if choices is None and "choices" not in raw:
@@ -219,34 +221,45 @@ def read_event(raw: dict[str, Any], place: int = 0) -> StreamEvent:
 
 
 def _choice_event(raw: dict[str, Any], choices: list[dict[str, Any]], place: int) -> StreamEvent:
-    event = StreamEvent("", raw)
-    if choices:
+    finish = None
+    if not choices:
+        event = StreamEvent("", raw)
+    else:
         choice = choices[place]
-        index = choice.get("index")
-        if index:
-            event.choice = read_count(index)
         delta = choice.get("delta")
-        if delta is None:
-            delta = choice.get("message")  # of an answer that is no stream
-        if delta is not None:
-            text = delta.get("content")
-            if text is None:
-                _delta_fields(event, delta)
-            elif len(delta) > 1:
-                event.text = text
-                _delta_fields(event, delta)
-            else:
-                event.text = text
+        # Almost every event of a chat has a piece of text and nothing else.
+        if delta and len(delta) == 1 and type(text := delta.get("content")) is str:
+            event = StreamEvent(text, raw)
         else:
-            event.text = choice.get("text") or ""
-        if choice.get("finish_reason"):
-            event.finish_reason = text_or_none(choice["finish_reason"])
+            event = StreamEvent("", raw)
+            _message_fields(event, choice, delta)
+        if index := choice.get("index"):
+            event.choice = read_index(index)
+        if finish := choice.get("finish_reason"):
+            event.finish_reason = text_or_none(finish)
         if "logprobs" in choice:
             _logprob_fields(event, choice["logprobs"])
-    if place == 0 and (event.finish_reason or "usage" in raw or "timings" in raw):
+    if (finish or "usage" in raw or "timings" in raw) and place == 0:
         _facts(event, raw)
-    _require_text(event)
     return event
+
+
+def _message_fields(
+    event: StreamEvent, choice: dict[str, Any], delta: dict[str, Any] | None
+) -> None:
+    if delta is None:
+        delta = choice.get("message")  # of an answer that is no stream
+    if delta is None:
+        event.text = choice.get("text") or ""
+    else:
+        text = delta.get("content")
+        if text is not None:
+            event.text = text
+        # llama-server and DeepSeek say reasoning_content; vLLM and OpenRouter say reasoning.
+        event.reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
+        if calls := delta.get("tool_calls"):
+            event.tool_calls = read_tool_calls(calls)
+    _require_text(event)
 
 
 def _facts(event: StreamEvent, raw: dict[str, Any]) -> None:
@@ -264,14 +277,6 @@ def _require_text(event: StreamEvent) -> None:
         raise TypeError("text of an event must be a string")
 
 
-def _delta_fields(event: StreamEvent, delta: dict[str, Any]) -> None:
-    # llama-server and DeepSeek say reasoning_content; vLLM and OpenRouter say reasoning.
-    event.reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
-    calls = delta.get("tool_calls")
-    if calls:
-        event.tool_calls = read_tool_calls(calls)
-
-
 def _logprob_fields(event: StreamEvent, logprobs: dict[str, Any] | None) -> None:
     if logprobs and logprobs.get("content"):
         event.logprobs = read_logprobs(logprobs["content"])
@@ -280,22 +285,21 @@ def _logprob_fields(event: StreamEvent, logprobs: dict[str, Any] | None) -> None
 
 def _native_event(raw: dict[str, Any]) -> StreamEvent:
     text = raw.get("content")
-    if text is None:
-        raise KeyError("content")
+    if type(text) is not str:
+        raise TypeError("text of an event must be a string")
     event = StreamEvent(text, raw)
     tokens = raw.get("tokens")
     if tokens and "prompt_progress" not in raw:  # progress events carry a bogus [0]
         event.token_ids = read_ids(tokens)
-    if raw.get("index"):
-        event.choice = read_count(raw["index"])
-    if raw.get("completion_probabilities"):
-        event.logprobs = read_logprobs(raw["completion_probabilities"])
-    if raw.get("stop") is True:
+    if index := raw.get("index"):
+        event.choice = read_index(index)
+    if "completion_probabilities" in raw and (entries := raw["completion_probabilities"]):
+        event.logprobs = read_logprobs(entries)
+    if "stop" in raw and raw["stop"] is True:
         event.finish_reason = _STOP_REASONS.get(raw.get("stop_type", ""), "stop")
         event.stop_word = text_or_none(raw.get("stopping_word"))
         event.usage = read_native_usage(raw)
         event.model = text_or_none(raw.get("model"))
         if raw.get("timings"):
             event.timings = read_timings(raw["timings"])
-    _require_text(event)
     return event

@@ -34,6 +34,13 @@ def read_count(value: Any) -> int:
     return value
 
 
+def read_index(value: Any) -> int:
+    """Return the number of an answer; ``ValueError`` for a negative one, which no request has."""
+    if (index := read_count(value)) < 0:
+        raise ValueError(f"no number of an answer: {index}")
+    return index
+
+
 def read_ids(ids: Any) -> tuple[int, ...]:
     """Return token ids."""
     for id_ in ids:

@@ -10,10 +10,10 @@ what comes earlier on the way from a program to its answer is the reason of what
 from __future__ import annotations
 
 from rocm_core.diagnosis.table.access import ACCESS, KERNEL
-from rocm_core.diagnosis.table.downloads import DOWNLOAD
-from rocm_core.diagnosis.table.loading import CRASH, LOADER, PROCESSOR
+from rocm_core.diagnosis.table.crashes import CRASH, ENDED
+from rocm_core.diagnosis.table.loading import LOADER, PROCESSOR
 from rocm_core.diagnosis.table.memory import MEMORY
-from rocm_core.diagnosis.table.models import MODEL
+from rocm_core.diagnosis.table.models import DOWNLOAD, MODEL
 from rocm_core.diagnosis.table.options import ARGUMENTS
 from rocm_core.diagnosis.table.requests import REQUEST, TEMPLATE
 from rocm_core.diagnosis.table.rocm import KERNELS, WITHOUT_GPU
@@ -92,7 +92,8 @@ STAGES: tuple[Stage, ...] = (
         "the server runs on without a GPU after such a line",
         (*NO_VULKAN, *WITHOUT_GPU),
     ),
-    Stage("crash", "Crashes", "a crash alone says nothing of its cause", CRASH),
+    Stage("crash", "Crashes", "a crash says more than that the program is gone", CRASH),
+    Stage("ended", "Seen from outside", "it alone says nothing of its cause", ENDED),
 )
 
 KNOWN: tuple[KnownFailure, ...] = tuple(row for stage in STAGES for row in stage.rows)

@@ -26,9 +26,20 @@ KERNEL: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "gpu_hang",
-        ("mes failed to respon", "gpu hang", "gpu reset", "device wedged", " timeout"),
+        (
+            "mes failed to respon",
+            "gpu hang",
+            "gpu reset",
+            "device wedged",
+            " timeout",
+            "killed entity",
+            "queue evicted",
+            "failed to initialize parser -125",
+            "vram is lost",
+        ),
         r"MES failed to respon(?:d|se)|GPU Hang|amdgpu.*GPU reset(?: begin|\(\d+\) )"
-        r"|device wedged, but recovered"
+        r"|device wedged, but recovered|push to a killed entity|queue evicted"
+        r"|failed to initialize parser -125|VRAM is lost"
         r"|amdgpu.*\bring \S+ timeout|\*ERROR\* ring \S+ timeout",
         "the GPU's firmware stopped answering and the driver reset it",
         "update kernel and linux-firmware; on gfx1150 and gfx1151 avoid MES firmware 0x83; with "
@@ -44,6 +55,23 @@ KERNEL: tuple[KnownFailure, ...] = (
         "the kernel has no firmware for the card ({what})",
         "install linux-firmware (firmware-amd-graphics on Debian) and update the initramfs",
         "Linux amdgpu",
+        over=("gpu_init_failed",),
+    ),
+    KnownFailure(
+        "gpu_init_failed",
+        (
+            "fatal error during gpu init",
+            "with driver amdgpu failed",
+            "amdgpu_device_ip_init failed",
+            "hw_init of ip block",
+            "unable to locate a bios rom",
+        ),
+        r"Fatal error during GPU init|(?P<what>[\da-f:.]+): probe with driver amdgpu failed"
+        r"|amdgpu_device_ip_init failed|hw_init of IP block|Unable to locate a BIOS ROM",
+        "the kernel's driver could not start the card",
+        "update kernel and linux-firmware; in the firmware's setup turn on Above 4G Decoding "
+        "(cards with much memory need it); in a virtual machine pass the card's ROM",
+        "Linux amdgpu_device.c, lamikr/rocm_sdk_builder#180",
     ),
     KnownFailure(
         "svm_limit",
@@ -58,12 +86,21 @@ KERNEL: tuple[KnownFailure, ...] = (
 
 ACCESS: tuple[KnownFailure, ...] = (
     KnownFailure(
+        "gpus_flag",
+        ("could not select device driver", "nvidia-container-cli"),
+        r"could not select device driver \S* ?with capabilities: \[\[gpu|nvidia-container-cli: ",
+        "docker's --gpus is for NVIDIA cards",
+        "leave it out: --device /dev/kfd --device /dev/dri pass an AMD card into a container",
+        "Docker, nvidia-container-toolkit",
+    ),
+    KnownFailure(
         "no_kfd_on_host",
         ("adding custom device", "stat /dev/kfd"),
         r'adding custom device "/dev/kfd": no such file|stat /dev/kfd: no such file',
         "the host has no /dev/kfd to pass into the container",
         "load the amdgpu driver on a native Linux host; WSL and Docker Desktop have no /dev/kfd",
         "ROCm/legacy-rocm-build#3734, l1na-forever/stable-diffusion-rocm-docker#8",
+        over=("kfd_missing",),
     ),
     KnownFailure(
         "no_dri_on_host",

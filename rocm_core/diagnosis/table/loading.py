@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import KnownFailure
+from rocm_core.diagnosis.table.row import Cure, KnownFailure
 
 _ROCM_LIBRARY = (
     r"lib(?:amd|hip|hsa|roc|tensile|MIOpen|rccl|rocm)[\w.+-]*\.so[\w.]*|libamdhip64\.so[\w.]*"
@@ -20,9 +20,11 @@ PROCESSOR: tuple[KnownFailure, ...] = (
             "sigill",
             "0xc000001d",
             "-1073741795",
+            "3221225501",
             "trap invalid opcode",
         ),
-        r"illegal (?:hardware )?instruction|\bSIGILL\b|0xc000001d|-1073741795|trap invalid opcode",
+        r"illegal (?:hardware )?instruction|\bSIGILL\b|0xc000001d|-1073741795|\b3221225501\b"
+        r"|trap invalid opcode",
         "the build uses instructions that this CPU does not have",
         'use a build for this CPU, or compile it here (pip install "llama-rocm[server]"); in a '
         "virtual machine pass the host's CPU through (cpu: host)",
@@ -30,29 +32,41 @@ PROCESSOR: tuple[KnownFailure, ...] = (
     ),
 )
 
-# The last resort: the program fell over, and nothing before says why.
-CRASH: tuple[KnownFailure, ...] = (
-    KnownFailure(
-        "crashed",
-        ("segmentation fault", "sigsegv", "0xc0000005", "-1073741819", "access violation"),
-        r"segmentation fault|\bSIGSEGV\b|0xc0000005|-1073741819|access violation",
-        "the program used memory that is not its own: a fault of the build, or of the GPU's driver",
-        "update the GPU's driver; try another build; gpu_layers=0 tells whether the GPU's part is "
-        "at fault",
-        "ollama/ollama#5629, ollama/ollama#4334, docker/model-runner#479, janhq/jan#8432",
-    ),
-)
-
 LOADER: tuple[KnownFailure, ...] = (
     KnownFailure(
+        "no_runner",
+        (
+            "no suitable llama servers found",
+            "unable to load any llama server",
+            "not listed in available servers",
+        ),
+        r"no suitable llama servers found|unable to load any llama server"
+        r"|not listed in available servers",
+        "this Ollama was installed or built without the program that runs models",
+        "install it again as a whole (ollama.com/install.sh, or both packages of the distribution: "
+        "ollama and ollama-rocm); a build of your own needs its runners built first",
+        "ollama/ollama#6985, #5059 there",
+    ),
+    KnownFailure(
         "missing_llama_library",
-        ("cannot open shared object",),
-        r"(?P<what>lib(?:llama|ggml|mtmd)[\w-]*\.so[\w.]*): cannot open shared object",
+        (
+            "cannot open shared object",
+            "the native library cannot be",
+            "failed to load the native library",
+            '" not found: needed by',
+            "library not loaded: ",
+            "unsatisfiedlinkerror",
+        ),
+        r"(?P<what>lib(?:llama|ggml|mtmd)[\w-]*\.so[\w.]*): cannot open shared object"
+        r"|The native library cannot be (?:found|correctly loaded)"
+        r"|Failed to load the native library|library \"(?P<file>[^\"]+)\" not found: needed by"
+        r"|Library not loaded: (?P<path>\S+)|UnsatisfiedLinkError",
         "a library of llama.cpp itself is missing: {what}",
         "keep llama-server in one directory with its lib*.so files (or name that directory in "
         "LD_LIBRARY_PATH), or reinstall it",
-        "#17950, #11123, #16089",
+        "#17950, #11123, #16089, #23550",
         over=("missing_library",),
+        cures=(Cure("llama.cpp", "b9283", since="b9282"),),
     ),
     KnownFailure(
         "missing_rocm_library",
@@ -81,28 +95,51 @@ LOADER: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "missing_library",
-        _NOT_FOUND_KEYS,
-        rf"(?P<what>[\w.+-]+\.so[\w.]*){_NOT_FOUND}",
-        "the program needs {what}, which is not on this machine",
-        "install the package that has it (libgomp1 for libgomp.so.1)",
-        "#25807",
+        (*_NOT_FOUND_KEYS, "status 127", "code: 127", "code 127"),
+        rf"(?P<what>[\w.+-]+\.so[\w.]*){_NOT_FOUND}|\b(?:status|code:?) 127\b",
+        "the program needs a library that is not on this machine: {what}",
+        "install the package that has it (libgomp1 for libgomp.so.1; ldd PROGRAM lists what is "
+        "missing)",
+        "#25807, ollama/ollama#6541",
     ),
     KnownFailure(
         "missing_dll",
-        ("0xc0000135", "-1073741515"),
-        r"0xc0000135|-1073741515",
-        "a DLL that the program needs is not on this machine",
+        (
+            "0xc0000135",
+            "-1073741515",
+            "3221225781",
+            "or one of its dependencies",
+            "specified module could not be found",
+            "winerror 126",
+            "dll was not found",
+            "dll load failed",
+        ),
+        r"0xc0000135|-1073741515|\b3221225781\b"
+        r"|(?:module|DLL|library) '(?P<what>[^']+)' \(?or one of its dependencies"
+        r"|specified module could not be found"
+        r"|WinError 126|because (?P<dll>\S+\.dll was not found)|DLL load failed",
+        "a DLL that the program needs is not on this machine: {what}",
         "unpack the whole build into one directory; install the Visual C++ runtime and, for a HIP "
         "build, the HIP SDK of its version",
-        "ollama/ollama#5669, docker/model-runner#608",
+        "ollama/ollama#5669, docker/model-runner#608, abetlen/llama-cpp-python#981",
     ),
     KnownFailure(
         "mixed_dlls",
-        ("0xc0000139", "-1073741511"),
-        r"0xc0000139|-1073741511",
+        (
+            "0xc0000139",
+            "-1073741511",
+            "3221225785",
+            "winerror 127",
+            "entry point",
+            "specified procedure could not be found",
+            "entrypointnotfoundexception",
+        ),
+        r"0xc0000139|-1073741511|\b3221225785\b|WinError 127|procedure entry point"
+        r"|specified procedure could not be found|EntryPointNotFoundException",
         "a DLL that was found lacks a function: it is of another version than the program",
         "leave the DLLs of one build only beside the program, and unpack that build whole",
         "likelovewant/ollama-for-amd#8",
+        over=("mixed_llama_libraries", "mixed_libraries"),
     ),
     KnownFailure(
         "broken_library",
@@ -122,8 +159,8 @@ LOADER: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "old_system_libraries",
-        ("glibc",),
-        r"version [`'\"](?P<what>GLIBC(?:XX)?_[\d.]+)'? not found",
+        ("glibc", "cxxabi_"),
+        r"version [`'\"](?P<what>(?:GLIBC(?:XX)?|CXXABI)_[\d.]+)'? not found",
         "the build needs {what}: it was made on a newer Linux than this one",
         "use a newer distribution, a container, or compile it here "
         '(pip install "llama-rocm[server]")',
@@ -137,16 +174,46 @@ LOADER: tuple[KnownFailure, ...] = (
         "leave only one ROCm in LD_LIBRARY_PATH, or unset it for builds that bring ROCm along",
         "ollama/ollama#8108",
         backend="hip",
+        over=("mixed_libraries",),
     ),
     KnownFailure(
         "mixed_llama_libraries",
-        ("undefined symbol", "symbol lookup error"),
-        r"(?:undefined symbol: *|symbol lookup error: .*?)(?P<what>(?:_ZN?\w*)?"
-        r"(?:llama|ggml|gguf|mtmd|common)_\w+)",
+        ("undefined symbol", "symbol lookup error", "lookup symbol '", "symbol not found: "),
+        r"(?:undefined symbol: *|symbol lookup error: .*?|lookup symbol '|Symbol not found: _?)"
+        r"(?P<what>(?:_ZN?\w*)?(?:llama|ggml|gguf|mtmd|common)_\w+)"
+        r"|lib(?:llama|ggml|mtmd)[\w.-]*: undefined symbol: *(?P<symbol>\w+)",
         "libraries of two llama.cpp builds are mixed ({what} is missing in one of them)",
         "remove the older one's lib*.so (often in /usr/local/lib; sudo ldconfig), and unset "
         "LD_LIBRARY_PATH",
         "the dynamic loader's words",
+        over=("mixed_libraries",),
+    ),
+    KnownFailure(
+        "mixed_libraries",
+        ("undefined symbol", "symbol lookup error"),
+        r"(?:undefined symbol: *|symbol lookup error: .*: )(?P<what>\w+)",
+        "libraries of two versions are mixed: one lacks {what}, which another one asks for",
+        "unset LD_LIBRARY_PATH and LD_PRELOAD; ldd PROGRAM shows which files are taken; reinstall "
+        "the package of the older one",
+        "the dynamic loader's words",
+    ),
+    KnownFailure(
+        "program_missing",
+        ("executable file not found", "llama-server: command not found", "/llama-server'"),
+        r"exec: \"(?P<what>[^\"]*)\": executable file not found|(?P<name>llama-server): command"
+        r" not found|No such file or directory: '(?P<path>[^']*/llama-server')",
+        "the program to start is not there: {what}",
+        'install it (pip install "llama-rocm[server]"), or name it with server_path=',
+        "Go's os/exec, shells, Python's subprocess",
+    ),
+    KnownFailure(
+        "program_not_executable",
+        ("permission denied",),
+        r"(?:fork/)?exec (?P<what>\S+): permission denied|(?P<path>\S*llama-server)\"?: "
+        r"permission denied",
+        "the program {what} may not be run: it is not executable, or its disk is mounted noexec",
+        "chmod +x it, or put it on another disk (TMPDIR for programs that unpack themselves)",
+        "execve(2), EACCES",
     ),
     KnownFailure(
         "no_cpu_backend",

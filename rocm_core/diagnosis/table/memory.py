@@ -7,6 +7,14 @@ from rocm_core.diagnosis.table.words import GPU_ERROR, LESS_VRAM
 
 MEMORY: tuple[KnownFailure, ...] = (
     KnownFailure(
+        "too_many_files",
+        ("too many open files",),
+        r"too many open files",
+        "the process may open no more files",
+        "raise the limit: ulimit -n, LimitNOFILE of a systemd unit, docker run --ulimit nofile=…",
+        "open(2), EMFILE",
+    ),
+    KnownFailure(
         "no_threads",
         ("resource temporarily unavailable", "can't start new thread"),
         r"(?:what\(\)|error|fork|retry): *Resource temporarily unavailable"
@@ -18,8 +26,16 @@ MEMORY: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "killed_for_memory",
-        ("killed by the oom killer", "oom-kill", "oomkilled", "oom_kill", "killed process"),
-        r"killed by the OOM killer|\boom-kill\b|\boom_kill\b|OOMKilled"
+        (
+            "killed by the oom killer",
+            "oom-kill",
+            "oomkilled",
+            "oom_kill",
+            "killed process",
+            "systemd-oomd killed",
+        ),
+        r"killed by the OOM killer|\boom-kill\b(?!:)|\boom_kill\b|OOMKilled|systemd-oomd killed"
+        r"|oom-kill:.*\btask=[^,]*(?:llama|lmstudio|python)"
         r"|Killed process \d+ \((?P<what>[^)]*(?:llama|ollama|lmstudio|python)[^)]*)\)",
         "the kernel ended it because memory ran out",
         "lower context_len, parallel or gpu_layers=-1's rest on the host, use a smaller "
@@ -29,8 +45,16 @@ MEMORY: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "killed",
-        ("code 137", "code: 137", "status 137", "signal: killed"),
-        r"\b(?:code 137|code: 137|status 137)\b|signal: killed",
+        (
+            "code 137",
+            "code: 137",
+            "status 137",
+            "signal: killed",
+            "killed",
+            "sigkill",
+        ),
+        r"\b(?:code 137|code: 137|status 137)\b|signal: killed|^Killed$|Killed: 9"
+        r"|\b(?:zsh|bash|sh): killed\b|\bSIGKILL\b|: line \d+: +\d+ Killed\b",
         "it was killed (SIGKILL), often by the kernel's out-of-memory killer",
         "look at dmesg (llama-rocm explain reads it); lower context_len, bound the host prompt "
         "cache (prompt_cache=), or use a smaller model",
@@ -77,10 +101,13 @@ MEMORY: tuple[KnownFailure, ...] = (
             "erroroutofdevicememory",
             "failed to allocate",
             "device memory allocation of size",
+            "out_of_device_memory",
+            "no suitable memory type found",
         ),
         r"(?:cuda|hip)Malloc failed: out of memory|ErrorOutOfDeviceMemory"
         r"|failed to allocate (?:ROCm|CUDA|Vulkan|SYCL|MTL)\d+ buffer"
-        r"|Device memory allocation of size \d+ failed",
+        r"|Device memory allocation of size \d+ failed|OUT_OF_DEVICE_MEMORY"
+        r"|no suitable memory type found",
         "there is not enough memory on the GPU for the context",
         f"{LESS_VRAM}; llama-rocm fit MODEL says what fits",
         "#16725, #12817, ollama/ollama#13029, ikawrakow/ik_llama.cpp#1289",
@@ -89,16 +116,28 @@ MEMORY: tuple[KnownFailure, ...] = (
     KnownFailure(
         "gpu_out_of_memory",
         ("out of memory", "hiperroroutofmemory"),
-        rf"{GPU_ERROR}out of memory|hipErrorOutOfMemory",
+        rf"{GPU_ERROR}out of memory|hipErrorOutOfMemory|HIP out of memory",
         "there is not enough memory on the GPU while it works",
-        f"{LESS_VRAM}; end other programs that use the GPU",
-        "ollama/ollama#3765, #14787",
+        f"{LESS_VRAM}; end other programs that use the GPU; if it is the processor's own GPU "
+        "beside a card, leave it out (devices=)",
+        "ollama/ollama#3765, #14787, #8618",
         over=("out_of_memory",),
     ),
     KnownFailure(
         "out_of_memory",
-        ("bad_alloc", "insufficient memory", "defaultallocator", "to allocate"),
+        (
+            "bad_alloc",
+            "insufficient memory",
+            "defaultallocator",
+            "to allocate",
+            "outofhostmemory",
+            "requires more system memory",
+            "not have enough available memory",
+            "out_of_host_memory",
+        ),
         r"bad_alloc|ggml_aligned_malloc: insufficient memory|defaultAllocator"
+        r"|ErrorOutOfHostMemory|OUT_OF_HOST_MEMORY|requires more system memory"
+        r"|not have enough available memory"
         r"|(?:failed|unable) to allocate (?:CPU\w*|Host|compute \w*|KV|buffer|memory)"
         r"|failed to allocate buffer for kv cache",
         "there is not enough memory for the model and its context",

@@ -1,16 +1,170 @@
-"""Failures of a model's files: the model, its parts, adapters, projectors."""
+"""Failures of a model's files: their download, the model, its parts, adapters, projectors."""
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import KnownFailure
+from rocm_core.diagnosis.table.row import Cure, KnownFailure
 from rocm_core.diagnosis.table.words import NEWER_BUILD
+
+# Of ``-hf org/repo[:quant]``, and of the programs that fetch models.
+DOWNLOAD: tuple[KnownFailure, ...] = (
+    KnownFailure(
+        "disk_full",
+        ("no space left on device", "not enough space on the disk", "disk quota exceeded"),
+        r"no space left on device|not enough space on the disk|Disk quota exceeded",
+        "the disk is full",
+        "free some space, or put the models elsewhere (LLAMA_CACHE, HF_HOME; OLLAMA_MODELS for "
+        "Ollama); in a container /dev/shm and /tmp may be small",
+        "write(2), ENOSPC",
+        over=("not_downloaded", "hub_unreachable", "truncated", "file_not_found"),
+    ),
+    KnownFailure(
+        "tls_failed",
+        (
+            "ssl server verification failed",
+            "ssl server hostname verification",
+            "ssl certificate loading",
+            "certificate verify failed",
+            "x509: certificate",
+            "https is not supported",
+        ),
+        r"SSL server (?:hostname )?verification failed|SSL certificate loading failed"
+        r"|certificate verify failed|x509: certificate|HTTPS is not supported",
+        "the certificate of the other side could not be checked",
+        "install ca-certificates, or name the proxy's own certificate (SSL_CERT_FILE); a build "
+        "without TLS needs a .gguf file of this machine",
+        "cpp-httplib, common/http.h, Go's crypto/x509",
+        over=("hub_unreachable", "not_downloaded"),
+    ),
+    KnownFailure(
+        "split_unsupported",
+        ("sharded gguf",),
+        r"sharded GGUF",
+        "Ollama cannot download a model that is split into several files",
+        "take a quantization in one file, join the parts (llama-gguf-split --merge) and import the "
+        "file, or give llama-rocm the first part: llama.cpp loads split models",
+        "unslothai/unsloth#3594, ollama/ollama#5245",
+    ),
+    KnownFailure(
+        "hub_unreachable",
+        (
+            "get_repo_commit: error: httplib",
+            "download failed after",
+            "no such host",
+            "dial tcp: lookup",
+            "tls handshake timeout",
+            "nameresolutionerror",
+            "localentrynotfounderror",
+            "could not resolve host",
+            "name resolution",
+            "could not establish connection",
+            "proxy connection failed",
+            "max retries exceeded",
+        ),
+        r"get_repo_commit: error: HTTPLIB failed: (?P<what>.+)|download failed after \d+ attempts"
+        r"|no such host|dial tcp: lookup|TLS handshake timeout|NameResolutionError"
+        r"|LocalEntryNotFoundError|Could not resolve host|Temporary failure in name resolution"
+        r"|Could not establish connection|Proxy connection failed|max retries exceeded",
+        "the model could not be downloaded: {what}",
+        "check the network and the proxy (HTTPS_PROXY, HF_ENDPOINT), or give the path of a .gguf "
+        "file on this machine",
+        "common/hf-cache.cpp",
+        over=("not_downloaded",),
+    ),
+    KnownFailure(
+        "no_repository",
+        (
+            "get_repo_commit: error: get failed",
+            "(status: 40",
+            "failed with status code: 40",
+            "pull model manifest: file does not exist",
+            "repositorynotfounderror",
+            "gatedrepoerror",
+        ),
+        r"get_repo_commit: error: GET failed \((?P<what>40[134])\)|download failed: .*\(status: "
+        r"(?P<status>40[134])\)|failed with status code: (?P<code>40[134])"
+        r"|pull model manifest: file does not exist|RepositoryNotFoundError|GatedRepoError",
+        "the hub refuses the repository (HTTP {what}): it does not exist, or is not public",
+        "check the spelling of org/repo; for a private or gated one accept its terms and set "
+        "HF_TOKEN",
+        "common/hf-cache.cpp",
+        over=("not_downloaded",),
+    ),
+    KnownFailure(
+        "no_file_in_repository",
+        ("no gguf files found in repository",),
+        r"no GGUF files found in repository (?P<what>\S+)",
+        "the repository {what} has no GGUF file of that quantization",
+        "name one that it has (org/repo:QUANT), or none; the log lists its files",
+        "common/download.cpp",
+        over=("not_downloaded",),
+    ),
+    KnownFailure(
+        "not_downloaded",
+        ("exactly one out metadata", "'(not downloaded)'", "not available in cache"),
+        r"exactly one out metadata, path_model, and file must be defined"
+        r"|required file is not available in cache"
+        r"|failed to open GGUF file '\(not downloaded\)'",
+        "the model is not on this machine, and was not downloaded",
+        "allow the download (without --offline), or give the path of a .gguf file on this machine",
+        "llama-model-loader.cpp; the path that the embedded engine gives a download",
+        over=("file_not_found",),
+    ),
+)
 
 MODEL: tuple[KnownFailure, ...] = (
     KnownFailure(
+        "projector_as_model",
+        ("clip cannot be used as main model", "model architecture: 'clip'"),
+        r"CLIP cannot be used as main model|unknown model architecture: 'clip'",
+        "the file is a multimodal projector, not a model",
+        "give it as mmproj=, and the model's own file as the model",
+        "llama-model.cpp",
+        over=("unknown_architecture",),
+    ),
+    KnownFailure(
+        "mmap_failed",
+        ("mmap failed: ", "mapviewoffile failed"),
+        r"mmap failed: (?P<what>.+)|MapViewOfFile failed: (?P<why>.+)",
+        "the file system cannot map the model file into memory: {what}",
+        "use load_mode='none' (--no-mmap), or copy the file to a local disk",
+        "llama-mmap.cpp, ollama/ollama#12058",
+    ),
+    KnownFailure(
+        "bad_control_vector",
+        ("control vector", "does not match previous dimensions"),
+        r"failed to load control vector file from (?P<what>\S+)|control vector n_embd does not"
+        r"|does not match previous dimensions",
+        "a control vector does not fit the model: {what}",
+        "use one that was made for this model, or leave it out of extra_args",
+        "common/common.cpp",
+    ),
+    KnownFailure(
+        "bad_draft",
+        (
+            "failed to load draft model",
+            "doesn't contain mtp layers",
+            "draft model is not eagle3",
+            "failed to create mtp context",
+        ),
+        r"failed to load draft model, '(?P<what>[^']+)'|model doesn't contain MTP layers"
+        r"|draft model is not eagle3|failed to create MTP context",
+        "the draft model, or the way of drafting, does not fit the model: {what}",
+        "use a draft model that was made for it (draft_model=), or none; MTP needs a file that has "
+        "the MTP layers",
+        "common/speculative.cpp, llama-context.cpp",
+    ),
+    KnownFailure(
         "split_part",
-        ("gguf split", "split file", "must be loaded with the first split", "missing split"),
+        (
+            "gguf split",
+            "split file",
+            "must be loaded with the first split",
+            "missing split",
+            "corrupted model: ",
+        ),
         r"failed to load GGUF split from (?P<what>\S+)"
-        r"|(?:invalid|illegal) split file(?: idx)?: *(?P<file>[^,\s]+)"
+        r"|(?:invalid|illegal) split file(?: idx| name)?: *(?P<file>[^,\s]+)"
+        r"|corrupted model: \d+ tensors expected but \d+ found"
         r"|must be loaded with the first split|missing split",
         "a part of a model that is split into several files is missing, or is not the first: "
         "{what}",
@@ -54,26 +208,35 @@ MODEL: tuple[KnownFailure, ...] = (
         f"{NEWER_BUILD} (type 39, MXFP4, since b6096); or take another quantization",
         "ggml/src/gguf.cpp",
         over=("truncated",),
+        cures=(Cure("llama.cpp", "b6096", sign=r"type 39\b"),),
     ),
     KnownFailure(
         "gguf_version",
-        ("bad gguf version", "this gguf file", "ggufv1 is no longer"),
-        r"bad GGUF version|this GGUF file (?:is )?version (?P<what>\d+)|GGUFv1 is no longer",
+        (
+            "bad gguf version",
+            "this gguf file",
+            "ggufv1 is no longer",
+            "combination: 46554747",
+            "too old, regenerate",
+        ),
+        r"bad GGUF version|this GGUF file (?:is )?version (?P<what>\d+)|GGUFv1 is no longer"
+        r"|unknown \(magic, version\) combination: 46554747|too old, regenerate",
         "this build cannot read that version of the GGUF format",
         f"{NEWER_BUILD}, or convert the file again",
-        "ggml/src/gguf.cpp",
+        "ggml/src/gguf.cpp; 46554747 is GGUF itself, as builds of before August 2023 say it",
     ),
     KnownFailure(
         "not_gguf",
         (
             "invalid magic",
+            "bad magic",
             "not a gguf",
             "not a valid gguf",
             "failed to read magic",
             "(magic, version)",
         ),
-        r"invalid magic characters|not a (?:valid )?GGUF|failed to read magic"
-        r"|unknown \(magic, version\) combination",
+        r"invalid magic (?:characters|number)|\(?bad magic|not a (?:valid )?GGUF"
+        r"|failed to read magic|unknown \(magic, version\) combination: (?!46554747)",
         "the file is not a GGUF model",
         "give a .gguf file; convert other formats with llama.cpp's convert_hf_to_gguf.py",
         "gguf.cpp",
@@ -94,10 +257,20 @@ MODEL: tuple[KnownFailure, ...] = (
             "corrupted or incomplete",
             "failed to read key-value pairs",
             "failed to read tensor",
+            "failed to read header",
+            "unexpectedly reached end of file",
+            "exceeds remaining file size",
+            "fread returned 0",
+            "has invalid data",
+            ", expected ",
+            "digest mismatch",
         ),
         r"data is not within the file bounds|corrupted or incomplete"
-        r"|failed to read (?:key-value pairs|tensor (?:info|data))",
-        "the model file is cut short",
+        r"|failed to read (?:key-value pairs|tensor (?:info|data)|header)"
+        r"|unexpectedly reached end of file|exceeds remaining file size|fread returned 0 after"
+        r"|tensor '[^']+' has (?:invalid data|offset \d+, expected \d)"
+        r"|digest mismatch",
+        "the model file is cut short or damaged",
         "download or copy it again and compare its size",
         "llama-model-loader.cpp, oobabooga/textgen#6080",
     ),
@@ -108,8 +281,14 @@ MODEL: tuple[KnownFailure, ...] = (
             "key not found in model",
             "error loading model hyperparameters",
             "cannot find tokenizer",
+            "vocab size mismatch",
+            "has wrong type",
+            "has wrong array length",
+            "entries, but at least",
         ),
         r"invalid gguf type for (?P<what>[\w.]+)|key not found in model: (?P<key>[\w.%]+)"
+        r"|vocab size mismatch|key (?P<typed>[\w.]+) has wrong (?:type|array length)"
+        r"|(?P<list>[\w.]+) has \d+ entries, but at least"
         r"|error loading model hyperparameters|cannot find tokenizer \w+ in model file",
         "the header of the file does not say what this build needs ({what})",
         f"download the file again if its publisher replaced it, or {NEWER_BUILD}",
@@ -117,16 +296,19 @@ MODEL: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "tensors_do_not_match",
-        ("missing tensor", "wrong number of tensors", "has wrong shape"),
-        r"missing tensor '(?P<what>[^']+)'|wrong number of tensors|has wrong shape",
+        ("missing tensor", "wrong number of tensors", "has wrong shape", "' not found"),
+        r"missing tensor '(?P<what>[^']+)'|wrong number of tensors|has wrong shape"
+        r"|tensor '(?P<tensor>[^']+)' not found",
         "the tensors in the file are not those this llama.cpp build expects",
         "use a newer llama.cpp build, or a file converted for this one",
-        "llama-model-loader.cpp",
+        "llama-model-loader.cpp, lmstudio-ai/configs#77",
+        cures=(Cure("LM Studio", "0.2.31", sign=r"expected 292, got 291"),),
     ),
     KnownFailure(
         "file_not_found",
-        ("failed to open",),
-        r"failed to open (?:(?:GGUF |model )?file )?'(?P<what>[^']+)'",
+        ("failed to open", ".gguf: no such file", ".gguf: permission denied"),
+        r"failed to open (?:(?:GGUF |model )?file )?'(?P<what>[^']+)'"
+        r"|(?P<file>\S+\.gguf: (?:No such file or directory|Permission denied))",
         "the file {what} could not be opened",
         "check the path and its permissions",
         "gguf.cpp, llama-adapter.cpp",
@@ -134,8 +316,9 @@ MODEL: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "bad_lora",
-        ("failed to apply lora adapter",),
-        r"failed to apply lora adapter: (?P<what>.*\w)",
+        ("failed to apply lora adapter", "unexpected lora header"),
+        r"failed to apply lora adapter: (?P<what>.*\w)|unexpected lora header file magic in"
+        r" '(?P<file>[^']+)'",
         "a file of lora= is no LoRA adapter for this model: {what}",
         "give an adapter in GGUF that was made for this model; convert others with llama.cpp's "
         "convert_lora_to_gguf.py",
@@ -153,8 +336,12 @@ MODEL: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "unknown_projector",
-        ("unknown projector type", "unsupported projector type"),
-        r"(?:unknown|unsupported) projector type(?:: *(?P<what>[\w-]+))?",
+        (
+            "projector type",
+            "support projector with",
+        ),
+        r"(?:unknown|unsupported|unexpected) (?:vision |audio )?projector type"
+        r"(?::? *(?P<what>[\w-]+))?|don't support projector with",
         "this llama.cpp build does not know the multimodal projector's type: {what}",
         f"{NEWER_BUILD}, or load the model without mmproj= (it then takes text only)",
         "tools/mtmd/clip.cpp, #24120, #24567, #17138",
@@ -162,9 +349,19 @@ MODEL: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "bad_mmproj",
-        ("failed to load clip model", "failed to load multimodal model"),
+        (
+            "failed to load clip model",
+            "failed to load multimodal model",
+            "failed to initialize multimodal model",
+            "unable to find tensor",
+            "does not support multimodal. please",
+            "using wrong mmproj",
+            "and mmproj (n_embd",
+        ),
         r"failed to load CLIP model from (?P<what>.+)|failed to load multimodal model"
-        r"(?:, '(?P<file>[^']+)')?",
+        r"(?:, '(?P<file>[^']+)')?|(?P<path>\S+): failed to initialize multimodal model"
+        r"|unable to find tensor (?P<tensor>\S+)|does not support multimodal\. Please reconvert"
+        r"|using wrong mmproj|and mmproj \(n_embd",
         "the multimodal projector cannot be used by this build: {what}",
         "give the mmproj file that belongs to the model (mmproj=), or use a newer llama.cpp build",
         "tools/mtmd/mtmd.cpp",

@@ -81,20 +81,82 @@ ARGUMENTS: tuple[KnownFailure, ...] = (
         "llama-context.cpp",
     ),
     KnownFailure(
+        "cache_types_differ",
+        ("does not support different k",),
+        r"model does not support different K \((?P<what>[^)]*)\) and V",
+        "this model's cache needs one type for keys and values",
+        "give cache_type_k and cache_type_v the same value",
+        "llama-context.cpp",
+    ),
+    KnownFailure(
+        "no_tensor_split",
+        ("split_mode_tensor",),
+        r"SPLIT_MODE_TENSOR (?:requires flash_attn|needs >= 1|not implemented for architecture"
+        r" '?(?P<what>[\w-]*))",
+        "this model cannot be shared by split_mode='tensor' with these options",
+        "use split_mode='layer' (the default), or set flash_attn=True",
+        "llama-context.cpp, llama-model.cpp",
+    ),
+    KnownFailure(
         "bad_argument",
-        ("error while handling argument",),
-        r"error while handling argument \"(?P<what>[^\"]+)\"",
-        "the value of the argument {what} is wrong",
+        (
+            "error while handling argument",
+            "error while handling environment",
+            "error: unknown value for --",
+            "expected value for argument",
+            "error: invalid url format",
+            "error: invalid hf repo format",
+            "error: invalid value for",
+            "malformed kv override",
+        ),
+        r"error while handling (?:argument|environment variable) \"(?P<what>[^\"]+)\""
+        r"|error: unknown value for (?P<name>--[\w-]+)|expected value for argument"
+        r"|error: invalid (?:(?P<form>URL|HF repo) format|value for (?P<other>\w+))"
+        r"|malformed KV override",
+        "the value of an argument is wrong: {what}",
         "correct it; llama-server --help tells what it takes",
         "common/arg.cpp",
     ),
     KnownFailure(
         "port_in_use",
-        ("couldn't bind", "address already in use", "bind: address", "another server answers on"),
-        r"couldn't bind|address already in use|bind: Address|another server answers on port",
+        (
+            "couldn't bind",
+            "address already in use",
+            "bind: address",
+            "another server answers on",
+            "only one usage of each socket",
+            "winerror 10048",
+            "eaddrinuse",
+        ),
+        r"couldn't bind|address already in use|bind: Address|another server answers on port"
+        r"|Only one usage of each socket address|WinError 10048|EADDRINUSE",
         "the TCP port is taken",
         "choose another port, port=0 for a free one, or none for a unix socket",
         "tools/server/server-http.cpp; #26822 (Windows lets two servers share a port)",
+    ),
+    KnownFailure(
+        "address_not_here",
+        (
+            "cannot assign requested address",
+            "can't assign requested address",
+            "not valid in its context",
+            "eaddrnotavail",
+            "failed to bind ip address",
+        ),
+        r"can(?:no|')t assign requested address|address is not valid in its context"
+        r"|EADDRNOTAVAIL|Failed to bind IP address",
+        "no network interface of this machine has the address that the server should listen on",
+        "use host='127.0.0.1' (0.0.0.0 for every interface); a container may have no IPv6",
+        "bind(2), EADDRNOTAVAIL, abetlen/llama-cpp-python#77",
+    ),
+    KnownFailure(
+        "port_forbidden",
+        ("permission denied", "forbidden by its access permissions", "winerror 10013"),
+        r"bind: permission denied|forbidden by its access permissions|WinError 10013",
+        "this user may not use that TCP port: it is below 1024, or Windows keeps it for itself",
+        "choose another port, or port=0 for a free one; netsh interface ipv4 show "
+        "excludedportrange protocol=tcp lists what Windows keeps",
+        "bind(2), EACCES; Windows, WSAEACCES",
     ),
     KnownFailure(
         "no_split_buffers",

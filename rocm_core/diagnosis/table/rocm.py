@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import KnownFailure
+from rocm_core.diagnosis.table.row import Cure, KnownFailure
 from rocm_core.diagnosis.table.words import GPU_ERROR, OTHER_BUILD
 
 KERNELS: tuple[KnownFailure, ...] = (
@@ -14,50 +14,62 @@ KERNELS: tuple[KnownFailure, ...] = (
         OTHER_BUILD,
         "#19949",
         backend="hip",
-        over=("no_kernel_image", "invalid_kernel_image", "invalid_device_function"),
+        over=(
+            "no_kernel_image",
+            "invalid_kernel_image",
+            "invalid_device_function",
+            "gpu_page_fault",
+        ),
     ),
     KnownFailure(
         "no_rocblas_kernels",
-        ("tensilelibrary",),
+        ("tensilelibrary", "could not initialize tensile library"),
         # hipBLASLt's message has quotes, and rocBLAS goes on without it.
-        r"(?:rocBLAS error: |\berror: ?)Cannot read [^\"]*TensileLibrary\S*"
-        r"(?:.*for GPU arch *: *(?P<gfx>gfx\w+))?",
+        r"(?:rocBLAS error: |\berror: ?)(?:Cannot read|Could not load) [^\"]*TensileLibrary\S*"
+        r"(?:.*for GPU arch *: *(?P<gfx>gfx\w+))?|Could not initialize Tensile library",
         "the rocBLAS in use has no kernels for {gfx}",
         OTHER_BUILD,
-        "#14421, ROCm/Tensile#1936, iacopPBK/llama.cpp-gfx906#12",
+        "#14421, ROCm/Tensile#1936, ROCm/rocBLAS#1397, iacopPBK/llama.cpp-gfx906#12",
         backend="hip",
         over=("no_kernel_image", "invalid_kernel_image", "invalid_device_function", "blas_failed"),
     ),
     KnownFailure(
         "no_kernel_image",
-        ("no kernel image", "hiperrornobinaryforgpu", "shared object initialization failed"),
+        ("no kernel image", "hiperrornobinaryforgpu", "shared object init"),
         r"no kernel image is available for execution|hipErrorNoBinaryForGpu"
         rf"|{GPU_ERROR}shared object initialization failed",
         "the build has no code for this GPU, or lies under a path with a space",
         f"{OTHER_BUILD}; move the build to a path without spaces",
         "YellowRoseCx/koboldcpp-rocm#148, ollama/ollama#8765",
         backend="hip",
-        over=("invalid_device_function", "gpu_reset"),
+        over=("invalid_device_function", "gpu_reset", "gpu_page_fault"),
     ),
     KnownFailure(
         "invalid_kernel_image",
-        ("device kernel image is invalid", "hsa_status_error_invalid_"),
-        r"device kernel image is invalid|HSA_STATUS_ERROR_INVALID_(?:CODE_OBJECT|ISA)",
+        (
+            "device kernel image is invalid",
+            "hsa_status_error_invalid_",
+            "hsa_status_error_illegal_instruction",
+            "aborting with status: 0x10",
+        ),
+        r"device kernel image is invalid|HSA_STATUS_ERROR_INVALID_(?:CODE_OBJECT|ISA)"
+        r"|HSA_STATUS_ERROR_ILLEGAL_INSTRUCTION|aborting with status: 0x10(?:0f|10|2a)",
         "the build's code does not run on the chosen GPU",
         f"{OTHER_BUILD}; unset HSA_OVERRIDE_GFX_VERSION",
         "#23934, lemonade-sdk/llamacpp-rocm#92, ROCm/legacy-rocm-build#6042, "
         "oobabooga/textgen#7319",
         backend="hip",
-        over=("invalid_device_function", "gpu_reset"),
+        over=("invalid_device_function", "gpu_reset", "gpu_page_fault"),
     ),
     KnownFailure(
         "invalid_device_function",
-        ("invalid device function", "hiperrorinvaliddevicefunction"),
-        r"invalid device function|hipErrorInvalidDeviceFunction",
+        ("invalid device function", "hiperrorinvaliddevicefunction", "named symbol not found"),
+        r"invalid device function|hipErrorInvalidDeviceFunction|named symbol not found",
         "the build was not compiled for this GPU",
         f"{OTHER_BUILD}; unset HSA_OVERRIDE_GFX_VERSION",
         "#8504, #3320, #14370, #16795, abetlen/llama-cpp-python#1008",
         backend="hip",
+        over=("gpu_page_fault",),
     ),
     KnownFailure(
         "blas_failed",
@@ -84,8 +96,14 @@ KERNELS: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "gpu_page_fault",
-        ("memory access fault by gpu", "memory critical error by agent", "gfxhub"),
+        (
+            "memory access fault by gpu",
+            "memory critical error by agent",
+            "gfxhub",
+            "hsa_status_error_memory_",
+        ),
         r"Memory access fault by GPU node-\d+|Memory critical error by agent"
+        r"|HSA_STATUS_ERROR_MEMORY_(?:APERTURE_VIOLATION|FAULT)"
         r"|gfxhub\d*\]? page fault",
         "the GPU touched memory that is not there: a wrong HSA_OVERRIDE_GFX_VERSION, or a bug of "
         "driver or firmware",
@@ -96,8 +114,9 @@ KERNELS: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "gpu_reset",
-        ("unspecified launch failure", "hiperrorlaunchfailure"),
-        rf"{GPU_ERROR}unspecified launch failure|hipErrorLaunchFailure",
+        ("unspecified launch failure", "hiperrorlaunchfailure", "hsa_status_error_exception"),
+        rf"{GPU_ERROR}unspecified launch failure|hipErrorLaunchFailure"
+        r"|HSA_STATUS_ERROR_EXCEPTION",
         "the GPU failed in the middle of its work and was reset",
         "start again; if it returns, update kernel and firmware, or use a Vulkan build",
         "lemonade-sdk/llamacpp-rocm#122",
@@ -113,6 +132,16 @@ KERNELS: tuple[KnownFailure, ...] = (
         "it worked before, restart the machine",
         "ROCm/legacy-rocm-build#95, #1064 and #4382 there",
         backend="hip",
+    ),
+    KnownFailure(
+        "rpc_server_lost",
+        ("remote rpc server", "failed to connect to", "rpc server version mismatch"),
+        r"Remote RPC server crashed|RPC server version mismatch"
+        r"|\bFailed to connect to (?P<what>(?:RPC|[\d.]+:\d+|\S+:500\d\d)\S*)",
+        "a machine of rpc_servers does not answer, ended, or runs another llama.cpp build: {what}",
+        "look at the log of its rpc-server (out of memory there?); use the same build on every "
+        "machine; leave it out of rpc_servers",
+        "ggml-rpc.cpp, #14076, #15055",
     ),
     KnownFailure(
         "operation_impossible",
@@ -170,7 +199,38 @@ WITHOUT_GPU: tuple[KnownFailure, ...] = (
         "only one, or with devices=",
         "ollama/ollama#16690, SirUli/homeassistant-ollama-addon#319",
         versions="Ollama 0.30 and newer; gfx1151 is kept, others only with the variable",
+        cures=(Cure("Ollama", "0.30.2", since="0.30.0", sign="gfx1151"),),
         over=("no_rocm_device", "no_usable_gpu"),
+        ends=False,
+    ),
+    KnownFailure(
+        "igpu_masked",
+        ("rocm integrated gpu detected",),
+        r"ROCm integrated GPU detected - (?P<what>ROCR_VISIBLE_DEVICES=\S+\b)",
+        "an early Ollama hides the integrated GPU by {what}, and can hide the card instead: it "
+        "counts the GPUs in another order than ROCm",
+        "set ROCR_VISIBLE_DEVICES to the card's number yourself, or update Ollama",
+        "ollama/ollama#2277, #2869 there",
+        backend="hip",
+        versions="Ollama 0.1.22 to 0.1.28",
+        over=("no_rocm_device", "no_usable_gpu", "gpu_memory_too_small"),
+        ends=False,
+    ),
+    KnownFailure(
+        "gpu_memory_too_small",
+        (
+            "not enough vram available, falling back",
+            "too little memory to allocate any layers",
+            "insufficient vram to load any model layers",
+        ),
+        r"not enough vram available, falling back to CPU|too little memory to allocate any layers"
+        r"|insufficient VRAM to load any model layers",
+        "Ollama finds too little free memory on the GPU for one layer, and runs the model on the "
+        "CPU",
+        "an integrated GPU has the memory that the firmware's setup gives it (UMA frame buffer), "
+        "and newer kernels and versions of Ollama count the shared memory too: update both; with "
+        "a card, end what holds its memory",
+        "ollama/ollama#2566, #738 there, MooreThreads/ollama-musa#22",
         ends=False,
     ),
     KnownFailure(
@@ -186,10 +246,16 @@ WITHOUT_GPU: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "gpu_not_supported",
-        ("amdgpu is not supported", "filtering device which", "amdgpu too old"),
+        (
+            "amdgpu is not supported",
+            "filtering device which",
+            "amdgpu too old",
+            "no compatible rocm gpus found",
+        ),
         r"amdgpu is not supported.*?(?:gpu_type=(?P<gfx>gfx\w+)|$)"
-        r"|filtering device which didn't fully initialize|amdgpu too old (?P<old>gfx\w+)",
-        "Ollama's ROCm libraries have no code for {gfx}, so it is left out",
+        r"|filtering device which didn't fully initialize|amdgpu too old (?P<old>gfx\w+)"
+        r"|No compatible ROCm GPUs found",
+        "the program's ROCm libraries have no code for {gfx}, so it is left out",
         f"{OTHER_BUILD}; remove HSA_OVERRIDE_GFX_VERSION if it is set",
         "likelovewant/ollama-for-amd#67, ollama/ollama#14562",
         backend="hip",
@@ -208,16 +274,29 @@ WITHOUT_GPU: tuple[KnownFailure, ...] = (
         ends=False,
     ),
     KnownFailure(
+        "cuda_driver",
+        ("cuda driver version is insufficient", "forward compatibility was attempted"),
+        r"CUDA driver version is insufficient|forward compatibility was attempted",
+        "this is a CUDA build, and the NVIDIA driver is older than it needs",
+        "update the NVIDIA driver; for an AMD card use a ROCm or Vulkan build",
+        "ggml-cuda.cu, #24418",
+        over=("no_rocm_device", "no_usable_gpu"),
+        ends=False,
+    ),
+    KnownFailure(
         "no_rocm_device",
         (
             "failed to initialize",
             "could not initialize tensile host",
             "no compatible gpus",
             "no hip devices found",
+            "no hip gpus are available",
+            "hiperrornodevice",
         ),
         r"failed to initialize (?:ROCm|CUDA|HIP): (?P<what>.+)"
         r"|Could not initialize Tensile host:.*No devices found"
-        r"|no compatible GPUs were discovered|No hip devices found",
+        r"|no compatible GPUs were discovered|No hip devices found"
+        r"|No HIP GPUs are available|hipErrorNoDevice",
         "ROCm found no GPU that it can use",
         "check that /dev/kfd exists and is yours to use (sudo usermod -aG render,video $USER, then "
         "log in again); in a container pass --device /dev/kfd --device /dev/dri; unset "

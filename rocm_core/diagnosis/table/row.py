@@ -18,6 +18,23 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Cure:
+    """A version that does not have the fault any more.
+
+    Attributes:
+        program: as ``versions.py`` names it: ``"llama.cpp"``, ``"Ollama"``, ``"ROCm"``, …
+        version: the first version without the fault.
+        since: the first version with it; empty: every earlier one has it.
+        sign: pattern that the line must have besides, where the row has other causes too.
+    """
+
+    program: str
+    version: str
+    since: str = ""
+    sign: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class KnownFailure:
     """One row of the table.
 
@@ -32,7 +49,8 @@ class KnownFailure:
         source: where the line was reported or is printed.
         backend: the GPU back end that prints it: ``"hip"`` or ``"vulkan"``; empty: any, or none.
         over: rows of the same stage that may match beside this one, and say less.
-        versions: which versions have the fault, and from which one on it is cured.
+        versions: which versions have the fault, in words.
+        cures: versions that cure it; what the log says of its own version is held against them.
         ends: whether a process can end of it; if not, it explains no exit.
     """
 
@@ -45,6 +63,7 @@ class KnownFailure:
     backend: str = ""
     over: tuple[str, ...] = ()
     versions: str = ""
+    cures: tuple[Cure, ...] = ()
     ends: bool = True
 
     def search(self, line: str) -> re.Match[str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import KnownFailure
+from rocm_core.diagnosis.table.row import Cure, KnownFailure
 
 _DRIVER = (
     "install the card's Vulkan driver (mesa-vulkan-drivers, vulkan-radeon); in a container pass "
@@ -19,9 +19,10 @@ VULKAN: tuple[KnownFailure, ...] = (
             "ggml_vulkan: device lost",
             "device_lost",
             "ggml_vulkan: device fault",
+            "waitforfences error",
         ),
         r"ErrorDeviceLost|DeviceLostError|VK_ERROR_DEVICE_LOST"
-        r"|ggml_vulkan: device (?:lost|fault) on",
+        r"|ggml_vulkan: device (?:lost|fault) on|ggml_vulkan: waitForFences error",
         "the GPU stopped answering Vulkan, mostly because one step took longer than the driver "
         "allows, and was reset",
         "lower the batch (extra_args=['-ub', '256']) and context_len; update Mesa, kernel and "
@@ -42,11 +43,12 @@ VULKAN: tuple[KnownFailure, ...] = (
         "#27723, #14559, ggml-vulkan.cpp",
         backend="vulkan",
         versions="such a device beside a better one is left out since b6500 (PR 15976)",
+        cures=(Cure("llama.cpp", "b6500"),),
     ),
     KnownFailure(
         "vulkan_too_old",
-        ("ggml_vulkan: error: vulkan 1",),
-        r"ggml_vulkan: Error: Vulkan (?P<what>1\.\d) required",
+        ("ggml_vulkan: error: vulkan 1", "vulkan 1.2 required"),
+        r"ggml_vulkan: Error: Vulkan (?P<what>1\.\d) required|Vulkan (?P<min>1\.2) required",
         "the Vulkan driver is too old: llama.cpp needs {what}",
         "update Mesa or the driver; in a container update the image",
         "ggml-vulkan.cpp",
@@ -73,9 +75,14 @@ NO_VULKAN: tuple[KnownFailure, ...] = (
             "could not get 'vkcreateinstance'",
             "found no drivers",
             "enumeratephysicaldevices: errorinitializationfailed",
+            "vkenumeratephysicaldevices failed",
+            "failed to detect any valid gpus",
+            "failed to createinstance in icd",
         ),
         r"ErrorIncompatibleDriver|ERROR_INCOMPATIBLE_DRIVER|Could not get 'vkCreateInstance'"
-        r"|Found no drivers|enumeratePhysicalDevices: ErrorInitializationFailed",
+        r"|Found no drivers|enumeratePhysicalDevices: ErrorInitializationFailed"
+        r"|vkEnumeratePhysicalDevices failed|Failed to detect any valid GPUs"
+        r"|Failed to CreateInstance in ICD",
         "the Vulkan loader has no driver that works",
         _DRIVER,
         "ggml-vulkan.cpp, Vulkan-Loader",

@@ -36,6 +36,7 @@ from rocm_core.engine.locate import (
 from rocm_core.engine.probe import MASKS, Device, capabilities, gpu_access
 from rocm_core.errors import ConfigError, EngineNotFound
 from rocm_core.gpu import Gpu, kfd_problem, list_gpus, select_gpus
+from rocm_core.gpu.vulkan import match_device
 
 log = logging.getLogger("rocm_core.server")
 
@@ -54,17 +55,22 @@ class EngineChoice(NamedTuple):
         engine: the engine.
         reason: why this one, as a phrase.
         others: the other installed engines that were looked at, each with what it can do here.
+        unasked: the installed engines that were not looked at, because nothing depends on it.
     """
 
     engine: Engine
     reason: str
     others: tuple[tuple[Engine, str], ...] = ()
+    unasked: tuple[Engine, ...] = ()
 
     @property
     def text(self) -> str:
         """Engine, reason, and the others, as one line."""
         others = "".join(f"; not {engine.label}: {why}" for engine, why in self.others)
-        return f"{self.engine.label} ({self.engine.source}): {self.reason}{others}"
+        if self.unasked:
+            names = ", ".join(engine.place for engine in self.unasked)
+            others += f"; installed as well, and later in the order: {names}"
+        return f"{self.engine.place}: {self.reason}{others}"
 
 
 class Reach(NamedTuple):
@@ -100,7 +106,8 @@ def explain_choice(config: LoadConfig, env: Mapping[str, str] | None = None) -> 
     if wants_cpu or not _may_have_gpu(config, env):
         why = "for the CPU" if wants_cpu else "there is no GPU"
         why = "the only one that is installed" if len(engines) == 1 else why
-        return EngineChoice(min(engines, key=_made_for_gpu), why)
+        first = min(engines, key=_made_for_gpu)
+        return EngineChoice(first, why, unasked=tuple(e for e in engines if e is not first))
     return _best(engines, config, env)
 
 
@@ -148,6 +155,16 @@ def reach(engine: Engine, devices: Sequence[int | str], env: Mapping[str, str]) 
 def hardware(devices: Sequence[Device]) -> list[Device]:
     """Return the devices that are no software devices."""
     return [device for device in devices if not device.software]
+
+
+def as_card(device: Device) -> str:
+    """Return a listed device in words; where its card is certain, with its number and address."""
+    match = match_device(device.description, device.total_mib, list_gpus())
+    text = f"{device.name} {device.description}"
+    if device.backend != "Vulkan" or match.gpu is None:
+        return text
+    number = None if match.gpu.hip_index is None else f"GPU {match.gpu.hip_index}"
+    return f"{text} ({', '.join(fact for fact in (number, match.gpu.pci) if fact)})"
 
 
 def _may_have_gpu(config: LoadConfig, env: Mapping[str, str]) -> bool:
@@ -234,7 +251,7 @@ def _by_itself(
     seen = list(able.devices) if asked else hardware(able.devices)
     has = ", ".join(backends)
     if seen and not able.crashed:
-        names = ", ".join(f"{device.name} {device.description}" for device in seen)
+        names = ", ".join(as_card(device) for device in seen)
         software = any(device.software for device in seen)
         note = ", a software device that was asked for" if software else ""
         return Reach(LISTED, f"its {has} back end lists {names}{note}")

@@ -94,6 +94,8 @@ def test_failure_may_be_a_plain_string(line: str) -> None:
         b'{"choices":[{"delta":{"content":7}}]}',
         b'{"choices":[{"delta":{"tool_calls":[1]}}]}',
         b'{"choices":[{"text":["a"]}]}',
+        b'{"choices":[{"index":-3,"delta":{"content":"a"}}]}',
+        b'{"index":-1,"content":"a","stop":false}',
         b'{"content":null,"stop":true}',
         b'{"content":"","stop":true,"stop_type":[]}',
         b'{"choices":[],"usage":[1]}',

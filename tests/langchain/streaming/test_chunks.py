@@ -10,7 +10,7 @@ import pytest
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_rocm.streaming.chunks import TextChunks, _chunk
+from langchain_rocm.streaming.chunks import TextChunks, _chunk, finish_fields
 from rocm_core.types import StreamEvent, Usage
 from tests.support.adapters.chunks import chat_chunks, events, merged
 
@@ -59,7 +59,7 @@ def test_metadata_comes_once_and_at_the_end() -> None:
     assert metadata == {
         "model_name": "demo.gguf",
         "model_provider": "rocm",
-        "finish_reason": "stop",
+        **finish_fields("stop"),
     }
     whole = merged(chunks)
     assert whole.response_metadata["model_name"] == "demo.gguf"

@@ -115,7 +115,9 @@ async def test_who_wants_a_call_that_runs_gets_an_error(
 ) -> None:
     script(server, *[chat(raw_call("anything", '{"a":1,"b":'))] * 2)
     tools = [FunctionTool.from_defaults(anything)]
-    with pytest.raises(InvalidAnswer, match="'anything' are no JSON object") as caught:
+    with pytest.raises(
+        InvalidAnswer, match="'anything': the arguments are no JSON object"
+    ) as caught:
         scripted_llm.predict_and_call(tools, "Go.")
     assert caught.value.text == '{"a":1,"b":'
     with pytest.raises(InvalidAnswer):

@@ -74,4 +74,5 @@ def test_what_llamahub_reads_is_true() -> None:
     hub = tomllib.loads(project)["tool"]["llamahub"]
     package = importlib.import_module(hub["import_path"])
     assert set(hub["class_authors"]) <= set(package.__all__)
-    assert {"RocmLLM", "RocmEmbedding", "RocmRerank"} == set(hub["class_authors"])
+    deciding = {"RocmDecisionRerank", "RocmSelector"}
+    assert {"RocmLLM", "RocmEmbedding", "RocmRerank", *deciding} == set(hub["class_authors"])

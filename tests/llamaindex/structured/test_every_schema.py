@@ -65,4 +65,9 @@ CLASSES = {
 def test_an_object_or_field_and_keyword(walk: RocmLLM, name: str) -> None:
     for way, seed in itertools.product(WAYS, SEEDS):
         found = outcome(partial(way, walk, CLASSES[name], seed), name)
-        assert found == "valid" or name in CHECKED, (way, seed)
+        assert found in _expected(way) or name in CHECKED, (way, seed)
+
+
+def _expected(way: Any) -> tuple[str, ...]:
+    """A call, unlike an answer, has to be sent back in the next turn: as JSON, without infinity."""
+    return ("valid", "beyond") if way is _call else ("valid",)

@@ -19,7 +19,9 @@ from tests.support.pydantic_models import SCHEMAS
 ANY_TOKEN: dict[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
 """Options of sampling that leave out no token for being unlikely."""
 
-Outcome = Literal["valid", "refused"]
+Outcome = Literal["valid", "beyond", "refused"]
+"""``beyond``: a number in the arguments of a call is beyond the range of a float, which no grammar
+can rule out."""
 
 # Where in the answer, and the keyword or the validator that refuses it.
 _FAULT = re.compile(r"\$[^:]*: .+ \((\w+|a validator of the class)\)", re.DOTALL)
@@ -40,6 +42,8 @@ def outcome(ask: Callable[[], Any], name: str) -> Outcome:
     except ValueError as error:
         # InvalidAnswer; or LlamaIndex's of a program, which repeats our message.
         assert _FAULT.search(str(error)), f"no field and keyword: {error}"
+        if "is out of range (number)" in str(error):
+            return "beyond"
         return "refused"
     assert_valid(value, SCHEMAS[name])
     return "valid"

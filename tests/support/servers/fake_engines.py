@@ -102,10 +102,11 @@ def broken(directory: Path, then: str) -> Path:
     return path
 
 
-def answering(directory: Path, health: str) -> Path:
+def answering(directory: Path, health: str, flags: str = "", post: str = "reply(404)") -> Path:
     """A llama-server that loads nothing and answers; ``health`` is what it does with GET /health.
 
-    That is a line of Python, in which ``reply(status, body)`` answers the request.
+    That is a line of Python, in which ``reply(status, body)`` answers the request. ``post`` is one
+    for whatever is sent to it, ``flags`` what it knows beside ``--model``.
     """
     path = directory / "llama-server"
     props = json.dumps({"total_slots": 1, "default_generation_settings": {"n_ctx": 64}})
@@ -114,19 +115,25 @@ def answering(directory: Path, health: str) -> Path:
 import json, os, socketserver, sys, threading, time
 from http.server import BaseHTTPRequestHandler
 if sys.argv[1] == "--help":
-    print("-m, --model x")
+    print("-m, --model x", *{flags.split()!r}, sep="\\n")
     sys.exit()
+def send(handler, status, body):
+    data = body.encode()
+    head = b"HTTP/1.1 %d OK\\r\\nContent-Length: %d\\r\\n\\r\\n"
+    handler.wfile.write(head % (status, len(data)) + data)
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         def reply(status, body="{{}}"):
-            data = body.encode()
-            head = b"HTTP/1.1 %d OK\\r\\nContent-Length: %d\\r\\n\\r\\n"
-            self.wfile.write(head % (status, len(data)) + data)
+            send(self, status, body)
         loading = json.dumps({{"error": {{"code": 503, "message": "Loading model"}}}})
         if self.path.startswith("/health"):
             {health}
         else:
             reply(200, {props!r})
+    def do_POST(self):
+        def reply(status, body="{{}}"):
+            send(self, status, body)
+        {post}
 class Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()

@@ -42,7 +42,12 @@ def _keys(row: KnownFailure) -> str:
 
 
 def _remedy(row: KnownFailure) -> str:
-    return _words(row.remedy + (f" ({row.versions})" if row.versions else ""))
+    cures = [f"{cure.program} {cure.version}" for cure in row.cures if not cure.since]
+    return _words(
+        row.remedy
+        + (f" ({row.versions})" if row.versions else "")
+        + (f"; cured in {', '.join(cures)}" if cures else "")
+    )
 
 
 def _words(text: str) -> str:

@@ -1,0 +1,1 @@
+"""Decisions in LlamaIndex: a selector (query engines, retrievers, tools), and a reranker."""
