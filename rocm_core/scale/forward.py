@@ -169,8 +169,8 @@ class Forwarder:
             if response.status_code == _LOADING:
                 return False
             if response.headers.get("content-type", "").startswith(_EVENTS):
-                return await _pass_on(response, send)
-            return await _pass_whole(response, send)
+                return await _pass_on(response, lease.replica, send)
+            return await _pass_whole(response, lease.replica, send)
         finally:
             await response.aclose()
 
@@ -195,13 +195,13 @@ def _out(lease: _Lease, request: Request) -> httpx.Request:
     )
 
 
-async def _pass_on(response: httpx.Response, send: Send) -> bool:
+async def _pass_on(response: httpx.Response, replica: str, send: Send) -> bool:
     pieces = aiter(response.stream)  # type: ignore[arg-type]
     begun = False
     try:
         async for piece in pieces:
             if not begun:
-                await send(_start(response))
+                await send(_start(response, replica))
                 begun = True
             # What one read of the socket brought goes on as one message.
             await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -210,23 +210,24 @@ async def _pass_on(response: httpx.Response, send: Send) -> bool:
             raise CutOff(f"the replica ended in the middle of its answer ({error})") from error
         return False
     if not begun:
-        await send(_start(response))
+        await send(_start(response, replica))
     await send({"type": "http.response.body", "body": b"", "more_body": False})
     return True
 
 
-async def _pass_whole(response: httpx.Response, send: Send) -> bool:
+async def _pass_whole(response: httpx.Response, replica: str, send: Send) -> bool:
     try:
         body = b"".join([piece async for piece in response.stream])  # type: ignore[union-attr]
     except httpx.TransportError:
         return False  # nothing of it was passed on
-    await send(_start(response, len(body)))
+    await send(_start(response, replica, len(body)))
     await send({"type": "http.response.body", "body": body, "more_body": False})
     return True
 
 
-def _start(response: httpx.Response, length: int | None = None) -> dict[str, Any]:
+def _start(response: httpx.Response, replica: str, length: int | None = None) -> dict[str, Any]:
     headers = [field for field in response.headers.raw if field[0].lower() not in _HOP]
+    headers.append((b"x-replica", replica.encode()))
     if length is not None:
         headers.append((b"content-length", str(length).encode()))
     return {"type": "http.response.start", "status": response.status_code, "headers": headers}

@@ -14,15 +14,17 @@ from tests.scale.cluster.support import KEY, PATIENCE, Served
 # Requests at once: as many as three replicas have slots.
 AT_ONCE = 12
 # Characters of what the user says in each turn: a token each, for the reciter.
-TURN = 200
+TURN = 400
 
 
 @dataclass
 class Share:
-    """Tokens of all prompts, and how many of them were cached."""
+    """Tokens of all prompts, and of those in a cache; later turns, and those that moved."""
 
     cached: int = 0
     prompt: int = 0
+    later: int = 0
+    moved: int = 0
 
     @property
     def value(self) -> float:
@@ -42,11 +44,15 @@ async def cached_share(served: Served, conversations: int, turns: int, *, spread
 
     async def lead(client: httpx.AsyncClient) -> None:
         messages: list[dict[str, str]] = []
+        home = ""
         for _ in range(turns):
             messages.append({"role": "user", "content": secrets.token_hex(TURN // 2)})
             headers = {"X-Session-Id": secrets.token_hex(8)} if spread else {}
             async with places:
-                answer = await _ask(client, messages, headers)
+                answer, replica = await _ask(client, messages, headers)
+            share.later += bool(home)
+            share.moved += home not in ("", replica)
+            home = replica
             timings = answer["timings"]
             share.cached += timings["cache_n"]
             share.prompt += timings["cache_n"] + timings["prompt_n"]
@@ -60,8 +66,8 @@ async def cached_share(served: Served, conversations: int, turns: int, *, spread
 
 async def _ask(
     client: httpx.AsyncClient, messages: list[dict[str, str]], headers: dict[str, str]
-) -> Any:
+) -> tuple[Any, str]:
     body = {"messages": messages, "max_tokens": 4, "temperature": 0}
     reply = await client.post("/v1/chat/completions", json=body, headers=headers)
     reply.raise_for_status()
-    return reply.json()
+    return reply.json(), reply.headers["x-replica"]
