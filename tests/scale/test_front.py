@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -16,7 +16,8 @@ from rocm_core.scale.front import Front, digest
 from tests.support.engines import make_server
 from tests.support.models.reciter import ANSWER
 
-Offers = Sequence[Mapping[str, Any] | Exception]
+pytestmark = pytest.mark.engine
+
 CHAT = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 100}
 STREAM = {**CHAT, "stream": True}
 
@@ -80,8 +81,9 @@ def client(handles: Mapping[str, Handle] | Handle, *keys: str, **more: Any) -> h
 
 
 @pytest.fixture(scope="module")
-def running(llama_server: None) -> Iterator[Server]:
-    server = make_server("binary", port=0, parallel=2)
+def running() -> Iterator[Server]:
+    """The reciter, on the engine that is installed; replicas have either."""
+    server = make_server("auto", port=0, parallel=2)
     server.start()
     yield server
     server.stop()

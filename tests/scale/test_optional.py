@@ -35,14 +35,14 @@ def test_neither_the_packages_nor_a_description_import_ray() -> None:
 
 
 def test_an_application_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_package.importlib.util, "find_spec", without("ray"))
+    monkeypatch.setattr(importlib.util, "find_spec", without("ray"))
     with pytest.raises(BackendUnavailable, match=r'pip install "llama-rocm\[ray\]"'):
         build_app("demo")
 
 
 def test_a_package_that_breaks_ray_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package amdsmi loads ROCm's library at import, and Ray imports it where it is."""
-    monkeypatch.setattr(ray_package.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(ray_package, "_imports", lambda name: False)
     monkeypatch.setitem(sys.modules, "ray", None)  # its import fails
     with pytest.raises(BackendUnavailable, match="pip uninstall amdsmi"):

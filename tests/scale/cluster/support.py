@@ -6,12 +6,14 @@ import asyncio
 import collections
 import contextlib
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import psutil
 
 from rocm_core import Chat, GenerateConfig, LoadConfig, TextModel, Timeouts, load_model
@@ -95,6 +97,15 @@ class Served:
 
     def ready(self) -> int:
         return sum(status["ready"] for status in self.statuses())
+
+    def tokens(self) -> dict[str, float]:
+        """Tokens that each replica has generated so far."""
+        headers = {"Authorization": f"Bearer {KEY}"}
+        page = httpx.get(f"{self.url}/metrics", headers=headers, timeout=PATIENCE).text
+        rows = re.findall(
+            r'^llamacpp:tokens_predicted_total\{.*replica="(\w+)".*\} (\S+)$', page, re.M
+        )
+        return {name: float(value) for name, value in rows}
 
     def await_ready(self, count: int) -> float:
         """Wait until so many replicas are ready, and return how many seconds that took."""

@@ -73,6 +73,7 @@ async def test_more_replicas_under_load_and_fewer_after_it() -> None:
         "upscale_delay_s": 0.5,
         "downscale_delay_s": 2,
         "look_back_period_s": 1,
+        "metrics_interval_s": 0.5,
     }
     with serving(autoscaling=scaling) as served:
         load, up = Load(served, SHORT), list[float]()
