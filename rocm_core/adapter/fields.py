@@ -149,6 +149,9 @@ class LoadFields(BaseModel):
     """File of Jinja text that replaces the model's chat template."""
     rpc_servers: list[str] = declared("rpc_servers")
     """Addresses of llama.cpp RPC workers, host:port (fragile, never on open networks)."""
+    allow_insecure_rpc: bool = declared("allow_insecure_rpc")
+    """rpc_servers may name other machines: their port lets whoever reaches it run code there, and
+    nothing is encrypted."""
     model_name: str | None = declared("model_name")
     """The name that requests carry and the server shows; a router or proxy with several models
     needs it. None: the file's name, or nothing for a remote server."""
