@@ -185,6 +185,7 @@ def test_an_image_goes_with_one_message_and_is_saved_with_it(
     talker.script("/props", answer(json.dumps(props).encode()))
     _, err = typed(
         talker.url, f"/image {image}", "What is it?", "And now?", f"/save {kept}",
+        "/image ~nobody-has-it/x.png",
         f"/load {kept}", f"/image {kept}", "/image", "/image gone.png",
     )  # fmt: skip
     first, second = (request["messages"] for request in sent(talker))

@@ -13,6 +13,7 @@ from rocm_core.cli.chat.transcript import Saved, read, write
 from rocm_core.cli.screen import say
 from rocm_core.config import GenerateConfig, nearest, options_of
 from rocm_core.config.catalog import groups
+from rocm_core.config.option import expanded
 from rocm_core.discover.models import discover_models
 
 # A path, /usr/bin, is a message like any other.
@@ -124,12 +125,12 @@ def _image(conversation: Conversation, argument: str) -> None:
     if not argument:
         say("/image FILE: an image, or WAV or MP3 audio", aside=True)
         return
-    conversation.attach(Path(argument.strip("'\"")).expanduser())
+    conversation.attach(expanded(argument.strip("'\"")))
     say("it goes with your next message", aside=True)
 
 
 def _file(name: str) -> Path:
-    path = Path(name).expanduser()
+    path = expanded(name)
     return path if path.suffix else path.with_suffix(".json")
 
 
