@@ -22,7 +22,7 @@ _MAX_SHOWN = 200
 C = TypeVar("C", bound=type[Any])
 
 
-def expanded(path: str | Path) -> Path:
+def expanded(path: str | os.PathLike[str]) -> Path:
     """Return a path with its ``~`` replaced; that of an unknown user stays, as in a shell."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's raises RuntimeError for it
 

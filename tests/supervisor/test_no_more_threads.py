@@ -131,7 +131,7 @@ def test_without_a_thread_beside_it_the_event_loop_does_it(
     script(scripted, chat(say("Hi")))
     limit.name, limit.after = "rocm-beside", 0
 
-    async def use() -> list[object]:
+    async def use() -> list[str]:
         model = load_model(scripted.url)
         await model.aload()
         said = [token.text async for token in model.achat([{"role": "user", "content": "x"}])]
