@@ -8,7 +8,7 @@ second request of an answer that one request cannot have. No framework.
 """
 
 from rocm_core.adapter.answers import correction, fits, misfit, path_text, read_class, read_type
-from rocm_core.adapter.call_options import FRAMEWORKS, one_answer
+from rocm_core.adapter.call_options import FRAMEWORKS, answers_wanted, one_answer
 from rocm_core.adapter.followup_request import (
     AsyncEvents,
     Events,
@@ -31,6 +31,7 @@ __all__ = [
     "GenerationOptions",
     "RocmOptions",
     "acall_or_insist",
+    "answers_wanted",
     "atools_then_format",
     "awarn_of_lost_letters",
     "beside_loop",

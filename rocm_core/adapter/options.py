@@ -20,8 +20,11 @@ from typing_extensions import Self
 from rocm_core.adapter.call_options import EXTRA_BODY, GENERATE_FIELDS, CallOptions
 from rocm_core.adapter.event_loop import blocking, may_block
 from rocm_core.adapter.fields import GenerationFields, LoadFields
+from rocm_core.adapter.server_defaults import ServerDefaults
+from rocm_core.adapter.shown import ShownOptions
 from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts, override
 from rocm_core.config.catalog import adapter_options
+from rocm_core.display.interrupts import short_interrupts
 from rocm_core.errors import ConfigError
 from rocm_core.settings import LIMITS, current_settings, is_url
 from rocm_core.threads import beside_loop
@@ -59,7 +62,7 @@ def _build(cls: type[RocmOptions]) -> None:
         cls.model_rebuild()
 
 
-class RocmOptions(LoadFields):
+class RocmOptions(ShownOptions, LoadFields):
     """Options of every adapter, named as in ``LoadConfig`` and ``GenerateConfig``.
 
     The server starts at first use and is shared by instances that ask for the same model and
@@ -266,7 +269,7 @@ class RocmOptions(LoadFields):
         """
         if self._text_model is None:
             self._read_settings_files()
-            with _creating:
+            with short_interrupts(), _creating:
                 if self._text_model is None:
                     # Not at the top: HTTP, backends and processes take most of the time that an
                     # adapter's import would take, and a program that only imports needs none.
@@ -284,8 +287,10 @@ class RocmOptions(LoadFields):
 
     async def _amodel(self) -> TextModel:
         """Return ``text_model``; looking for files, a backend and an engine is done in a thread."""
-        model = self._text_model
-        return await beside_loop(lambda: self.text_model) if model is None else model
+        if (model := self._text_model) is not None:
+            return model
+        with short_interrupts():
+            return await beside_loop(lambda: self.text_model)
 
     def _tell_what_was_lost(self, model: TextModel) -> None:
         lost = [name for name in self._lost if getattr(self, name) is None]
@@ -350,7 +355,7 @@ def _without_paths(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-class GenerationOptions(RocmOptions, GenerationFields):
+class GenerationOptions(ServerDefaults, RocmOptions, GenerationFields):
     """``RocmOptions`` and how to generate; unset options are not sent."""
 
     extra_body: dict[str, Any] = Field(

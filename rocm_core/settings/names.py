@@ -22,7 +22,7 @@ ARGUMENT, ENVIRONMENT, USER, PROJECT = range(4)
 from whoever made it: they are last, until the user trusts them (``trust``)."""
 
 GUARDED = frozenset(
-    {"server_path", "environment", "extra_args", "lora", "rpc_servers"}
+    {"server_path", "environment", "extra_args", "lora", "rpc_servers", "allow_insecure_rpc"}
     | {"chat_template", "chat_template_file"}
     | {"ca_file", "client_cert", "client_key", "verify_tls", "media_root"}
 )

@@ -171,6 +171,7 @@ PROGRAMS: dict[str, Any] = {
     "extra_args": ["--log-file", "theirs"],
     "lora": ["theirs.gguf"],
     "rpc_servers": ["theirs.invalid:1"],
+    "allow_insecure_rpc": True,
     "chat_template": "{{ theirs }}",
     "chat_template_file": "theirs.jinja",
     "ca_file": "theirs.pem",

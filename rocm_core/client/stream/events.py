@@ -52,20 +52,23 @@ class StreamDecoder:
         ended: the end marker has been seen; what follows it is not read.
     """
 
-    def __init__(self, *, coalesce: bool = False, first_only: bool = False) -> None:
+    def __init__(self, *, coalesce: bool = False, answers: int = 0) -> None:
         """Args:
         coalesce: join the pieces of text that one chunk completes.
-        first_only: one answer was asked for: pass over pieces of others (``OneAnswer``).
+        answers: how many were asked for; pieces of others are passed over (of one: ``OneAnswer``).
+            0: all are read, and the end of the first one is the end.
         """
         self.ended = False
         self._framing = Framing()
         self._coalesce = coalesce
+        self._answers = answers
+        self._unfinished = max(1, answers)  # of the native dialect, each with an end of its own
         self._only_text = False  # lines that are strings: nothing can mark the end
         self._has_text = False
         # The lines of an answer that is one object, written on several lines.
         self._object: list[bytes] | None = None
         self._any = False
-        self._one = OneAnswer() if first_only else None
+        self._one = OneAnswer() if answers == 1 else None
         self._calls = CallNumbers()
 
     def feed(self, chunk: bytes) -> Iterator[StreamEvent]:
@@ -106,36 +109,36 @@ class StreamDecoder:
         if self._framing.ndjson:
             yield from self._lines(payloads)
             return
+        if self.ended:
+            return
         for payload in payloads:
-            if self.ended:
-                return
-            if payload == DONE:
-                self.ended = True
-                yield from self._rest()
-                return
             try:
+                raw = loads(payload)
+            except JSONDecodeError:
+                raw = self._no_json(payload)
+            if type(raw) is not dict:
                 raw = parse_object(payload)
-            except ProtocolError:
-                rest = payload.strip()
-                self.ended = rest == DONE
-                if rest and not self.ended:
-                    raise
-                if self.ended:
-                    yield from self._rest()
-                continue
-            if not raw:
-                continue
-            event = read_event(raw)
-            if event.tool_calls:
-                self._calls.renumber(event)
-            if (one := self._one) is None or (one.known and not event.choice) or one.takes(event):
-                yield event
-            choices = raw.get("choices")
-            if choices and len(choices) > 1:
-                yield from self._others(raw, len(choices))
-            if "stop" in raw and raw["stop"] is True:
-                self.ended = True
+            if raw:
+                event = read_event(raw)
+                if event.tool_calls:
+                    self._calls.renumber(event)
+                if self._wanted(event):
+                    yield event
+                choices = raw.get("choices")
+                if choices and len(choices) > 1:
+                    yield from self._others(raw, len(choices))
+                if "stop" in raw and raw["stop"] is True:
+                    self._unfinished -= 1
+                    self.ended = self._unfinished < 1
+            if self.ended:
                 yield from self._rest()
+                return
+
+    def _no_json(self, payload: bytes) -> dict[str, Any]:
+        """Read what orjson refuses: the end marker, a blank, or JSON with invalid text."""
+        rest = payload.strip()
+        self.ended = rest == DONE
+        return {} if self.ended or not rest else parse_object(payload)
 
     def _lines(self, lines: list[bytes]) -> Iterator[StreamEvent]:
         for line in lines:
@@ -161,7 +164,7 @@ class StreamDecoder:
             self.ended = ends or is_whole_answer(raw)
         self._has_text = self._has_text or bool(event.text)
         self._calls.renumber(event)
-        if self._one is None or self._one.takes(event):
+        if self._wanted(event):
             yield event
         if type(choices := raw.get("choices")) is list and len(choices) > 1:
             yield from self._others(raw, len(choices))
@@ -173,8 +176,13 @@ class StreamDecoder:
         for place in range(1, count):
             event = read_event(raw, place)
             self._calls.renumber(event)
-            if self._one is None or self._one.takes(event):
+            if self._wanted(event):
                 yield event
+
+    def _wanted(self, event: StreamEvent) -> bool:
+        if (one := self._one) is not None:
+            return (one.known and not event.choice) or one.takes(event)
+        return not self._answers or event.choice < self._answers
 
     def _rest(self) -> Iterator[StreamEvent]:
         return self._one.rest() if self._one else iter(())

@@ -21,8 +21,8 @@ def part(id_: str | None, name: str | None, text: str, index: int | None = 0) ->
     return {"index": index, "id": id_, "function": {"name": name, "arguments": text}}
 
 
-def read(*payloads: bytes, first_only: bool = True) -> list[StreamEvent]:
-    decoder = StreamDecoder(first_only=first_only)
+def read(*payloads: bytes, answers: int = 1) -> list[StreamEvent]:
+    decoder = StreamDecoder(answers=answers)
     events = [event for each in payloads for event in decoder.feed(each)]
     return [*events, *decoder.close()]
 
@@ -41,14 +41,14 @@ def test_the_only_answer_may_have_any_number() -> None:
 
 
 def test_it_comes_before_the_error_of_a_missing_end() -> None:
-    decoder = StreamDecoder(first_only=True)
+    decoder = StreamDecoder(answers=1)
     assert list(decoder.feed(payload(3, content="a"))) == []
     rest = decoder.close()
     assert next(rest).text == "a"
 
 
 def test_another_answer_is_passed_over_as_soon_as_the_first_begins() -> None:
-    decoder = StreamDecoder(first_only=True)
+    decoder = StreamDecoder(answers=1)
     assert list(decoder.feed(payload(1, content="x"))) == []
     assert [event.text for event in decoder.feed(payload(0, content="a"))] == ["a"]
     assert list(decoder.feed(payload(1, content="y") + DONE)) == []
@@ -56,7 +56,7 @@ def test_another_answer_is_passed_over_as_soon_as_the_first_begins() -> None:
 
 
 def test_of_several_asked_answers_each_keeps_its_number() -> None:
-    events = read(payload(1, content="a"), payload(2, content="b"), DONE, first_only=False)
+    events = read(payload(1, content="a"), payload(2, content="b"), DONE, answers=0)
     assert [(event.text, event.choice) for event in events] == [("a", 1), ("b", 2)]
 
 
@@ -89,7 +89,7 @@ def test_no_two_calls_have_one_number() -> None:
 
 def test_the_calls_of_another_answer_have_numbers_of_their_own() -> None:
     both = [payload(n, tool_calls=[part(f"{n}", "f", "")]) for n in (0, 1)]
-    events = read(*both, DONE, first_only=False)
+    events = read(*both, DONE, answers=0)
     assert [(event.choice, event.tool_calls[0].index) for event in events] == [(0, 0), (1, 0)]
 
 
