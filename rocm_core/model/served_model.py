@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rocm_core.backend import Connection, OnProgress
-from rocm_core.backend.loading import shown_load
 from rocm_core.client import Call, Deadline, arun_steps, calls, run_steps
 from rocm_core.config import GenerateConfig, Timeouts
 from rocm_core.errors import (
@@ -24,8 +23,9 @@ from rocm_core.errors import (
 )
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.model.generation import LastError
+from rocm_core.model.inputs.refused_text import naming
+from rocm_core.model.loading import shown_load
 from rocm_core.model.recipe import Recipe, remade
-from rocm_core.model.refused_text import naming
 from rocm_core.model.steps import AsyncSender, Hold, Ready, RequestSteps, Sender
 from rocm_core.model.template import ChatTemplate
 from rocm_core.requests import refuse_media
@@ -62,7 +62,7 @@ class ServedModel:
 
     def facts(self) -> list[tuple[str, object]]:
         """Return what is known of the model and its server, for people; no I/O."""
-        from rocm_core.backend.loading import known_facts
+        from rocm_core.model.loading import known_facts
 
         return [("state", "closed")] if self._open is None else known_facts(self._open)
 

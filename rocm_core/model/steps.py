@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rocm_core.backend import Connection
-from rocm_core.backend.loading import shown_load
 from rocm_core.client import Call, Deadline, Steps, StreamCall, arun_steps, run_steps
+from rocm_core.model.loading import shown_load
 from rocm_core.types import StreamEvent
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-from rocm_core.backend.base import Connection, OnProgress
+from rocm_core.backend import Connection, OnProgress
 
 
 def shown_load(
