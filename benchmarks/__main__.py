@@ -28,6 +28,7 @@ from benchmarks import (
     streaming,
     targets,
 )
+from benchmarks.agents import measure
 from benchmarks.machine import load, machine, versions
 from benchmarks.measuring import Tell
 from benchmarks.plots import draw
@@ -52,6 +53,7 @@ MEASURES: dict[str, Callable[[Size, Tell], Section]] = {
     "resident": resident.resident,
     "chunking": chunking.chunking,
     "decide": decisions.decide,
+    "agents": measure.agents,
 }
 
 

@@ -23,7 +23,7 @@ _RATIOS: Mapping[str, Mapping[str, str]] = {
     "paced": {"to_httpx": "x httpx", "to_floor": "x floor"},
     "growth": {"ratio": "long / short"},
     "history": {"ratio": "long / short"},
-    "agents": {"to_floor": "x floor"},
+    "agents": {"token_to_floor": "token x floor", "step_to_floor": "step x floor"},
     "chunking": {"peer": "x tiktoken"},
 }
 _Record = Mapping[str, Any]
