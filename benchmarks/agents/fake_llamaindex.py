@@ -16,6 +16,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.callbacks import llm_chat_callback
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.tools import BaseTool
 
 from benchmarks.agents.script import CALLS, argument_pieces
 from benchmarks.contenders.fake_llamaindex import FakeLLM
@@ -59,8 +60,15 @@ class FakeAgentLLM(FakeLLM, FunctionCallingLLM):
         """Not here."""
         raise NotImplementedError("it only streams")
 
-    def _prepare_chat_with_tools(self, tools: Any, **kwargs: Any) -> dict[str, Any]:
-        return {"messages": kwargs["chat_history"]}
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        return {"messages": chat_history}
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any

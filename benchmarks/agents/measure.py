@@ -25,7 +25,7 @@ GROUPS = {
     "OpenAILike": llamaindex.openai,
 }
 # Pieces of the short answer, and how often it is asked for in a round.
-_SHORT, _REPEAT = 10, 5
+_SHORT, _REPEAT = 10, 15
 
 
 def agents(size: Size, tell: Tell) -> Section:
@@ -78,7 +78,9 @@ def _row(name: str, floor: str, figures: dict[str, list[float]], long: int) -> R
     }
 
 
-def _split(name: str, figures: dict[str, list[float]], long: int) -> tuple[list[float], list[float]]:
+def _split(
+    name: str, figures: dict[str, list[float]], long: int
+) -> tuple[list[float], list[float]]:
     """What a token and what a step costs, in each round: two answers, two unknowns."""
     pairs = zip(figures[f"{long}: {name}"], figures[f"{_SHORT}: {name}"], strict=True)
     tokens = [((more - less) / (long - _SHORT), less) for more, less in pairs]

@@ -47,11 +47,14 @@ def step_writes(step: int, chunks: int) -> list[bytes]:
             call |= {"id": f"call{step}", "type": "function"}
             call["function"]["name"] = name
         deltas.append({"tool_calls": [call]})
-    choices = [{"finish_reason": None, "index": 0, "delta": delta} for delta in deltas]
+    choices: list[dict[str, Any]] = [
+        {"finish_reason": None, "index": 0, "delta": delta} for delta in deltas
+    ]
     choices.append({"finish_reason": "tool_calls", "index": 0, "delta": {}})
-    events = [{"choices": [choice], **_COMMON} for choice in choices]
+    events: list[dict[str, Any]] = [{"choices": [choice], **_COMMON} for choice in choices]
     events.append({"choices": [], **_COMMON, **_FACTS})
-    return [*(b"data: %b\n\n" % json.dumps(event).encode() for event in events), b"data: [DONE]\n\n"]
+    payloads = [*(json.dumps(event).encode() for event in events), b"[DONE]"]
+    return [b"data: %b\n\n" % payload for payload in payloads]
 
 
 @functools.lru_cache
