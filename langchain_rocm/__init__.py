@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rocm_core.extras import require
+
 if TYPE_CHECKING:
     from langchain_rocm.chat_models import ChatRocm
     from langchain_rocm.decisions import RocmDecisions
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = ["ChatRocm", "RocmDecisions", "RocmEmbeddings", "RocmLLM", "RocmRerank"]
+
+require("langchain_core", "langchain_rocm", 'pip install "llama-rocm[langchain]"')
 
 # Where each name lives; it is imported when somebody asks for it, because importing everything
 # takes CPU time that most programs need for something else (``benchmarks/``).

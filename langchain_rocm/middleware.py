@@ -10,8 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from langchain.agents.middleware import AgentMiddleware, hook_config
 from langchain_core.messages import AIMessage, AnyMessage, InvalidToolCall, ToolMessage
+
+try:
+    from langchain.agents.middleware import AgentMiddleware, hook_config
+except ModuleNotFoundError as error:
+    raise ImportError(
+        'langchain_rocm.middleware needs langchain: pip install "langchain>=1.4"', name=error.name
+    ) from error
 
 
 class RetryInvalidCalls(AgentMiddleware[Any, Any, Any]):

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rocm_core.extras import require
+
 if TYPE_CHECKING:
     from llama_index_rocm.decisions.rerank import RocmDecisionRerank
     from llama_index_rocm.decisions.selector import RocmSelector
@@ -31,6 +33,8 @@ __all__ = [
     "RocmSelector",
     "RocmTokenizer",
 ]
+
+require("llama_index.core", "llama_index_rocm", 'pip install "llama-rocm[llama-index]"')
 
 # Where each name lives; it is imported when somebody asks for it, because importing everything
 # takes CPU time that most programs need for something else (``benchmarks/``).

@@ -10,6 +10,10 @@ docs/migrating.md               what the options of other integrations are calle
 docs/troubleshooting.md         every known failure, with its remedy
 docs/reference/engines.md       the engines that pip installs, and what `llama-rocm setup` advises
 docs/reference/schemas.md       what becomes of each keyword of a JSON schema
+docs/reference/templates.md     the names that are tried with a chat template
+docs/reference/cards.md         each GPU's target, and the builds that have code for it
+docs/reference/cli.md           every command of ``llama-rocm``
+docs/reference/api/             every public name
 """
 
 from __future__ import annotations
@@ -20,13 +24,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rocm_core.adapter.rivals import RIVALS, Counterpart, Rival
 from rocm_core.config import Option
 from rocm_core.config.catalog import adapter_options, groups, setting_options
 from rocm_core.schema.table import ROWS
 from rocm_core.settings.names import ALIASES, variable_of
-from scripts.engines_page import engines
-from scripts.troubleshooting import troubleshooting
+from scripts.pages.api import PACKAGES, api_page
+from scripts.pages.cards import cards
+from scripts.pages.cli import cli
+from scripts.pages.engines import engines
+from scripts.pages.migrating import migrating
+from scripts.pages.templates import templates
+from scripts.pages.troubleshooting import troubleshooting
 
 ROOT = Path(__file__).parents[1]
 _SOURCE = "Generated from rocm_core.config by `python -m scripts.generate`; change it there."
@@ -217,57 +225,6 @@ def _tables() -> Iterator[str]:
             yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
-# -- docs/migrating.md -----------------------------------------------------------------------------
-
-_RIVALS_SOURCE = (
-    "Generated from rocm_core.adapter.rivals by `python -m scripts.generate`; change it there."
-)
-_MIGRATING_HEAD = f"""\
-# Coming from another integration
-
-<!-- {_RIVALS_SOURCE} -->
-
-What each option of another class is called here. An option of theirs that is given to one of our
-classes, or to a call, is refused with the same words; none is ignored.
-
-A call takes the options of generation and every field of llama-server's request; what neither
-knows goes into `extra_body={{…}}`, of a call or of the class. Options that load the model are given
-when it is made. `options.md` in `reference/` lists all of ours.
-"""
-_KINDS = ("option", "instead", "none")
-
-
-def migrating() -> str:
-    """Return the text of ``docs/migrating.md``."""
-    return _MIGRATING_HEAD + "".join(_rival(rival) for rival in RIVALS)
-
-
-def _rival(rival: Rival) -> str:
-    lines = [f"\n## {rival.name}\n\nOf `{rival.package}`; here {rival.ours}.\n"]
-    same = [f"`{name}`" for name, found in rival.fields.items() if _is_same(name, found)]
-    words = f"The same here: {', '.join(same)}."
-    lines.append("\n" + textwrap.fill(words, _WIDTH, break_on_hyphens=False) + "\n")
-    rows: dict[Counterpart, list[str]] = {}
-    for name, found in rival.fields.items():
-        if not _is_same(name, found):
-            rows.setdefault(found, []).append(f"`{name}`")
-    lines.append("\n| there | here |\n|---|---|\n")
-    for found in sorted(rows, key=lambda found: _KINDS.index(found.kind)):
-        lines.append(f"| {', '.join(rows[found])} | {_here(found)} |\n")
-    return "".join(lines)
-
-
-def _here(found: Counterpart) -> str:
-    if found.kind == "option":
-        return f"`{found.text}`" + (f": {found.note}" if found.note else "")
-    needless = found.text.startswith("nothing: ")
-    return found.text if found.kind == "instead" and not needless else f"none: {found.reason}"
-
-
-def _is_same(name: str, found: Counterpart) -> bool:
-    return found.kind == "option" and found.text == name and not found.note
-
-
 # -- docs/reference/schemas.md ---------------------------------------------------------------------
 
 _SCHEMAS_HEAD = """\
@@ -310,6 +267,10 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/migrating.md": migrating,
     "docs/reference/engines.md": engines,
     "docs/reference/schemas.md": schemas,
+    "docs/reference/templates.md": templates,
+    "docs/reference/cards.md": cards,
+    "docs/reference/cli.md": cli,
+    **{f"docs/reference/api/{package}.md": api_page(package) for package in PACKAGES},
     "docs/troubleshooting.md": troubleshooting,
 }
 

@@ -56,7 +56,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser, commands = _parsers()
+    parser, commands = parsers()
     from rocm_core.cli.hints import command_hint, flag_hints
 
     name = next((argument for argument in argv if not argument.startswith("-")), None)
@@ -80,7 +80,7 @@ def _has_flag(argv: list[str], flag: str) -> bool:
     return any(argument.partition("=")[0] == flag for argument in argv)
 
 
-def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """Return the parser, and that of each command by its name."""
     import argparse
 

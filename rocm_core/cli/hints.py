@@ -8,7 +8,7 @@ from rocm_core.config import nearest
 from rocm_core.config.catalog import groups
 
 # Commands of Ollama, and of others.
-_COMMANDS = {
+COMMANDS = {
     "run": "`llama-rocm chat -m MODEL`",
     "generate": "`llama-rocm chat -m MODEL PROMPT`",
     "list": "`llama-rocm models`",
@@ -47,8 +47,8 @@ _OF_A_MODEL = ("-hf", "-hfr", "--hf-repo", "--hf", "--model-path")
 
 def command_hint(name: str, commands: Collection[str]) -> str:
     """Return what to type instead of an unknown command; empty for no idea."""
-    if name in _COMMANDS:
-        return f"Here it is {_COMMANDS[name]}."
+    if name in COMMANDS:
+        return f"Here it is {COMMANDS[name]}."
     near = nearest(name, commands)
     return f"Did you mean {near!r}?" if near else ""
 

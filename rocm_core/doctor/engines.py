@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rocm_core.config import Engine as Kind
 from rocm_core.config import LoadConfig
+from rocm_core.doctor.setup.ready_builds import builds_for
 from rocm_core.engine.engine_files import build_targets
 from rocm_core.engine.installed.choice import (
     EngineChoice,
@@ -39,7 +40,6 @@ _IN_USE = (
     "/dev/dri/renderD*) and end it, or ask for fewer gpu_layers"
 )
 _EMBEDDED = 'pip install "llama-rocm[embedded]"'
-_OTHER_TARGETS = "use a build for it (llamacpp-rocm has one per family of GPUs), or a Vulkan build"
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,12 +252,19 @@ def _code(able: Capabilities, selection: Selection) -> Check:
     listed = ", ".join(sorted(targets))
     if missing := [gpu for gpu in selection if not build_covers(targets, gpu.gfx)]:
         detail = f"{_names(missing)} is not among the targets of the build: {listed}"
-        return Check(name, "failed", detail, _OTHER_TARGETS)
+        return Check(name, "failed", detail, _other_build(missing))
     slow = able.rocblas_targets
     if slow and (missing := [gpu for gpu in selection if gpu.gfx not in slow]):
         detail = f"the rocBLAS beside it has no kernels for {_names(missing)}"
-        return Check(name, "warning", detail, _OTHER_TARGETS)
+        return Check(name, "warning", detail, _other_build(missing))
     return Check(name, "ok", f"code for {listed}")
+
+
+def _other_build(gpus: Sequence[Gpu]) -> str:
+    fitting = [build for build in builds_for(gpus[0].gfx) if "image" not in build.where]
+    named = "; or ".join(f"{build.name} of {build.where}" for build in fitting)
+    hip = f"use a build with code for it ({named})" if named else "no published build is for it"
+    return f"{hip}, or a Vulkan build"
 
 
 def _names(gpus: list[Gpu]) -> str:

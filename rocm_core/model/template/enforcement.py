@@ -6,9 +6,8 @@
     else, and the model may think     a chat without the schema as far as its thoughts go, then
                                       the same after them
 
-Some templates have a handler in llama.cpp that makes no grammar of the schema (``common/parsers``:
-Kimi K2 and K3, GigaChat 3, Functionary v3.2; LFM2 beside tools; DeepSeek V3.2 and V4 beside tools
-that must not be called): the answer is free text, without an error. The probe is one token, once
+Some templates have a handler in llama.cpp that makes no grammar of the schema (``HANDLERS``): the
+answer is free text, without an error. The probe is one token, once
 for a model without tools, with a call and without one, and only when an answer has a schema; with
 ``verbose`` the server tells the grammar of a request.
 """
@@ -30,6 +29,12 @@ from rocm_core.requests import schema_format, schema_of
 from rocm_core.types import ServerProps
 
 log = logging.getLogger("rocm_core.model")
+# Whose templates have such a handler (llama.cpp ``common/parsers``), and when; for the pages.
+HANDLERS = {
+    "Kimi K2, Kimi K3, GigaChat 3, Functionary v3.2": "always",
+    "LFM2": "beside tools",
+    "DeepSeek V3.2, DeepSeek V4": "beside tools that must not be called",
+}
 # Not part of any name that llama.cpp gives to the rules of a grammar ("tool-probe-schema").
 _MARK = "Zq7Mark"
 _SCHEMA = {

@@ -28,7 +28,7 @@ THOUGHT = "probe-thought"
 _TEXT = "probe-text"
 _ASK = [{"role": "user", "content": PROBE}]
 # Variable, its value for thinking, its value for none.
-_VARIABLES: tuple[tuple[str, Any, Any], ...] = (
+VARIABLES: tuple[tuple[str, Any, Any], ...] = (
     ("enable_thinking", True, False),
     ("thinking", True, False),
     ("thinking_mode", "enabled", "disabled"),
@@ -37,13 +37,13 @@ _VARIABLES: tuple[tuple[str, Any, Any], ...] = (
     ("enable_reasoning", True, False),
     ("use_thinking", True, False),
 )
-_EFFORT_VARIABLES = ("reasoning_effort", "thinking_effort")
+EFFORT_VARIABLES = ("reasoning_effort", "thinking_effort")
 EFFORTS = ("low", "medium", "high")
 # What templates call no effort; "low" closes the thoughts in one of them (Solar Open).
 _NO_EFFORT = ("none", "no_think", "minimal", "low")
-_TAGS = ("/think", "/no_think")
+TAGS = ("/think", "/no_think")
 # llama-server turns the first into the names that most templates use (common/jinja/caps.cpp).
-_KEEPING: tuple[Mapping[str, Any], ...] = (
+KEEPING: tuple[Mapping[str, Any], ...] = (
     {},
     {"preserve_reasoning": True},
     {"preserve_thinking": True},
@@ -145,7 +145,7 @@ def find_switch(text: str) -> Steps[Switch | None]:
     Args:
         text: the template.
     """
-    for name, on, off in _VARIABLES:
+    for name, on, off in VARIABLES:
         if not _candidates(text, (name,)):
             continue
         switch = Switch({"enable_thinking": True, name: on}, {"enable_thinking": False, name: off})
@@ -153,7 +153,7 @@ def find_switch(text: str) -> Steps[Switch | None]:
         other = yield from rendered(_ASK, **_with(switch.off))
         if None not in (one, other) and one != other:
             return switch
-    for name in _candidates(text, _EFFORT_VARIABLES):
+    for name in _candidates(text, EFFORT_VARIABLES):
         thinking = yield from rendered(_ASK, **_with({name: EFFORTS[-1]}))
         for effort in _NO_EFFORT:
             none = yield from rendered(_ASK, **_with({name: effort}))
@@ -190,15 +190,15 @@ def _closes(thinking: str, none: str) -> bool:
 
 
 def _find_tags(text: str) -> Steps[Switch | None]:
-    if not _candidates(text, _TAGS[1:]):
+    if not _candidates(text, TAGS[1:]):
         return None
     prompts = []
-    for tag in _TAGS:
+    for tag in TAGS:
         prompt = yield from rendered([{"role": "system", "content": tag}, *_ASK])
         if prompt is None:
             return None
         prompts.append(prompt.replace(tag, ""))
-    return Switch(tags=_TAGS) if prompts[0] != prompts[1] else None
+    return Switch(tags=TAGS) if prompts[0] != prompts[1] else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ def find_effort(text: str, given: str | None = None) -> Steps[Effort | None]:
         given: a further effort to ask about.
     """
     wanted = dict.fromkeys((*EFFORTS, *([given] if given else ())))
-    for name in _candidates(text, _EFFORT_VARIABLES):
+    for name in _candidates(text, EFFORT_VARIABLES):
         prompts = {}
         for effort in wanted:
             prompt = yield from rendered(_ASK, **_with({name: effort}))
@@ -244,7 +244,7 @@ def find_effort(text: str, given: str | None = None) -> Steps[Effort | None]:
 
 def find_replay() -> Steps[Mapping[str, Any] | None]:
     """Return the variables with which thoughts of earlier turns are shown; ``None`` if none do."""
-    for variables in _KEEPING:
+    for variables in KEEPING:
         prompt = yield from rendered(_EARLIER, **_with(variables))
         if prompt and THOUGHT in prompt:
             return variables

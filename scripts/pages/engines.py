@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from rocm_core.doctor.setup.advice import DRIVERS, Step, advise
+from rocm_core.doctor.setup.ready_builds import READY_BUILDS, ReadyBuild
 from rocm_core.doctor.setup.site import Site
 from rocm_core.engine.installed.packages import EMBEDDED, GROUP, PACKAGES, EnginePackage
 from rocm_core.engine.locate import PATH_VARIABLE
 
 _ENGINES_HEAD = f"""\
-# Engines
+# Where to get an engine
 
-<!-- Generated from rocm_core.engine.installed.packages and rocm_core.doctor.setup.advice by
-`python -m scripts.generate`; change it there. -->
+<!-- Generated from rocm_core.engine.installed.packages, rocm_core.doctor.setup.advice and
+rocm_core.doctor.setup.ready_builds by `python -m scripts.generate`; change it there. -->
+
+An engine is the program that runs llama.cpp: a `llama-server`, or the one inside the package
+`xllamacpp`. `llama-rocm setup` says which one this machine needs. This page has them all.
 
 A model runs on the engine that the user names (`server_path=`, `{PATH_VARIABLE}`,
 `engine=`), else on the one that does most here: a HIP build with code for the card, then a back end
@@ -36,6 +40,7 @@ only when it is named: `devices=["llvmpipe"]`.
 On Debian or Ubuntu, from the root of a clone. The first load compiles shaders, which takes up to a
 minute; `require_gpu` raises unless weights and cache are on the device.
 
+<!-- not run: installs with root; .ci/vulkan does the rest -->
 ```sh
 sudo apt install mesa-vulkan-drivers                      # with the software device (lavapipe)
 python3 -m venv .venv && source .venv/bin/activate
@@ -61,6 +66,18 @@ mine = "my_package:server_path"
 Entry points are read only where no engine of the table is installed or none of them reaches the
 card, and by `doctor` and `setup`.
 
+## Ready builds of llama-server
+
+Unpack one and name it by `server_path=` or `{PATH_VARIABLE}`, or put it on `PATH`. Keep its
+libraries beside it. A HIP build needs code for [the target of your card](cards.md).
+
+| from | file or image | back end | runs on | has code for | needs besides |
+|---|---|---|---|---|---|
+{{ready}}
+Distributions package llama.cpp too, some for the CPU only: `llama-server --list-devices` tells
+whether a build sees your card. Nix can build it for ROCm (`llama-cpp` with `rocmSupport`); the one
+of conda-forge (`llama-cpp`) has Vulkan.
+
 ## What setup advises
 
 | machine | engine | commands |
@@ -71,7 +88,14 @@ card, and by `doctor` and `setup`.
 def engines() -> str:
     """Return the text of ``docs/reference/engines.md``."""
     rows = [_package(package) for package in (*PACKAGES, EMBEDDED)]
-    return _ENGINES_HEAD + "".join(rows) + _REGISTER + "".join(_advised())
+    register = _REGISTER.format(ready="".join(map(_ready, READY_BUILDS)))
+    return _ENGINES_HEAD + "".join(rows) + register + "".join(_advised())
+
+
+def _ready(build: ReadyBuild) -> str:
+    targets = ", ".join(build.targets) or "any card"
+    cells = (build.where, build.name, build.backend, build.systems, targets, build.needs)
+    return "| " + " | ".join(cells) + " |\n"
 
 
 def _package(package: EnginePackage) -> str:

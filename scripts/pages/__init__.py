@@ -1,0 +1,1 @@
+"""The texts of the generated pages, one module each; ``scripts.generate`` writes them."""
