@@ -146,7 +146,7 @@ def test_a_text_that_is_longer_than_the_server_reads_at_once(engine: Engine) -> 
 def reply(texts: int) -> bytes:
     import json
 
-    rows = [{"index": i, "embedding": [float(i)]} for i in range(texts)]
+    rows = [{"index": i, "embedding": [float(i + 1)]} for i in range(texts)]
     return json.dumps({"data": rows}).encode()
 
 
