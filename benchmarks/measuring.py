@@ -51,10 +51,19 @@ def contest(
         contenders, absent = build(setting, stack, groups)
         for line in absent:
             tell(line)
-        gc.collect()
-        gc.freeze()  # collections look at what a run makes, not at all that was imported
-        stack.callback(gc.unfreeze)
-        yield contenders
+        with frozen():
+            yield contenders
+
+
+@contextmanager
+def frozen() -> Iterator[None]:
+    """Inside, collections look at what a run makes, not at all that was imported."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager

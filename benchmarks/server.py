@@ -5,6 +5,7 @@ Speaks just enough HTTP on a raw loopback socket. How and how much it streams is
 of its own, and closes the connection at the end although it advertises keep-alive.
 
     burst   everything at once, as to a client that lags behind: one read finds many events
+    agent   the same; what it says is the next step of a task (``agents/script.py``)
     paced   a piece is sent when the consumer has taken the one before
     tick-PERIOD-SLOTS
             a piece every PERIOD µs, whatever the consumer does, to at most SLOTS requests at once
@@ -20,6 +21,7 @@ come from a model: each long after the one before has been dealt with.
 from __future__ import annotations
 
 import contextlib
+import json
 import mmap
 import os
 import socket
@@ -28,6 +30,7 @@ import threading
 import time
 
 from benchmarks import script
+from benchmarks.agents import script as agent_script
 from benchmarks.clock import Clock
 
 _LOOK = 50e-6
@@ -62,16 +65,19 @@ def _exit_with_parent() -> None:
 def _answer(connection: socket.socket, taken: memoryview) -> None:
     with connection, contextlib.suppress(OSError, _Gone):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        _, mode, chunks, route = _read_path(connection).split("/", 3)
+        path, asked = _read_request(connection)
+        _, mode, chunks, route = path.split("/", 3)
         if route in ("props", "health", "v1/models"):
             body = script.capture(route.replace("/", "_"))
             if route == "props" and mode.startswith("tick-"):
                 body = script.props(body, slots=int(mode.split("-")[2]))
-            length = b"Content-Length: %d\r\nConnection: close" % len(body)
-            connection.sendall(_HEAD % (b"application/json", length) + body)
+            _send_whole(connection, body)
             return
-        dialect = script.ollama_lines if route == "api/chat" else script.writes
-        frames = [b"%x\r\n%b\r\n" % (len(write), write) for write in dialect(int(chunks))]
+        if route == "apply-template":
+            _send_whole(connection, agent_script.rendered(json.loads(asked)["messages"]))
+            return
+        writes = _writes(mode, route, int(chunks), asked)
+        frames = [b"%x\r\n%b\r\n" % (len(write), write) for write in writes]
         # Ollama's client has a pool and no retries: told nothing, it now and then sends its next
         # request on the connection that is being closed, and fails.
         head = _HEAD % (b"text/event-stream", _CLOSING if route == "api/chat" else _STREAMED)
@@ -88,6 +94,19 @@ def _answer(connection: socket.socket, taken: memoryview) -> None:
         connection.sendall(b"0\r\n\r\n")
 
 
+def _send_whole(connection: socket.socket, body: bytes) -> None:
+    length = b"Content-Length: %d\r\nConnection: close" % len(body)
+    connection.sendall(_HEAD % (b"application/json", length) + body)
+
+
+def _writes(mode: str, route: str, chunks: int, asked: bytes) -> list[bytes]:
+    ollama = route == "api/chat"
+    if mode == "agent":
+        step = agent_script.step_of(json.loads(asked)["messages"])
+        return (agent_script.ollama_step if ollama else agent_script.step_writes)(step, chunks)
+    return (script.ollama_lines if ollama else script.writes)(chunks)
+
+
 def _send_paced(
     connection: socket.socket, frames: list[bytes], taken: memoryview, chunks: int
 ) -> None:
@@ -101,8 +120,8 @@ def _send_paced(
         connection.sendall(frame)
 
 
-def _read_path(connection: socket.socket) -> str:
-    """Read one whole request and return its path."""
+def _read_request(connection: socket.socket) -> tuple[str, bytes]:
+    """Read one whole request and return its path and its body."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += _receive(connection)
@@ -111,8 +130,10 @@ def _read_path(connection: socket.socket) -> str:
     headers = dict(field.lower().split(": ", 1) for field in fields)
     missing = int(headers.get("content-length", 0)) - len(body)
     while missing > 0:
-        missing -= len(_receive(connection))
-    return line.split(" ")[1]
+        more = _receive(connection)
+        body += more
+        missing -= len(more)
+    return line.split(" ")[1], body
 
 
 def _receive(connection: socket.socket) -> bytes:

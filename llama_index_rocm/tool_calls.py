@@ -12,12 +12,15 @@ model.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools import BaseTool, ToolMetadata
+from pydantic import BaseModel
 
 from llama_index_rocm.partial_json import PartialObject
 from rocm_core.errors import InvalidAnswer
@@ -58,13 +61,43 @@ def _spec(metadata: ToolMetadata) -> dict[str, Any]:
     LlamaIndex keeps ``properties`` and definitions of it, and leaves out ``additionalProperties``,
     ``anyOf``, or a ``$ref`` at the top.
     """
-    made = metadata.to_openai_tool(skip_length_check=True)
+    schema_class = metadata.fn_schema
     own = type(metadata).get_parameters_dict is not ToolMetadata.get_parameters_dict
-    if metadata.fn_schema is None or own:
-        return made
-    schema = metadata.fn_schema.model_json_schema()
-    parameters = {k: v for k, v in schema.items() if k not in ("title", "description")}
+    if schema_class is None or own:
+        return metadata.to_openai_tool(skip_length_check=True)
+    named: Any = metadata
+    if type(metadata) is ToolMetadata:
+        # Names and describes as LlamaIndex does, without its schema, which takes as long as ours.
+        named = ToolMetadata(metadata.description, metadata.name, fn_schema=None)
+    made: dict[str, Any] = named.to_openai_tool(skip_length_check=True)
+    parameters = {k: v for k, v in _schema_of(schema_class).items() if k not in _NOT_SENT}
     return {**made, "function": {**made["function"], "parameters": parameters}}
+
+
+_NOT_SENT = ("title", "description")
+# The schema of a class as JSON, and the core schema that it was made of: another one after
+# ``model_rebuild``. An agent asks for it in every step, and pydantic makes it anew in 0.2 ms.
+_schemas: WeakKeyDictionary[type[BaseModel], tuple[object, str]] = WeakKeyDictionary()
+
+
+def _schema_of(cls: type[BaseModel]) -> dict[str, Any]:
+    """Return ``cls.model_json_schema()``, the caller's to change."""
+    core = cls.__dict__.get("__pydantic_core_schema__")
+    known = _schemas.get(cls)
+    if known is None or core is None or known[0] is not core:
+        schema = cls.model_json_schema()
+        own = getattr(cls.model_json_schema, "__func__", None) is not _pydantics
+        if core is None or own:
+            return schema
+        try:
+            known = _schemas[cls] = core, json.dumps(schema)
+        except (TypeError, ValueError):  # a default that is no JSON: the request will say so
+            return schema
+    copy: dict[str, Any] = json.loads(known[1])
+    return copy
+
+
+_pydantics = BaseModel.model_json_schema.__func__  # type: ignore[attr-defined]
 
 
 def conversation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 
 from benchmarks.contenders import langchain, llamaindex, ours, raw
@@ -30,20 +30,24 @@ GROUPS: dict[str, Group] = {
 
 
 def build(
-    setting: Setting, stack: ExitStack, groups: Iterable[str] = tuple(GROUPS)
+    setting: Setting,
+    stack: ExitStack,
+    groups: Iterable[str] = tuple(GROUPS),
+    among: Mapping[str, Group] = GROUPS,
 ) -> tuple[list[Contender], list[str]]:
     """Every contender that can compete here, and a line for each group that cannot.
 
     Args:
         setting: what they are to read.
         stack: closes what they hold open.
-        groups: whom to ask; keys of ``GROUPS``.
+        groups: whom to ask; keys of ``among``.
+        among: groups by name.
     """
     contenders: list[Contender] = []
     absent: list[str] = []
     for group in groups:
         try:
-            contenders += GROUPS[group](setting, stack)
+            contenders += among[group](setting, stack)
         except ModuleNotFoundError as error:
             absent.append(f"left out: {group} ({error.name} is not installed)")
     return contenders, absent

@@ -30,20 +30,26 @@ def ours(setting: Setting, stack: ExitStack) -> list[Contender]:
 
 def openai(setting: Setting, stack: ExitStack) -> list[Contender]:
     """The openai SDK underneath."""
+    llm = openai_like(setting, stack)
+    return _both("OpenAILike.stream_chat", "OpenAILike.astream_chat", llm, setting)
+
+
+def openai_like(setting: Setting, stack: ExitStack, **options: Any) -> Any:
+    """``OpenAILike``; ``stack`` closes its clients."""
     import httpx
 
     package: Any = importlib.import_module("llama_index.llms.openai_like")
     async_client = httpx.AsyncClient(trust_env=False)
     stack.callback(lambda: setting.loop.run_until_complete(async_client.aclose()))
-    llm = package.OpenAILike(
+    return package.OpenAILike(
         model="any",
         api_base=f"{setting.url}/v1",
         api_key="none",
         is_chat_model=True,
         http_client=stack.enter_context(httpx.Client(trust_env=False)),
         async_http_client=async_client,
+        **options,
     )
-    return _both("OpenAILike.stream_chat", "OpenAILike.astream_chat", llm, setting)
 
 
 def ollama(setting: Setting, stack: ExitStack) -> list[Contender]:

@@ -148,15 +148,21 @@ class ChatChunks:
         self._class = AIMessageChunk if calls is None else ToolChunk
         self._logprobs = logprobs
         self._blocks = blocks
-        self._rare = logprobs or blocks or calls is not None
+        self._rare = logprobs or blocks or (calls is not None and calls.changes_text)
 
     def read(self, event: StreamEvent) -> Sequence[ChatGenerationChunk]:
         """Return the chunks of one event, nearly always one."""
         if event.finish_reason or event.usage or event.timings:
             self.ending.note(event)
+            if self._calls is not None:
+                return self._read_rare(event)
         if event.reasoning or event.tool_calls or self._rare:
             return self._read_rare(event)
-        return (_chunk(event.text, {}),) if event.text else ()
+        if not (text := event.text):
+            return ()
+        if self._calls is not None:
+            self._calls.note_text(text)
+        return (_chunk(text, {}, self._class),)
 
     def _read_rare(self, event: StreamEvent) -> list[ChatGenerationChunk]:
         if self._calls is not None:

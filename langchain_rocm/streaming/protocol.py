@@ -38,6 +38,7 @@ class ProtocolEvents:
         """
         self.ending = Ending(model_name)
         self._calls = calls
+        self._text_may_be_call = calls is not None and calls.changes_text
         self._start = {"provider": PROVIDER, "model": model_name}
         self._id = message_id
         self._next = 0
@@ -50,20 +51,33 @@ class ProtocolEvents:
 
     def read(self, event: StreamEvent) -> Sequence[Event]:
         """Return the protocol events of one event, nearly always one."""
+        if (
+            event.finish_reason
+            or event.usage
+            or event.timings
+            or event.logprobs
+            or event.tool_calls
+        ):
+            return self._read_rare(event)
+        block = self._open
+        if block is None or block.kind != "text" or event.reasoning or self._text_may_be_call:
+            return self._read_rare(event)
+        # Nearly every event: one more piece of text.
+        if not (text := event.text):
+            return ()
+        if self._calls is not None:
+            self._calls.note_text(text)
+        block.parts.append(text)
+        delta = {"type": "text-delta", "text": text}
+        return ({"event": "content-block-delta", "index": block.index, "delta": delta},)
+
+    def _read_rare(self, event: StreamEvent) -> Sequence[Event]:
         if self._calls is not None:
             event = self._calls.read(event)
         if event.finish_reason or event.usage or event.timings:
             self.ending.note(event)
         if event.logprobs:
             self._logprobs += event.logprobs
-        block = self._open
-        if block and block.kind == "text" and not event.reasoning and not event.tool_calls:
-            # Nearly every event: one more piece of text.
-            text = event.text
-            if not text:
-                return ()
-            block.parts.append(text)
-            return (block.delta({"type": "text-delta", "text": text}),)
         events: list[Event] = []
         if event.reasoning:
             events += self._piece("reasoning", event.reasoning)

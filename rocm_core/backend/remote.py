@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from rocm_core.backend.base import Availability, Connection, Dialect, OnProgress
 from rocm_core.backend.endpoint_probe import ABSENT, ProbeResult, ServerProbe, probe_server
 from rocm_core.client import (
@@ -27,6 +25,7 @@ from rocm_core.client import (
     calls,
     run_steps,
 )
+from rocm_core.client.plain_http.httpx_import import httpx
 from rocm_core.config import Api, LoadConfig, RemoteConfig, Timeouts
 from rocm_core.discover.refs import ModelRef
 from rocm_core.errors import ClientError, ConfigError, HTTPStatusError, ProtocolError

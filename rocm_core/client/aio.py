@@ -10,8 +10,6 @@ from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
-import httpx
-
 from rocm_core.client.base import (
     LIMITS,
     ClientSettings,
@@ -27,6 +25,7 @@ from rocm_core.client.cancellation import Wire
 from rocm_core.client.deadline import Deadline, loop_alarm
 from rocm_core.client.endpoints import AsyncEndpoints
 from rocm_core.client.plain_http.aio import AsyncPlainTransport
+from rocm_core.client.plain_http.httpx_import import httpx
 from rocm_core.client.plain_http.sync import end_of_head
 from rocm_core.client.stream.events import StreamDecoder
 from rocm_core.config import Timeouts

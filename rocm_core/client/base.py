@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-import httpx
 import orjson
 
 from rocm_core.client.calls import Call
@@ -25,6 +24,7 @@ from rocm_core.client.failures import (
     translated,
     without_password,
 )
+from rocm_core.client.plain_http.httpx_import import httpx
 from rocm_core.config import Timeouts
 from rocm_core.errors import (
     ClientError,
@@ -56,6 +56,7 @@ _OF_FRAMING = frozenset(
 
 # Bytes and seconds that are spent on the words of an error.
 _REFUSAL_SIZE, _REFUSAL_TIME = 65536, 5.0
+_MOST_URLS = 64
 
 Diagnose = Callable[[RocmError], RocmError]
 
@@ -144,6 +145,7 @@ class ClientSettings:
         self.last_used = 0.0
         self._diagnose = diagnose
         self._wires: set[Wire] = set()
+        self._urls: dict[str, httpx.URL] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address!r})"
@@ -263,7 +265,10 @@ class ClientSettings:
         first = deadline.left(deadline.limits.first_token)
         connect = deadline.left(deadline.limits.connect)
         timeout = httpx.Timeout(connect=connect, read=first, write=first, pool=None)
-        request = client.build_request(method, path, content=self._content(body), timeout=timeout)
+        url = self._urls.get(path, path)
+        request = client.build_request(method, url, content=self._content(body), timeout=timeout)
+        if url is path and len(self._urls) < _MOST_URLS:
+            self._urls[path] = request.url  # httpx parses a text anew for every request
         request.extensions["deadline"] = deadline.end
         if whole and first is not None:
             request.extensions["deadline"] = time.monotonic() + first

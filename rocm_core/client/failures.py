@@ -204,7 +204,7 @@ def error_from_response(
 
 def _redirected(response: httpx.Response, url: str) -> errors.HTTPStatusError:
     """Return the error of a redirect. It is not followed: the request has a key, and texts."""
-    import httpx
+    from rocm_core.client.plain_http.httpx_import import httpx
 
     try:
         target = response.request.url.join(response.headers["location"])
@@ -272,7 +272,8 @@ def translated(url: str, timeouts: Timeouts, *, streaming: bool) -> Iterator[Non
         timeouts: the limits that held, for the messages.
         streaming: the answer had begun.
     """
-    import httpx  # not at the top: what reads errors in answers has no requests to send
+    # Not at the top: what reads errors in answers has no requests to send.
+    from rocm_core.client.plain_http.httpx_import import httpx
 
     try:
         yield

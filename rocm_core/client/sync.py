@@ -8,8 +8,6 @@ from collections.abc import Generator, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
-import httpx
-
 from rocm_core.client.base import (
     LIMITS,
     ClientSettings,
@@ -23,6 +21,7 @@ from rocm_core.client.calls import Call, StreamCall
 from rocm_core.client.cancellation import Wire
 from rocm_core.client.deadline import Deadline, alarm
 from rocm_core.client.endpoints import Endpoints
+from rocm_core.client.plain_http.httpx_import import httpx
 from rocm_core.client.plain_http.sync import PlainTransport, end_of_head
 from rocm_core.client.stream.events import StreamDecoder
 from rocm_core.config import Timeouts

@@ -199,7 +199,7 @@ def _sizes(repository: str, env: Mapping[str, str]) -> dict[str, int]:
 
     Asks where llama-server asks (``common/common.cpp: common_get_model_endpoint``).
     """
-    import httpx
+    from rocm_core.client.plain_http.httpx_import import httpx
 
     endpoint = env.get("MODEL_ENDPOINT") or env.get("HF_ENDPOINT") or _HUB
     url = f"{endpoint.rstrip('/')}/api/models/{repository}/tree/main?recursive=true"

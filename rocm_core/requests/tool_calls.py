@@ -228,13 +228,18 @@ class CallReader:
 
     Gives every call an id, turns a forced answer's text into the call that it is, and checks at
     the end that no call is missing or cut off.
+
+    Attributes:
+        changes_text: whether text may be a call. If not, ``note_text`` will do for an event that
+            has a piece of text and nothing else.
     """
 
     def __init__(self, request: ToolRequest) -> None:
+        self.changes_text = bool(request.forced or request.any_forced)
         self._request = request
         self._forced = request.forced
-        self._arguments: dict[int, str] = {}
-        self._text = ""
+        self._arguments: dict[int, list[str]] = {}
+        self._texts: list[str] = []
         self._finish_reason: str | None = None
 
     def read(self, event: StreamEvent) -> StreamEvent:
@@ -242,7 +247,7 @@ class CallReader:
         if event.tool_calls:
             event.tool_calls = tuple(self._noted(call) for call in event.tool_calls)
         elif event.text:
-            self._text += event.text
+            self._texts.append(event.text)
             if self._forced:
                 self._call_instead(event)
             elif self._request.any_forced:
@@ -255,6 +260,10 @@ class CallReader:
                 event.finish_reason = "tool_calls"
         return event
 
+    def note_text(self, text: str) -> None:
+        """Keep a piece of the answer's text, for the error that may come at its end."""
+        self._texts.append(text)
+
     def _call_instead(self, event: StreamEvent) -> None:
         text, event.text = event.text, ""
         if self._arguments:
@@ -264,7 +273,7 @@ class CallReader:
 
     def _written_call(self) -> tuple[ToolCallDelta, ...]:
         try:
-            call = json.loads(self._text)
+            call = json.loads("".join(self._texts))
             name, given = str(call["name"]), call["arguments"]
         except (ValueError, TypeError, KeyError):
             return ()  # verify() raises for the missing call
@@ -273,7 +282,7 @@ class CallReader:
 
     def _noted(self, call: ToolCallDelta) -> ToolCallDelta:
         first = call.index not in self._arguments
-        self._arguments[call.index] = self._arguments.get(call.index, "") + call.arguments
+        self._arguments.setdefault(call.index, []).append(call.arguments)
         if first and not call.id:
             return ToolCallDelta(call.index, new_call_id(), call.name, call.arguments)
         return call
@@ -285,17 +294,18 @@ class CallReader:
             InvalidAnswer: a required call is missing, or the token limit cut a call off.
         """
         cut = self._finish_reason == "length"
-        if cut and not all(map(_whole, self._arguments.values())):
+        written = ["".join(pieces) for pieces in self._arguments.values()]
+        if cut and not all(map(_whole, written)):
             raise InvalidAnswer(
                 "the answer reached its token limit inside a tool call; raise max_tokens",
-                text=self._text or "".join(self._arguments.values()),
+                text="".join(self._texts or written),
             )
         if self._request.required and not self._arguments:
             why = "it reached its token limit first" if cut else "the model just talked"
             raise InvalidAnswer(
                 f"the request requires a tool call and the answer has none: {why}. Raise "
                 "max_tokens, name the tool in tool_choice, or use a model trained for tools.",
-                text=self._text,
+                text="".join(self._texts),
             )
 
 

@@ -17,9 +17,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Mutable
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
 from rocm_core.client.plain_http.aio import AsyncPlainTransport
+from rocm_core.client.plain_http.httpx_import import httpx
 from rocm_core.errors import RocmError
 
 log = logging.getLogger("ray.serve")

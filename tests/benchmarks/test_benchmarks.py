@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import memory, startup
+from benchmarks.agents import script, tools
 from benchmarks.contenders import Contender, Take
 from benchmarks.contenders.base import HTTPX
 from benchmarks.latency import Rung, climb, lateness
@@ -24,6 +25,7 @@ from benchmarks.section import Section, markdown
 from benchmarks.streaming import Result, rows
 from benchmarks.targets import judged
 from tests.support.engines import HAS_BINARY
+from tests.support.recorded_streams import read
 
 ROUNDS, CHUNKS = 2, 50
 OURS = {
@@ -207,3 +209,36 @@ def _read_until(connection: socket.socket, mark: bytes) -> None:
         received = connection.recv(65536)
         assert received
         data += received
+
+
+# ---------------------------------------------------------------------------
+# Agents
+# ---------------------------------------------------------------------------
+
+
+def test_every_agent_calls_both_tools_and_says_the_answer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # cost_of() raises for any other text, tools.check() for any other call
+    options = ["--only", "agents", "--rounds", "1", "--chunks", "20"]
+    assert command.main(options) == 0
+    names = {
+        line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines() if "|" in line
+    }
+    agents = {"LangChain's floor", "ChatRocm", "ChatOpenAI", "LlamaIndex's floor", "RocmLLM"}
+    assert {f"{name}, agent" for name in agents} <= names
+
+
+def test_an_agent_that_skips_a_tool_is_refused() -> None:
+    tools.get_weather("Oslo", 3)
+    with pytest.raises(WrongAnswer, match="lazy"):
+        tools.check("lazy", 1)
+    tools.check("lazy", 0)
+
+
+def test_each_step_of_the_task_is_what_a_server_writes() -> None:
+    steps = [list(read(script.step_writes(step, 5))[0]) for step in range(script.STEPS)]
+    calls = [[call for event in events for call in event.tool_calls] for events in steps]
+    said = [(each[0].name, "".join(call.arguments for call in each)) for each in calls[:-1]]
+    assert said == [*script.CALLS]
+    assert [event.text for event in steps[-1] if event.text] == pieces(5)

@@ -63,6 +63,39 @@ assert not {name}.__pydantic_complete__
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_httpx_comes_without_its_command_and_the_command_when_it_is_called() -> None:
+    # in any program that sends requests; rich and click are installed with the tests
+    program = """
+import sys
+from rocm_core import Client
+Client("http://127.0.0.1:9")
+from rocm_core.backend import remote
+loaded = {"httpx._main", "click", "rich", "pygments"} & set(sys.modules)
+assert "httpx" in sys.modules and not loaded, loaded
+import httpx
+import httpx._main
+try:
+    httpx.main(["--help"])
+except SystemExit as end:
+    assert not end.code
+"""
+    argv = [sys.executable, "-c", program]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "HTTPX" in done.stdout
+
+
+def test_a_program_that_has_httpx_keeps_it_as_it_is() -> None:
+    program = """
+import httpx
+before = httpx.main
+from rocm_core import Client
+Client("http://127.0.0.1:9")
+assert httpx.main is before
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 @pytest.mark.parametrize("package", ["rocm_core", "langchain_rocm", "llama_index_rocm"])
 def test_a_name_is_imported_when_it_is_asked_for(package: str) -> None:
     program = f"""

@@ -12,10 +12,9 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
-import httpx
-
 from rocm_core.client.deadline import time_left
 from rocm_core.client.plain_http.http1 import ResponseReader, request_bytes
+from rocm_core.client.plain_http.httpx_import import httpx
 from rocm_core.client.plain_http.sync import HTTP_PORT, READ_SIZE, end_of, end_of_head, limit
 
 _MAX_WAITING = 4 * READ_SIZE

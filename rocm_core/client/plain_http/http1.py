@@ -11,7 +11,7 @@ pipelining, no upgrades, no trailers kept.
 
 from __future__ import annotations
 
-import httpx
+from rocm_core.client.plain_http.httpx_import import httpx
 
 _MAX_HEAD = 65536
 _MAX_SIZE_LINE = 1024

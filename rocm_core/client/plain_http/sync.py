@@ -14,10 +14,9 @@ import socket
 import time
 from collections.abc import Iterator
 
-import httpx
-
 from rocm_core.client.deadline import time_left
 from rocm_core.client.plain_http.http1 import ResponseReader, request_bytes
+from rocm_core.client.plain_http.httpx_import import httpx
 
 READ_SIZE = 65536
 HTTP_PORT = 80

@@ -56,9 +56,28 @@ class Framing:
                 self._at_start = False
                 return payloads
         out: list[bytes] = []
+        if not (self._at_start or self.ndjson or self._after_cr or b"\r" in chunk):
+            chunk = self._cut_events(chunk, out)
         for line in self._lines(chunk):
             self._line(line, out)
         return out
+
+    def _cut_events(self, chunk: bytes, out: list[bytes]) -> bytes:
+        """Read the whole events of a read that begins or ends inside one; return what is left.
+
+        So ends each of the large reads in which a server's backlog comes.
+        """
+        if (self._partial or self._data) and (end := chunk.find(b"\n\n") + 2) > 1:
+            for line in self._lines(chunk[:end]):
+                self._line(line, out)
+            chunk = chunk[end:]
+        end = chunk.rfind(b"\n\n") + 2
+        if end > 1 and chunk.startswith(b"data: ") and not self._partial and not self._data:
+            payloads = chunk[6 : end - 2].split(b"\n\ndata: ")
+            if chunk.count(b"\n", 0, end) == 2 * len(payloads):  # none inside a payload
+                out += payloads
+                return chunk[end:]
+        return chunk
 
     def close(self) -> list[bytes]:
         """Return the payload that the end of the bytes completes, if any."""

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rocm_core.client.stream.events import read_event
+from rocm_core.client.stream.events import read_event, text_event
 from rocm_core.types import StreamEvent, Timings, ToolCallDelta
 from tests.support.recorded_streams import FAILED, STREAMS, WHOLE, Measured, Said, read
 from tests.support.servers.fake_server import capture, captured_streams
@@ -61,6 +61,21 @@ def test_both_engines_say_the_same(name: str) -> None:
         (e.text, e.reasoning, e.token_ids, e.finish_reason, e.usage) for e in other
     ]
     assert repr(error) == repr(same_error)
+
+
+def test_an_event_of_text_equals_a_constructed_one() -> None:
+    made, constructed = text_event("a", {"b": 1}), StreamEvent("a", {"b": 1})
+    assert made == constructed  # of one class, field by field: AttributeError if one is missing
+    assert repr(made) == repr(constructed)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "[DONE]  "])
+def test_what_is_no_json_is_no_event(blank: str) -> None:
+    ends = blank.startswith("[DONE]")
+    answer = 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+    rest = answer if ends else "data: [DONE]\n\n"
+    events, error = read([f"{answer}data: {blank}\n\n{rest}".encode()])
+    assert ([event.text for event in events], error) == (["a"], None)
 
 
 def test_each_event_keeps_the_decoded_json_object() -> None:

@@ -1,0 +1,1 @@
+"""What an agent costs: a task of two tools, on the scripted server (``--only agents``)."""
