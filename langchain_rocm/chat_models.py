@@ -20,12 +20,13 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import Field, model_validator
 from typing_extensions import Self, override
 
 import langchain_rocm.conversion.blocks  # registers our content blocks  # noqa: F401
+from langchain_rocm.conversion.chat_fields import CHAT_FIELDS, ChatFields
 from langchain_rocm.conversion.requests import ChatRequest, chat_request
 from langchain_rocm.errors import model_errors
 from langchain_rocm.options import VERSION, LangChainOptions
@@ -35,6 +36,7 @@ from langchain_rocm.streaming.driver import StreamDriver
 from langchain_rocm.streaming.interrupts import interruptible
 from langchain_rocm.streaming.protocol import Event, ProtocolEvents
 from langchain_rocm.streaming.request_stream import achat_events, chat_events
+from langchain_rocm.streaming.several import SeveralAnswers, achat_results, chat_results
 from rocm_core import StreamEvent
 from rocm_core.requests import CallReader, dated, tool_request
 
@@ -46,10 +48,9 @@ if TYPE_CHECKING:
     from langchain_rocm.structured import Method
 
     Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
-_OF_CHAT = ("reasoning", "reasoning_budget", "replay_reasoning", "logprobs", "top_logprobs")
 
 
-class ChatRocm(StreamDriver, ProfiledModel, LangChainOptions, BaseChatModel):
+class ChatRocm(StreamDriver, ProfiledModel, ChatFields, LangChainOptions, BaseChatModel):
     """A chat model on llama.cpp: your AMD card, your CPU, or a running server.
 
         chat = ChatRocm(model="path/to/model.gguf", temperature=0.7)
@@ -81,45 +82,13 @@ class ChatRocm(StreamDriver, ProfiledModel, LangChainOptions, BaseChatModel):
         ),
     )
 
-    reasoning: bool | str | None = Field(
-        default=None,
-        description=(
-            "Whether the model thinks before it answers, or how much, if its template knows "
-            "efforts ('low', …). Thoughts arrive as reasoning blocks. None: llama-server has a "
-            "template think that can (enable_thinking)."
-        ),
-    )
-    reasoning_budget: int | None = Field(
-        default=None,
-        description="Most tokens to think; 0 for none, -1 for no limit.",
-    )
-    replay_reasoning: bool | None = Field(
-        default=None,
-        description=(
-            "Whether earlier thoughts are sent back. None: those of the running tool loop, and "
-            "all of them if the template wants to keep them."
-        ),
-    )
-    chat_template_kwargs: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Variables of the chat template.",
-    )
-    logprobs: bool | None = Field(
-        default=None,
-        description="Put log probabilities into response_metadata['logprobs'].",
-    )
-    top_logprobs: int | None = Field(
-        default=None,
-        description="How many alternatives per token.",
-    )
-
     @model_validator(mode="after")
     def _set_rocm_version(self) -> Self:
         self._add_version("llama-rocm", VERSION)
         self._set_lazy_profile()
         return self
 
-    _of_calls: ClassVar[frozenset[str]] = frozenset(_OF_CHAT)
+    _of_calls: ClassVar[frozenset[str]] = frozenset(CHAT_FIELDS)
 
     # -- identity ---------------------------------------------------------------------------
 
@@ -142,9 +111,10 @@ class ChatRocm(StreamDriver, ProfiledModel, LangChainOptions, BaseChatModel):
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Tool] | None = None
     ) -> int:
-        """Tokens of the prompt that these messages make, exactly: the server's own template and
-        tokenizer count. Counts are remembered. Of a piece of a conversation, as ``trim_messages``
-        cuts them, a call is counted with an empty result, a result with an empty call.
+        """Tokens of the prompt that these messages make, by the server's template and tokenizer.
+
+        Of a piece of a conversation, as ``trim_messages`` cuts them, a call is counted with an
+        empty result, a result with an empty call.
         """
         with model_errors():
             request = self._request(messages, None, {"tools": list(tools or ())})
@@ -251,11 +221,16 @@ class ChatRocm(StreamDriver, ProfiledModel, LangChainOptions, BaseChatModel):
     # -- one request ------------------------------------------------------------------------
 
     def _request(
-        self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        options: dict[str, Any],
+        *,
+        several: bool = False,
     ) -> ChatRequest:
         """The request, checked as far as it can be without the server."""
-        config, fields = self._settings(stop, options)
-        own = {name: getattr(self, name) for name in _OF_CHAT}
+        config, fields = self._settings(stop, options, several=several)
+        own = {name: getattr(self, name) for name in CHAT_FIELDS}
         given = fields.pop("chat_template_kwargs", None) or {}
         variables = {**self.chat_template_kwargs, **given}
         return chat_request(messages, config, {**own, **fields, "chat_template_kwargs": variables})
@@ -264,7 +239,7 @@ class ChatRocm(StreamDriver, ProfiledModel, LangChainOptions, BaseChatModel):
         return ChatChunks(
             self.loaded_name(),
             calls=CallReader(request.tools) if request.tools.fields else None,
-            logprobs=bool(request.fields.get("logprobs")),
+            logprobs=bool(request.fields.get("logprobs") or request.config.n_probs),
             blocks=self.output_version == "v1",
         )
 
@@ -319,6 +294,35 @@ class ChatRocm(StreamDriver, ProfiledModel, LangChainOptions, BaseChatModel):
                     for chunk in reader.read(event):
                         yield chunk
             yield reader.last()
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        if (count := self._answers(kwargs)) == 1:
+            return super()._generate(messages, stop, run_manager, **kwargs)
+        with model_errors():
+            request = self._request(messages, stop, kwargs, several=True)
+            answers = SeveralAnswers(count, partial(self._chunk_reader, request))
+            return chat_results(self.text_model, request, self.max_retries, answers)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        if (count := self._answers(kwargs)) == 1:
+            return await super()._agenerate(messages, stop, run_manager, **kwargs)
+        with model_errors():
+            model = await self._amodel()
+            request = self._request(messages, stop, kwargs, several=True)
+            answers = SeveralAnswers(count, partial(self._chunk_reader, request))
+            return await achat_results(model, request, self.max_retries, answers)
 
     @override
     def batch(
@@ -385,4 +389,7 @@ class ChatRocm(StreamDriver, ProfiledModel, LangChainOptions, BaseChatModel):
 
 
 # Request fields that the chat template sees.
-_COUNTED = frozenset({"tools", "tool_choice", "chat_template_kwargs", "reasoning_effort"})
+_COUNTED = frozenset(
+    {"tools", "tool_choice", "chat_template_kwargs", "reasoning_effort"}
+    | {"add_generation_prompt", "continue_final_message"}
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 from langchain_core.embeddings import Embeddings
 from pydantic import Field
@@ -12,7 +12,9 @@ from langchain_rocm.errors import model_errors
 from langchain_rocm.options import ServedOptions
 from rocm_core import LoadConfig
 from rocm_core.adapter import awarn_of_lost_letters, warn_of_lost_letters
-from rocm_core.requests import check_texts, refuse_long_runs
+from rocm_core.requests import check_texts, image_content, refuse_long_runs
+
+T = TypeVar("T")
 
 _TEXTS_PER_SLOT = 8
 
@@ -27,6 +29,9 @@ class RocmEmbeddings(ServedOptions, Embeddings):
     tokens (default: the model's context, at most 8192). Texts are sent as text, several per
     request, never as token ids of another tokenizer. The server is not that of a chat model; it
     starts at first use.
+
+    ``embed_image`` embeds images in the same space, with a model of that kind, its projector
+    (``mmproj``) and llama.cpp b11434 or newer.
 
     Raises:
         langchain_rocm.errors.ContextOverflow: a text is longer than the model reads at once;
@@ -100,6 +105,45 @@ class RocmEmbeddings(ServedOptions, Embeddings):
                 )
         return vectors
 
+    def embed_image(self, uris: Sequence[str | bytes]) -> list[list[float]]:
+        """Embed images with a model that sees them; return one vector per image, in their order.
+
+        Vector stores that take images (``Chroma.add_images``) call this.
+
+        Args:
+            uris: URLs (``https:``, ``data:``, ``file:``), paths of files, which are opened below
+                ``media_root`` alone, or the images' bytes.
+
+        Raises:
+            langchain_rocm.errors: see the class; ``ConfigError`` if the model sees no images, or
+                the engine is older than llama.cpp b11434.
+        """
+        vectors: list[list[float]] = []
+        with model_errors():
+            images = list(map(image_content, uris))
+            model = self.text_model
+            deadline = model.deadline()
+            slots = (model.props or model.load(deadline=deadline)).total_slots
+            for first, batch in self._batches(images, slots):
+                vectors += model.embed(
+                    batch, normalize=self.normalize, deadline=deadline, first=first
+                )
+        return vectors
+
+    async def aembed_image(self, uris: Sequence[str | bytes]) -> list[list[float]]:
+        """``embed_image`` for asyncio."""
+        vectors: list[list[float]] = []
+        with model_errors():
+            images = list(map(image_content, uris))
+            model = await self._amodel()
+            deadline = model.deadline()
+            slots = (model.props or await model.aload(deadline=deadline)).total_slots
+            for first, batch in self._batches(images, slots):
+                vectors += await model.aembed(
+                    batch, normalize=self.normalize, deadline=deadline, first=first
+                )
+        return vectors
+
     def embed_query(self, text: str) -> list[float]:
         """Embed a query; return its vector."""
         with model_errors():
@@ -115,7 +159,7 @@ class RocmEmbeddings(ServedOptions, Embeddings):
             [vector] = await model.aembed([self.query_prefix + text], normalize=self.normalize)
             return vector
 
-    def _batches(self, texts: Sequence[str], slots: int) -> Iterator[tuple[int, Sequence[str]]]:
+    def _batches(self, texts: Sequence[T], slots: int) -> Iterator[tuple[int, Sequence[T]]]:
         size = self.texts_per_request or _TEXTS_PER_SLOT * max(1, slots)
         for start in range(0, len(texts), size):
             yield start, texts[start : start + size]

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
+from functools import partial
 from itertools import takewhile
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from typing_extensions import Self
 from langchain_rocm.errors import model_errors
 from langchain_rocm.options import VERSION, LangChainOptions
 from langchain_rocm.streaming.chunks import TextChunks
+from langchain_rocm.streaming.several import SeveralAnswers
 from rocm_core import Completion, Infill
 from rocm_core.requests import INFILL_FIELDS, check_texts
 
@@ -67,9 +69,14 @@ class RocmLLM(LangChainOptions, BaseLLM):
     # -- streams ----------------------------------------------------------------------------
 
     def _request(
-        self, prompt: str, stop: list[str] | None, options: dict[str, Any]
+        self,
+        prompt: str,
+        stop: list[str] | None,
+        options: dict[str, Any],
+        *,
+        several: bool = False,
     ) -> Completion | Infill:
-        config, fields = self._settings(stop, options)
+        config, fields = self._settings(stop, options, several=several)
         extra = {**config.extra, **fields}
         suffix = extra.pop("suffix", None)
         config = replace(config, extra=extra)
@@ -121,7 +128,8 @@ class RocmLLM(LangChainOptions, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        if len(prompts) == 1:
+        count = self._answers(kwargs)
+        if len(prompts) == 1 and count == 1:
             stream = self._stream(prompts[0], stop, run_manager, **kwargs)
             return LLMResult(generations=[[_added_up(list(stream))]])
         given_up = threading.Event()
@@ -130,6 +138,8 @@ class RocmLLM(LangChainOptions, BaseLLM):
             if given_up.is_set():
                 return []
             try:
+                if count > 1:
+                    return self._several(prompt, stop, kwargs, count, given_up)
                 chunks = self._stream(prompt, stop, **kwargs)
                 return [_added_up(list(takewhile(lambda _: not given_up.is_set(), chunks)))]
             except BaseException:
@@ -155,7 +165,8 @@ class RocmLLM(LangChainOptions, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        if len(prompts) == 1:
+        count = self._answers(kwargs)
+        if len(prompts) == 1 and count == 1:
             stream = self._astream(prompts[0], stop, run_manager, **kwargs)
             return LLMResult(generations=[[_added_up([chunk async for chunk in stream])]])
         with model_errors():
@@ -166,6 +177,8 @@ class RocmLLM(LangChainOptions, BaseLLM):
 
         async def complete(prompt: str) -> list[Generation]:
             async with slots:
+                if count > 1:
+                    return await self._aseveral(prompt, stop, kwargs, count)
                 chunks = self._astream(prompt, stop, **kwargs)
                 return [_added_up([chunk async for chunk in chunks])]
 
@@ -177,6 +190,34 @@ class RocmLLM(LangChainOptions, BaseLLM):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
+
+    def _several(
+        self,
+        prompt: str,
+        stop: list[str] | None,
+        options: dict[str, Any],
+        count: int,
+        given_up: threading.Event,
+    ) -> list[Generation]:
+        with model_errors():
+            request = self._request(prompt, stop, options, several=True)
+            answers = SeveralAnswers(count, partial(TextChunks, self.loaded_name()))
+            with closing(self.text_model.events(request, max_retries=self.max_retries)) as events:
+                for event in takewhile(lambda _: not given_up.is_set(), events):
+                    answers.read(event)
+        return [_added_up(chunks) for chunks in answers.chunks()]
+
+    async def _aseveral(
+        self, prompt: str, stop: list[str] | None, options: dict[str, Any], count: int
+    ) -> list[Generation]:
+        with model_errors():
+            model = await self._amodel()
+            request = self._request(prompt, stop, options, several=True)
+            answers = SeveralAnswers(count, partial(TextChunks, self.loaded_name()))
+            async with aclosing(model.aevents(request, max_retries=self.max_retries)) as events:
+                async for event in events:
+                    answers.read(event)
+        return [_added_up(chunks) for chunks in answers.chunks()]
 
 
 def _tell(
@@ -199,6 +240,9 @@ async def _atell(
 
 
 def _added_up(chunks: Sequence[GenerationChunk]) -> Generation:
-    """One answer; what describes it is in its last chunk."""
-    info = chunks[-1].generation_info if chunks else None
+    """One answer; what describes it is in its last chunk, log probabilities are with each piece."""
+    info = dict(chunks[-1].generation_info or {}) if chunks else None
+    found = [(chunk.generation_info or {}).get("logprobs", {"content": ()}) for chunk in chunks]
+    if info is not None and (logprobs := [entry for each in found for entry in each["content"]]):
+        info["logprobs"] = {"content": logprobs}
     return Generation(text="".join(chunk.text for chunk in chunks), generation_info=info)

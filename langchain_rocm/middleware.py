@@ -57,8 +57,8 @@ class RetryInvalidCalls(AgentMiddleware[Any, Any, Any]):
 def _told(call: InvalidToolCall) -> ToolMessage:
     reason = call["error"] or "the arguments are no JSON object"
     return ToolMessage(
-        f"The tool was not run: {reason}. You wrote: {call['args']!r}. Call it again with one "
-        "complete JSON object.",
+        f"The tool was not run: {reason}. You wrote: {call['args']!r}. Call it again by its "
+        "name, with one complete JSON object.",
         name=call["name"],
         tool_call_id=call["id"] or "",
         status="error",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from langchain_core.language_models.base import LangSmithParams
 from pydantic import Field
@@ -11,8 +11,9 @@ from pydantic import Field
 from langchain_rocm.errors import model_errors
 from langchain_rocm.streaming.chunks import PROVIDER
 from rocm_core import GenerateConfig, LoadConfig, __version__
-from rocm_core.adapter import LANGCHAIN, GenerationOptions, RocmOptions, one_answer
+from rocm_core.adapter import LANGCHAIN, GenerationOptions, RocmOptions, answers_wanted, one_answer
 from rocm_core.config import override
+from rocm_core.errors import ConfigError
 
 API_KEY_VARIABLE = "LLAMA_ROCM_API_KEY"
 
@@ -47,6 +48,8 @@ _OF_LANGCHAIN = {
 }
 
 
+_SEVERAL = "generate() and agenerate() return several, or use batch() with the prompt several times"
+
 # What LangChain passes to a model's call for itself, or because other models need it: we always
 # stream, always tell usage, and llama.cpp holds a tool's arguments to their schema in any case.
 _OF_CALLS = frozenset({"stream", "stream_usage", "strict", "structured_output_format"})
@@ -80,6 +83,15 @@ class LangChainOptions(ServedOptions, GenerationOptions):
         ),
     )
 
+    n: int | None = Field(
+        default=None,
+        ge=1,
+        description=(
+            "How many answers generate() makes of each prompt, at most as many as the server has "
+            "slots; a stream has one."
+        ),
+    )
+
     # Whether requests are chats; else raw prompts.
     _chats: ClassVar[bool] = True
 
@@ -88,6 +100,14 @@ class LangChainOptions(ServedOptions, GenerationOptions):
         super().__pydantic_init_subclass__(**kwargs)
         for name, field in cls.model_fields.items():
             field.description = field.description or _OF_LANGCHAIN.get(name)
+
+    async def _aload(self) -> None:
+        with model_errors():
+            await super()._aload()
+
+    def _told_defaults(self) -> dict[str, Any]:
+        with model_errors():
+            return super()._told_defaults()
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -103,6 +123,34 @@ class LangChainOptions(ServedOptions, GenerationOptions):
         """LangChain's ``agenerate``, after the files of settings: its cache's key needs them."""
         await self._aread_settings_files()
         return await super().agenerate(*args, **kwargs)  # type: ignore[misc]
+
+    if not TYPE_CHECKING:  # their types are LangChain's
+        # LangChain returns the first answer of each prompt from all of these.
+
+        def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:
+            """LangChain's ``invoke``; refuses ``n``, of whose answers it would return the first."""
+            self._refuse_several(kwargs)
+            return super().invoke(input, config, **kwargs)
+
+        async def ainvoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:
+            """``invoke`` for asyncio."""
+            self._refuse_several(kwargs)
+            return await super().ainvoke(input, config, **kwargs)
+
+        def batch(self, inputs: Any, config: Any = None, **kwargs: Any) -> Any:
+            """LangChain's ``batch``; ``n`` as in ``invoke``."""
+            self._refuse_several(kwargs)
+            return super().batch(inputs, config, **kwargs)
+
+        async def abatch(self, inputs: Any, config: Any = None, **kwargs: Any) -> Any:
+            """``batch`` for asyncio."""
+            self._refuse_several(kwargs)
+            return await super().abatch(inputs, config, **kwargs)
+
+    def _refuse_several(self, options: Mapping[str, Any]) -> None:
+        if self._answers(options) > 1:
+            with model_errors():
+                raise ConfigError(f"n: one answer per call; {_SEVERAL}")
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
@@ -135,7 +183,7 @@ class LangChainOptions(ServedOptions, GenerationOptions):
         return params
 
     def _settings(
-        self, stop: list[str] | None, options: Mapping[str, Any]
+        self, stop: list[str] | None, options: Mapping[str, Any], *, several: bool = False
     ) -> tuple[GenerateConfig, dict[str, Any]]:
         """How to generate, and the request's further fields.
 
@@ -143,12 +191,25 @@ class LangChainOptions(ServedOptions, GenerationOptions):
             stop: of the call; ``None`` takes the instance's, a list (even an empty one)
                 replaces them.
             options: of the call: fields of ``GenerateConfig``, or of llama-server's request.
+            several: whether the caller reads several answers.
 
         Raises:
-            ConfigError: an option is unknown or out of range, or asks for several answers at once.
+            ConfigError: an option is unknown or out of range, or asks for several answers in
+                one stream.
         """
         given = dict(options)
         if stop is not None:
             given["stop"] = stop
+        if self.n is not None and not given.keys() & {"n", "n_cmpl"}:
+            given["n"] = self.n
         config, fields = self.generate_config(given, chat=self._chats)
-        return config, one_answer(fields, "use batch() for several")
+        if not several:
+            fields = one_answer(fields, _SEVERAL)
+        return config, fields
+
+    def _answers(self, options: Mapping[str, Any]) -> int:
+        """How many answers a call wants of each prompt; errors as ``_settings``."""
+        body = {**self.extra_body, **(options.get("extra_body") or {})}
+        given = {"n": self.n, **body, **options}
+        with model_errors():
+            return answers_wanted(given)

@@ -40,7 +40,7 @@ def profile_of(
         image_url_inputs=sees,
         image_tool_message=sees,
         audio_inputs=bool(senses.get("audio")),
-        video_inputs=False,
+        video_inputs=bool(senses.get("video")),
         pdf_inputs=False,
         pdf_tool_message=False,
         text_outputs=True,

@@ -1,25 +1,29 @@
-"""``RocmRerank``: a LangChain document compressor on a llama-server in reranking mode."""
+"""``RocmRerank``: LangChain's document compressor and cross encoder, by a reranking model."""
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 
 from langchain_core.callbacks import Callbacks
+from langchain_core.cross_encoders import BaseCrossEncoder
 from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import Field
 
 from langchain_rocm.errors import model_errors
 from langchain_rocm.options import ServedOptions
 from rocm_core import LoadConfig
+from rocm_core.adapter import beside_loop
+from rocm_core.errors import ConfigError
+from rocm_core.requests import check_texts
 
 # Architectures whose scores are probabilities (pooling ``rank`` in llama.cpp's
 # ``src/llama-graph.cpp``).
 _GIVE_PROBABILITIES = ("qwen3",)
+_PAIR = 2
 
 
-class RocmRerank(ServedOptions, BaseDocumentCompressor):
+class RocmRerank(ServedOptions, BaseDocumentCompressor, BaseCrossEncoder):
     """Keeps the documents that answer a query best, by a GGUF reranking model or a running server.
 
         rerank = RocmRerank(model="path/to/bge-reranker-v2-m3-Q8_0.gguf", top_n=3)
@@ -28,8 +32,10 @@ class RocmRerank(ServedOptions, BaseDocumentCompressor):
         )
 
     Each document is returned with its score as ``metadata["relevance_score"]``, best first.
+    ``score`` is LangChain's cross encoder, for ``CrossEncoderReranker`` and your own code.
     Load options are those of ``rocm_core.LoadConfig``; ``ubatch_size`` is the longest pair of query
-    and document in tokens (default: the model's context, at most 8192). The server starts at first
+    and document in tokens (default: the model's context, at most 8192; causal rerankers, such as
+    Qwen3's, need no such batch where the engine reads a pair in pieces). The server starts at first
     use.
     """
 
@@ -89,7 +95,41 @@ class RocmRerank(ServedOptions, BaseDocumentCompressor):
             model = await self._amodel()
             ranks = await model.arerank(query, texts, self._count(texts))
             # The architecture is read from the file, once.
-            return await asyncio.to_thread(self._normalized, ranks)
+            return await beside_loop(self._normalized, ranks)
+
+    def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:
+        """Return the score of each pair of query and document, in their order.
+
+        One request for each query; ``timeout`` is the limit of all of them together.
+
+        Raises:
+            langchain_rocm.errors: a request failed; ``ConfigError`` if a pair is none.
+        """
+        scores = [0.0] * len(text_pairs)
+        with model_errors():
+            groups = _by_query(text_pairs)
+            model = self.text_model
+            deadline = model.deadline()
+            for query, places in groups.items():
+                documents = [text_pairs[place][1] for place in places]
+                ranks = model.rerank(query, documents, deadline=deadline)
+                for index, score in self._normalized(ranks):
+                    scores[places[index]] = score
+        return scores
+
+    async def ascore(self, text_pairs: list[tuple[str, str]]) -> list[float]:
+        """``score`` for asyncio, which LangChain's class does not have."""
+        scores = [0.0] * len(text_pairs)
+        with model_errors():
+            groups = _by_query(text_pairs)
+            model = await self._amodel()
+            deadline = model.deadline()
+            for query, places in groups.items():
+                documents = [text_pairs[place][1] for place in places]
+                ranks = await model.arerank(query, documents, deadline=deadline)
+                for index, score in await beside_loop(self._normalized, ranks):
+                    scores[places[index]] = score
+        return scores
 
     def _count(self, texts: Sequence[str]) -> int:
         return min(self.top_n or len(texts), len(texts))
@@ -100,6 +140,21 @@ class RocmRerank(ServedOptions, BaseDocumentCompressor):
             architecture = self.text_model.model_type or ""
             wanted = not architecture.startswith(_GIVE_PROBABILITIES)
         return [(index, _logistic(score)) for index, score in ranks] if wanted else ranks
+
+
+def _by_query(pairs: Sequence[tuple[str, str]]) -> dict[str, list[int]]:
+    """Return the places of each query's pairs.
+
+    Raises:
+        ConfigError: a pair is none, or one of its texts cannot be sent.
+    """
+    groups: dict[str, list[int]] = {}
+    for place, pair in enumerate(pairs):
+        if isinstance(pair, str) or len(pair) != _PAIR:
+            raise ConfigError(f"text_pairs[{place}] is no pair of a query and a document")
+        check_texts(pair, f"text_pairs[{place}]")
+        groups.setdefault(pair[0], []).append(place)
+    return groups
 
 
 def _logistic(score: float) -> float:

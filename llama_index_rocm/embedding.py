@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
+from llama_index.core.base.embeddings.base import Embedding
+from llama_index.core.embeddings.multi_modal_base import MultiModalEmbedding
+from llama_index.core.schema import ImageType
 from pydantic import Field, model_validator
 
 from llama_index_rocm.component import RocmComponent
 from rocm_core import LoadConfig
 from rocm_core.adapter import awarn_of_lost_letters, warn_of_lost_letters
-from rocm_core.requests import check_texts
+from rocm_core.requests import check_texts, image_content
 
 
-class RocmEmbedding(RocmComponent, BaseEmbedding):
+class RocmEmbedding(RocmComponent, MultiModalEmbedding):
     """A GGUF embedding model on llama.cpp, or a running llama-server started with ``--embeddings``.
 
         Settings.embed_model = RocmEmbedding(model="path/to/embedding-model.gguf")
@@ -22,6 +24,10 @@ class RocmEmbedding(RocmComponent, BaseEmbedding):
     The server starts at first use; ``close()`` releases it. A batch is one request; the
     asynchronous methods never block the event loop. Errors are those of ``rocm_core.errors``:
     ``ContextOverflow`` for a text longer than the model's context, which is never cut.
+
+    With a model that embeds images, its projector (``mmproj``) and llama.cpp b11434 or newer it is
+    a multi-modal model too: ``get_image_embedding(path_or_file_object)``. Files are opened below
+    ``media_root`` alone.
     """
 
     embed_batch_size: int = Field(
@@ -113,6 +119,29 @@ class RocmEmbedding(RocmComponent, BaseEmbedding):
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
         return await self._aembed(texts, self.text_instruction)
+
+    # -- images ----------------------------------------------------------------------------
+
+    def _get_image_embedding(self, img_file_path: ImageType) -> Embedding:
+        return self._get_image_embeddings([img_file_path])[0]
+
+    async def _aget_image_embedding(self, img_file_path: ImageType) -> Embedding:
+        return (await self._aget_image_embeddings([img_file_path]))[0]
+
+    def _get_image_embeddings(self, img_file_paths: list[ImageType]) -> list[Embedding]:
+        if not img_file_paths:
+            return []
+        images = list(map(image_content, img_file_paths))
+        return self.text_model.embed(images, normalize=self.normalize)
+
+    async def _aget_image_embeddings(self, img_file_paths: list[ImageType]) -> list[Embedding]:
+        if not img_file_paths:
+            return []
+        images = list(map(image_content, img_file_paths))
+        model = await self._amodel()
+        return await model.aembed(images, normalize=self.normalize)
+
+    # -- requests --------------------------------------------------------------------------
 
     def _embed(self, texts: list[str], instruction: str | None) -> list[Embedding]:
         if not texts:

@@ -1,8 +1,8 @@
 """Convert LlamaIndex messages to the ``messages`` of ``/v1/chat/completions``. Pure.
 
     text                 → a string, blocks joined by a line break as ``ChatMessage.content`` does
-    text, image, audio   → content parts, in order; a file as its URL: the core opens it, if
-                           ``media_root`` allows that
+    text, image, audio,  → content parts, in order; a file as its URL: the core opens it, if
+    video                  ``media_root`` allows that
     tool call            → ``tool_calls`` of the message (``conversion.earlier_calls``)
     thinking             → ``reasoning_content`` beside tool calls, whose turn goes on; else
                            nothing, because chat templates drop the reasoning of earlier turns
@@ -31,6 +31,7 @@ from llama_index.core.base.llms.types import (
     TextBlock,
     ThinkingBlock,
     ToolCallBlock,
+    VideoBlock,
 )
 
 from llama_index_rocm.conversion.earlier_calls import earlier_calls
@@ -97,9 +98,11 @@ def _part(block: ContentBlock) -> dict[str, Any]:
         return {"type": "image_url", "image_url": {"url": _image_url(block)}}
     if isinstance(block, AudioBlock):
         return {"type": "input_audio", "input_audio": _audio(block)}
+    if isinstance(block, VideoBlock):
+        return {"type": "input_video", "input_video": _video(block)}
     raise ConfigError(
-        f"llama-server takes text, images and audio, not a {type(block).__name__}: put its text "
-        "into a TextBlock, or its pages or frames into ImageBlocks"
+        f"llama-server takes text, images, audio and videos, not a {type(block).__name__}: put its "
+        "text into a TextBlock, or its pages or frames into ImageBlocks"
     )
 
 
@@ -127,6 +130,16 @@ def _audio(block: AudioBlock) -> dict[str, str]:
     if block.audio is None and (url := str(block.url or "")).startswith("file:"):
         return {"data": url, "format": block.format}
     return {"data": _base64(block.resolve_audio()), "format": block.format}
+
+
+def _video(block: VideoBlock) -> dict[str, str]:
+    # As with images: the server fetches a web address, the core opens a file.
+    url = str(block.url or "")
+    if block.video is None and url.startswith(("http://", "https://", "data:", "file:")):
+        return {"url": url}
+    if block.video is None and block.path is not None:
+        return {"url": block.path.absolute().as_uri()}
+    return {"data": _base64(block.resolve_video())}
 
 
 def _base64(data: IOBase) -> str:

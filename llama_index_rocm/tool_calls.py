@@ -5,8 +5,9 @@
     a response             → selections()     → ``ToolSelection`` objects, for agents
 
 While a call is being written, its block has the arguments so far; at the end, all of them.
-Arguments that are no JSON object stay text, and no tool runs with a part of them: ``selections``
-raises, or gives an agent a selection by which it tells the model.
+Arguments that are no JSON object stay text, and no tool runs with a part of them, nor one for a
+call without a name: ``selections`` raises, or gives an agent a selection by which it tells the
+model.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from llama_index.core.tools import BaseTool, ToolMetadata
 
 from llama_index_rocm.partial_json import PartialObject
 from rocm_core.errors import InvalidAnswer
-from rocm_core.requests import new_call_id, parse_arguments
+from rocm_core.requests import new_call_id, parse_arguments, read_call
 from rocm_core.types import ToolCallDelta
 
 # How much of malformed arguments an agent repeats to the model.
@@ -138,13 +139,13 @@ def selections(response: ChatResponse, *, some: bool) -> list[ToolSelection]:
     Args:
         response: a whole one, or a part of a stream.
         some: whether at least one call is required, and every call must be one that can be run.
-            Else a call whose arguments are no JSON object is selected under a name that no tool
+            Else a call without a name or a JSON object is selected under a name that no tool
             has, a sentence that says so: agents do not run it and pass the sentence on to the
             model. Its text is ``tool_kwargs["invalid_arguments"]``.
 
     Raises:
         ValueError: there is no call, and ``some`` is set.
-        InvalidAnswer: the arguments of a call are no JSON object, and ``some`` is set.
+        InvalidAnswer: a call has no name or no JSON object, and ``some`` is set.
     """
     blocks = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
     if some and not blocks:
@@ -158,15 +159,20 @@ def selections(response: ChatResponse, *, some: bool) -> list[ToolSelection]:
 def _selection(block: ToolCallBlock, strict: bool) -> ToolSelection:
     given, name = block.tool_kwargs, block.tool_name
     try:
-        arguments = parse_arguments(given) if isinstance(given, str) else dict(given)
+        if isinstance(given, str):
+            arguments = read_call(name, given)
+        else:
+            read_call(name, "")
+            arguments = dict(given)
     except InvalidAnswer as error:
         if strict:
-            raise InvalidAnswer(f"tool {name!r}: {error}: {given!r}", text=str(given)) from error
+            what = f"tool {name!r}: {error}: {given!r}" if name.strip() else str(error)
+            raise InvalidAnswer(what, text=str(given)) from error
         # BaseWorkflowAgent.call_tool answers a name that it does not know with "Tool … not found.
         # Please select a tool that is available.", whatever the signature of the tools.
         name = (
-            f"{name} with the arguments {_beginning(str(given))} ({error}; call {name} again with "
-            "one complete JSON object)"
+            f"{name} with the arguments {_beginning(str(given))} ({error}; call "
+            f"{name or 'a tool by its name,'} again with one complete JSON object)"
         )
         arguments = {"invalid_arguments": given}
     return ToolSelection(tool_id=block.tool_call_id or "", tool_name=name, tool_kwargs=arguments)

@@ -59,6 +59,12 @@ class RocmError(Exception):
     def __str__(self) -> str:
         return visible(super().__str__())
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows: this message and the reader's own lines of code."""
+        from rocm_core.display.traceback import lines_of
+
+        return lines_of(self)
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors with keyword-only fields must survive pickling (multiprocessing, Ray).
         return (_rebuild, (type(self), self.args, dict(self.__dict__)))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from rocm_core.display.report import Report
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -157,6 +159,19 @@ class ServerProps:
     build_info: str
     raw: Mapping[str, Any]
 
+    def generation_defaults(self) -> dict[str, Any]:
+        """Return what applies to each field that a request leaves out, and ``n_ctx``.
+
+        Empty if the server does not tell. The names are llama-server's; its floats have 32 bits, so
+        they are rounded to 7 digits (``top_p`` is 0.95, not 0.949999988079071).
+        """
+        settings = self.raw.get("default_generation_settings") or {}
+        found = settings.get("params")
+        if not isinstance(found, dict):
+            return {}
+        rounded = {k: float(f"{v:.7g}") if type(v) is float else v for k, v in found.items()}
+        return {**rounded, "n_ctx": self.n_ctx}
+
 
 @dataclass(frozen=True, slots=True)
 class ThinkingFacts:
@@ -217,3 +232,24 @@ class Check:
     status: Literal["ok", "warning", "failed", "skipped"]
     detail: str
     remedy: str = ""
+
+
+class Checks(Report[Check]):
+    """Findings; a notebook shows them as a table."""
+
+    heads = ("", "check", "found", "what to do")
+
+    def row(self, item: Check) -> tuple[str, ...]:
+        """Return status, name, detail and remedy."""
+        remedy = item.remedy if item.status in ("failed", "warning") else ""
+        return item.status, item.name, item.detail, remedy
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        for number, item in enumerate(self):
+            if number:
+                printer.break_()
+            status, name, detail, remedy = self.row(item)
+            printer.text(f"{status:<8} {name}: {detail}")
+            if remedy:
+                printer.break_()
+                printer.text(f"         → {remedy}")

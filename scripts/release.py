@@ -1,5 +1,7 @@
 """Cut a release: the version in ``rocm_core/__init__.py``, and its section in ``CHANGELOG.md``.
 
+The thin distributions of ``packaging/`` get the version, too.
+
 python -m scripts.release 0.2.0           write both, and say what comes next
 python -m scripts.release 0.2.0 --check   write nothing; exit 1 with the reason if it cannot be cut
 
@@ -60,6 +62,12 @@ def cut(project: str, changelog: str, version: str, date: str) -> tuple[str, str
     return project, f"{head}{_UNRELEASED}\n## [{version}] - {date}\n{rest}"
 
 
+def of_version(thin: str, version: str) -> str:
+    """Return the ``pyproject.toml`` of a thin distribution for a version of llama-rocm."""
+    thin = re.sub(r'^version = "[\d.]+"$', f'version = "{version}"', thin, flags=re.MULTILINE)
+    return re.sub(r"\]>=[\d.]+,", f"]>={version},", thin)
+
+
 def main() -> int:
     """Write the release, or say why it cannot be cut.
 
@@ -81,6 +89,8 @@ def main() -> int:
     if not given.check:
         for file, text in zip(files, texts, strict=True):
             file.write_text(text, encoding="utf-8")
+        for thin in sorted((ROOT / "packaging").glob("*/pyproject.toml")):
+            thin.write_text(of_version(thin.read_text(encoding="utf-8"), given.version), "utf-8")
         print(_NEXT.format(version=given.version), end="")
     return 0
 

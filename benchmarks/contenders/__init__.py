@@ -20,6 +20,7 @@ GROUPS: dict[str, Group] = {
     "ChatRocm": langchain.ours,
     "ChatOpenAI": langchain.openai,
     "ChatLlamaServer": langchain.llama_server,
+    "ChatLlama": langchain.llama,
     "ChatOllama": langchain.ollama,
     "LlamaIndex's floor": llamaindex.floor,
     "RocmLLM": llamaindex.ours,

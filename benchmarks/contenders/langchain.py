@@ -50,6 +50,22 @@ def llama_server(setting: Setting, stack: ExitStack) -> list[Contender]:
     return _all("ChatLlamaServer.{}", chat, setting)
 
 
+def llama(setting: Setting, stack: ExitStack) -> list[Contender]:
+    """``langchain-llama-cpp``: an adapter of its own, on httpx's lines."""
+    import httpx
+
+    package: Any = importlib.import_module("langchain_llama_cpp")
+    async_client = httpx.AsyncClient(trust_env=False, timeout=None)
+    stack.callback(lambda: setting.loop.run_until_complete(async_client.aclose()))
+    chat = package.ChatLlama(
+        model="any",
+        base_url=setting.url,
+        http_client=stack.enter_context(httpx.Client(trust_env=False, timeout=None)),
+        http_async_client=async_client,
+    )
+    return _all("ChatLlama.{}", chat, setting)
+
+
 def ollama(setting: Setting, stack: ExitStack) -> list[Contender]:
     """Ollama's dialect: NDJSON."""
     package: Any = importlib.import_module("langchain_ollama")

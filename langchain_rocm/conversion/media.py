@@ -4,6 +4,8 @@ text                              {"type": "text", "text": …}
 image: URL, base64                {"type": "image_url", "image_url": {"url": …}}
   (also as Anthropic writes it: {"type": "image", "source": {…}})
 audio: base64 (wav, mp3)          {"type": "input_audio", "input_audio": {"data", "format"}}
+audio: URL                        {"type": "input_audio", "input_audio": {"url"}}
+video: URL, base64                {"type": "input_video", "input_video": {"url" or "data"}}
 
 A ``file://`` URL stays one: the core opens the file, if ``media_root`` allows it.
 """
@@ -20,6 +22,7 @@ from rocm_core.errors import ConfigError
 TEXT = frozenset({"text", "text-plain", "output_text", "input_text"})
 MEDIA = frozenset(
     {*("image", "image_url", "input_image", "audio", "input_audio", "video", "media")}
+    | {*("input_video", "video_url")}
     | {*("file", "input_file", "document")}
 )
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "mp3": "mp3"}
@@ -33,7 +36,7 @@ def request_part(part: str | Mapping[str, Any], message: BaseMessage) -> dict[st
         message: the message that has the part.
 
     Returns:
-        A part of type ``text``, ``image_url`` or ``input_audio``.
+        A part of type ``text``, ``image_url``, ``input_audio`` or ``input_video``.
 
     Raises:
         ConfigError: llama-server takes no such part.
@@ -43,16 +46,31 @@ def request_part(part: str | Mapping[str, Any], message: BaseMessage) -> dict[st
     kind = part.get("type", "text" if "text" in part else None)
     if kind in TEXT and isinstance(part.get("text"), str):
         return {"type": "text", "text": part["text"]}
+    made = _image_part(kind, part) or _sound_or_video(kind, part)
+    if made is None and kind in ("image", "audio"):
+        made = _data_part(part, message)
+    if made is None:
+        raise unknown_part(part, message)
+    return made
+
+
+def _image_part(kind: Any, part: Mapping[str, Any]) -> dict[str, Any] | None:
     if kind == "image_url" and "image_url" in part:
         image = part["image_url"]
         return _image({"url": image} if isinstance(image, str) else dict(image))
-    if kind == "input_audio" and "input_audio" in part:
-        return _audio(dict(part["input_audio"]))
     if kind == "image" and isinstance(part.get("source"), Mapping):
         return _image({"url": _source_url(part["source"])})
-    if kind in ("image", "audio"):
-        return _data_part(part, message)
-    raise unknown_part(part, message)
+    return None
+
+
+def _sound_or_video(kind: Any, part: Mapping[str, Any]) -> dict[str, Any] | None:
+    if kind == "input_audio" and "input_audio" in part:
+        return _audio(dict(part["input_audio"]))
+    if kind == "audio" and (url := _url(part)):
+        return {"type": "input_audio", "input_audio": {"url": url}}
+    if kind in ("video", "input_video", "video_url") and (video := _video(part)):
+        return {"type": "input_video", "input_video": video}
+    return None
 
 
 def _data_part(part: Mapping[str, Any], message: BaseMessage) -> dict[str, Any]:
@@ -66,6 +84,24 @@ def _data_part(part: Mapping[str, Any], message: BaseMessage) -> dict[str, Any]:
     if converted.get("type") == "input_audio":
         return _audio(converted["input_audio"])
     raise unknown_part(part, message)
+
+
+def _video(part: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return where a video is: LangChain's block (also as it was before), OpenAI's, or ours."""
+    held = part.get(part["type"])
+    if isinstance(held, str):
+        held = {"url": held}
+    for place in (held, part) if isinstance(held, Mapping) else (part,):
+        if url := _url(place):
+            return {"url": url}
+        if isinstance(data := place.get("base64") or place.get("data"), str):
+            return {"data": data}
+    return None
+
+
+def _url(part: Mapping[str, Any]) -> str | None:
+    url = part.get("url")
+    return url if isinstance(url, str) and url else None
 
 
 def _source_url(source: Mapping[str, Any]) -> Any:
@@ -106,6 +142,6 @@ def unknown_part(part: Mapping[str, Any], message: BaseMessage) -> ConfigError:
         kind = value.get("type", kind)
     return ConfigError(
         f"a content part of type {kind!r} (keys {sorted(map(str, part))}) in a "
-        f"{type(message).__name__} cannot be sent to llama-server: it takes text, image_url and "
-        "input_audio parts."
+        f"{type(message).__name__} cannot be sent to llama-server: it takes text, image_url, "
+        "input_audio and input_video parts."
     )

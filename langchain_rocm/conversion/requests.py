@@ -115,6 +115,9 @@ def chat_request(
     )
     format_ = normalized_format(rest.pop("response_format", None))
     replay = rest.pop("replay_reasoning", None)
+    if rest.get("continue_final_message"):
+        # llama-server refuses both, and takes the second for given.
+        rest.setdefault("add_generation_prompt", False)
     thinking = reasoning_fields(
         rest.pop("reasoning", None),
         rest.pop("reasoning_budget", None),
@@ -139,7 +142,7 @@ def _refuse_contradictions(
     """Raise for options that llama-server would refuse, or ignore without saying so."""
     if config.grammar is not None and (tools.fields or format_ is not None):
         raise ConfigError("a grammar excludes tools and response_format: give one of them")
-    if tools.fields and fields.get("logprobs"):
+    if tools.fields and (fields.get("logprobs") or config.n_probs):
         raise ConfigError("llama-server streams no logprobs beside tools: leave one of them out")
     if tools.fields and config.stop_token_ids:
         raise ConfigError(

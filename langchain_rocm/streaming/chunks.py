@@ -211,9 +211,12 @@ class TextChunks:
         self.ending = Ending(model_name)
 
     def read(self, event: StreamEvent) -> Sequence[GenerationChunk]:
-        """Return the chunk of one event, or nothing if it has no text."""
+        """Return the chunk of one event, or nothing if it has no text and no probabilities."""
         if event.finish_reason or event.usage or event.timings:
             self.ending.note(event)
+        if event.logprobs:
+            info = {"logprobs": {"content": event.logprobs}}
+            return (GenerationChunk(text=event.text, generation_info=info),)
         return (GenerationChunk(text=event.text),) if event.text else ()
 
     def last(self) -> GenerationChunk:

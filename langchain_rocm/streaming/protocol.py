@@ -16,7 +16,7 @@ from typing import Any
 from langchain_rocm.streaming.chunks import PROVIDER, STANDARD_REASONS, Ending
 from rocm_core import StreamEvent, ToolCallDelta
 from rocm_core.errors import InvalidAnswer
-from rocm_core.requests import CallReader, parse_arguments
+from rocm_core.requests import CallReader, read_call
 
 Event = dict[str, Any]
 
@@ -149,12 +149,12 @@ class _Block:
         return {"event": "content-block-delta", "index": self.index, "delta": delta}
 
     def whole(self) -> Event:
-        """Return the finished block; a call whose arguments are no JSON object is invalid."""
+        """Return the finished block; a call without a name or a JSON object is invalid."""
         text = "".join(self.parts)
         if self.kind != "tool_call":
             return {"type": self.kind, self.kind: text}
         call: Event = {"type": "tool_call", "id": self._id or "", "name": self._name or ""}
         try:
-            return {**call, "args": parse_arguments(text)}
+            return {**call, "args": read_call(self._name, text)}
         except InvalidAnswer as error:
             return {**call, "type": "invalid_tool_call", "args": text, "error": str(error)}

@@ -15,7 +15,7 @@ from langchain_core.messages.tool import ToolCallChunk, invalid_tool_call, tool_
 from typing_extensions import override
 
 from rocm_core.errors import InvalidAnswer
-from rocm_core.requests import parse_arguments
+from rocm_core.requests import read_call
 
 
 class ToolChunk(AIMessageChunk, defer_build=True):
@@ -57,11 +57,11 @@ def with_whole_calls(message: AIMessageChunk) -> AIMessageChunk:
 
 
 def split_calls(chunks: Sequence[ToolCallChunk]) -> tuple[list[ToolCall], list[InvalidToolCall]]:
-    """Return the calls of a whole answer, and those whose arguments are no JSON object."""
+    """Return the calls of a whole answer, and those without a name or a JSON object."""
     calls, invalid = [], []
     for chunk in chunks:
         try:
-            args = parse_arguments(chunk["args"] or "")
+            args = read_call(chunk["name"], chunk["args"] or "")
         except InvalidAnswer as error:
             invalid.append(
                 invalid_tool_call(

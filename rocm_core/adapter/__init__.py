@@ -8,7 +8,7 @@ second request of an answer that one request cannot have. No framework.
 """
 
 from rocm_core.adapter.answers import correction, fits, misfit, path_text, read_class, read_type
-from rocm_core.adapter.call_options import FRAMEWORKS, one_answer
+from rocm_core.adapter.call_options import FRAMEWORKS, answers_wanted, one_answer
 from rocm_core.adapter.followup_request import (
     AsyncEvents,
     Events,
@@ -19,6 +19,7 @@ from rocm_core.adapter.followup_request import (
 )
 from rocm_core.adapter.lost_letters import awarn_of_lost_letters, warn_of_lost_letters
 from rocm_core.adapter.options import GenerationOptions, RocmOptions
+from rocm_core.threads import beside_loop
 
 LANGCHAIN, LLAMA_INDEX = FRAMEWORKS
 
@@ -30,8 +31,10 @@ __all__ = [
     "GenerationOptions",
     "RocmOptions",
     "acall_or_insist",
+    "answers_wanted",
     "atools_then_format",
     "awarn_of_lost_letters",
+    "beside_loop",
     "call_or_insist",
     "correction",
     "fits",

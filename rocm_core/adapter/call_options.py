@@ -14,7 +14,8 @@ from rocm_core.config import GenerateConfig, options_of
 from rocm_core.errors import ConfigError
 from rocm_core.requests import CHAT_FIELDS, GENERATION_FIELDS
 
-GENERATE_FIELDS = frozenset(options_of(GenerateConfig))
+# How many answers is a field of the request here: most calls of the frameworks have one.
+GENERATE_FIELDS = frozenset(options_of(GenerateConfig)) - {"n"}
 # Whose users know which other classes (``rivals``).
 FRAMEWORKS = ("LangChain", "LlamaIndex")
 
@@ -23,6 +24,18 @@ EXTRA_BODY = "extra_body"
 _SEVERAL = ("n", "n_cmpl")
 # Parameters of tracing that LangChain and LangSmith pass through a model's call.
 _OF_TRACING = "ls_"
+
+
+def answers_wanted(fields: Mapping[str, Any]) -> int:
+    """Return how many answers the fields of a request ask for.
+
+    Raises:
+        ConfigError: that is no number of at least 1.
+    """
+    wanted: Any = next((fields[name] for name in _SEVERAL if fields.get(name) is not None), 1)
+    if type(wanted) is not int or wanted < 1:
+        raise ConfigError(f"n takes a whole number of at least 1, not {wanted!r:.80}")
+    return wanted
 
 
 def one_answer(fields: Mapping[str, Any], several: str) -> dict[str, Any]:

@@ -149,6 +149,9 @@ class LoadFields(BaseModel):
     """File of Jinja text that replaces the model's chat template."""
     rpc_servers: list[str] = declared("rpc_servers")
     """Addresses of llama.cpp RPC workers, host:port (fragile, never on open networks)."""
+    allow_insecure_rpc: bool = declared("allow_insecure_rpc")
+    """rpc_servers may name other machines: their port lets whoever reaches it run code there, and
+    nothing is encrypted."""
     model_name: str | None = declared("model_name")
     """The name that requests carry and the server shows; a router or proxy with several models
     needs it. None: the file's name, or nothing for a remote server."""
@@ -237,6 +240,11 @@ class GenerationFields(BaseModel):
     """Target entropy of Mirostat."""
     mirostat_eta: float | None = declared("mirostat_eta")
     """Learning rate of Mirostat."""
+    adaptive_target: float | None = declared("adaptive_target")
+    """Probability that the adaptive sampler (adaptive_p, last in samplers) aims at, 0 to 1; below
+    0: off."""
+    adaptive_decay: float | None = declared("adaptive_decay")
+    """How slowly the adaptive sampler forgets, 0 to 0.99: it sees some 1/(1-decay) tokens."""
     samplers: list[str] | None = declared("samplers")
     """The samplers to use, in this order."""
     min_keep: int | None = declared("min_keep")
@@ -257,8 +265,24 @@ class GenerationFields(BaseModel):
     """Changes of the logits of tokens, by id or text."""
     ignore_eos: bool | None = declared("ignore_eos")
     """Go on after the end-of-sequence token."""
+    backend_sampling: bool | None = declared("backend_sampling")
+    """Sample on the device, where the engine was started for that (llama-server's
+    --backend-sampling)."""
+    t_max_predict_ms: int | None = declared("t_max_predict_ms")
+    """End the answer at the first line break after this time, counted from its first token; -1:
+    never. Unit: milliseconds."""
+    n_indent: int | None = declared("n_indent")
+    """End the answer at a line that is indented by fewer spaces; 0: off."""
+    n_probs: int | None = declared("n_probs")
+    """How many likeliest tokens to report, with their log probabilities, per token."""
+    post_sampling_probs: bool | None = declared("post_sampling_probs")
+    """Report probabilities after the samplers, not before; for n_probs."""
     n_keep: int | None = declared("n_keep")
     """Tokens of the prompt to keep when the context is shifted; -1: all."""
+    n_discard: int | None = declared("n_discard")
+    """Tokens after n_keep to drop when the context is shifted; 0: half of them."""
+    n_cache_reuse: int | None = declared("n_cache_reuse")
+    """Least length of a piece of the prompt to reuse from the cache by shifting it."""
     id_slot: int | None = declared("id_slot")
     """The slot to use, for a prompt that should stay in its cache; -1: any."""
     cache_prompt: bool | None = declared("cache_prompt")

@@ -9,7 +9,6 @@ the unvoiced one. Different words get identical vectors. What the server's token
 
 from __future__ import annotations
 
-import asyncio
 import re
 import warnings
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from rocm_core.errors import RocmError
+from rocm_core.threads import beside_loop
 
 if TYPE_CHECKING:
     from rocm_core.model.text_model import TextModel
@@ -54,7 +54,7 @@ def warn_of_lost_letters(model: TextModel, texts: Sequence[str]) -> None:
 async def awarn_of_lost_letters(model: TextModel, texts: Sequence[str]) -> None:
     """``warn_of_lost_letters`` for asyncio."""
     if _in_question(model, texts):
-        await asyncio.to_thread(warn_of_lost_letters, model, texts)
+        await beside_loop(warn_of_lost_letters, model, texts)
 
 
 def _in_question(model: TextModel, texts: Sequence[str]) -> bool:

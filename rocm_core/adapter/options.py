@@ -6,7 +6,6 @@ server's and the model's own defaults apply (``TextModel`` alone has defaults of
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import warnings
 from collections.abc import Mapping
@@ -21,10 +20,14 @@ from typing_extensions import Self
 from rocm_core.adapter.call_options import EXTRA_BODY, GENERATE_FIELDS, CallOptions
 from rocm_core.adapter.event_loop import blocking, may_block
 from rocm_core.adapter.fields import GenerationFields, LoadFields
+from rocm_core.adapter.server_defaults import ServerDefaults
+from rocm_core.adapter.shown import ShownOptions
 from rocm_core.config import GenerateConfig, LoadConfig, RemoteConfig, Timeouts, override
 from rocm_core.config.catalog import adapter_options
+from rocm_core.display.interrupts import short_interrupts
 from rocm_core.errors import ConfigError
 from rocm_core.settings import LIMITS, current_settings, is_url
+from rocm_core.threads import beside_loop
 
 if TYPE_CHECKING:
     from rocm_core.model.text_model import TextModel
@@ -59,7 +62,7 @@ def _build(cls: type[RocmOptions]) -> None:
         cls.model_rebuild()
 
 
-class RocmOptions(LoadFields):
+class RocmOptions(ShownOptions, LoadFields):
     """Options of every adapter, named as in ``LoadConfig`` and ``GenerateConfig``.
 
     The server starts at first use and is shared by instances that ask for the same model and
@@ -210,7 +213,7 @@ class RocmOptions(LoadFields):
 
     async def _aread_settings_files(self) -> None:
         if self._set_without_files is not None:
-            await asyncio.to_thread(self._read_settings_files)
+            await beside_loop(self._read_settings_files)
 
     # -- the model --------------------------------------------------------------------------
 
@@ -266,7 +269,7 @@ class RocmOptions(LoadFields):
         """
         if self._text_model is None:
             self._read_settings_files()
-            with _creating:
+            with short_interrupts(), _creating:
                 if self._text_model is None:
                     # Not at the top: HTTP, backends and processes take most of the time that an
                     # adapter's import would take, and a program that only imports needs none.
@@ -284,8 +287,10 @@ class RocmOptions(LoadFields):
 
     async def _amodel(self) -> TextModel:
         """Return ``text_model``; looking for files, a backend and an engine is done in a thread."""
-        model = self._text_model
-        return await asyncio.to_thread(lambda: self.text_model) if model is None else model
+        if (model := self._text_model) is not None:
+            return model
+        with short_interrupts():
+            return await beside_loop(lambda: self.text_model)
 
     def _tell_what_was_lost(self, model: TextModel) -> None:
         lost = [name for name in self._lost if getattr(self, name) is None]
@@ -324,7 +329,7 @@ class RocmOptions(LoadFields):
 
     async def aclose(self) -> None:
         """``close`` without blocking the event loop."""
-        await asyncio.to_thread(self.close)
+        await beside_loop(self.close)
 
     def loaded_name(self) -> str:
         """The model's name for metadata; no I/O. The server's own name once it is known."""
@@ -350,7 +355,7 @@ def _without_paths(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-class GenerationOptions(RocmOptions, GenerationFields):
+class GenerationOptions(ServerDefaults, RocmOptions, GenerationFields):
     """``RocmOptions`` and how to generate; unset options are not sent."""
 
     extra_body: dict[str, Any] = Field(

@@ -89,7 +89,7 @@ _SCHEMA = "with_structured_output(schema), or response_format={…} of a call"
 _CLIENT = "the HTTP client is our own; headers, ca_file, client_cert and verify_tls configure it"
 _RESPONSES = "it belongs to OpenAI's Responses API, which is not used here"
 _OPENAI = "it belongs to OpenAI's service; llama-server has no such field"
-_BATCH = "one answer per call: batch([prompt] * n)"
+_SEVERAL = ("n", "generate() returns them all; a stream has one")
 _TEMPLATE_TELLS = "the model's own chat template tells"
 _LOG = "llama-server's log goes to the logger rocm_core.server"
 _URL = "of a running llama-server; without it one is started here"
@@ -144,6 +144,7 @@ CHAT_OPENAI = Rival(
         **_same("frequency_penalty seed logprobs top_logprobs logit_bias streaming top_p"),
         **_same("max_tokens stop extra_body"),
         **_to(
+            n=_SEVERAL,
             model_name=("model", "with base_url the model's name there"),
             openai_api_key="api_key",
             openai_api_base=("base_url", _URL),
@@ -157,7 +158,6 @@ CHAT_OPENAI = Rival(
             stop_sequences="stop",
         ),
         **_instead(
-            n=_BATCH,
             tiktoken_model_name="nothing: token counts come from the model's own tokenizer",
             stream_usage="nothing: every answer has usage_metadata",
             disabled_params="nothing: an option that is not given is not sent",
@@ -240,26 +240,23 @@ CHAT_LLAMA = Rival(
         **_same("frequency_penalty presence_penalty dry_multiplier dry_base dry_allowed_length"),
         **_same("dry_penalty_last_n dry_sequence_breakers logit_bias grammar logprobs"),
         **_same("chat_template_kwargs top_logprobs cache_prompt n_keep id_slot timeout"),
-        **_same("max_retries streaming"),
+        **_same("max_retries streaming n_probs post_sampling_probs n_indent t_max_predict_ms"),
+        **_same("adaptive_target adaptive_decay backend_sampling n_cache_reuse n_discard"),
+        **_same("reasoning_format reasoning_budget_message reasoning_control"),
+        **_same("add_generation_prompt continue_final_message"),
         **_to(
+            n=_SEVERAL,
             model=("model", "with base_url the model's name there"),
             base_url=("base_url", _URL),
             reasoning_effort="reasoning",
             reasoning_budget_tokens="reasoning_budget",
             lora=("lora", "files to load; their scales: lora=[{…}] of a call"),
             **dict.fromkeys(
-                (
-                    *("t_max_predict_ms", "n_indent", "adaptive_target", "adaptive_decay"),
-                    *("backend_sampling", "reasoning_format", "reasoning_budget_message"),
-                    *("reasoning_control", "add_generation_prompt", "continue_final_message"),
-                    *("n_probs", "post_sampling_probs", "return_tokens", "timings_per_token"),
-                    *("n_cache_reuse", "n_discard", "return_progress", "sse_ping_interval"),
-                ),
+                ("return_tokens", "timings_per_token", "return_progress", "sse_ping_interval"),
                 ("extra_body", "extra_body={name: value}, or under its own name in a call"),
             ),
         ),
         **_instead(
-            n=_BATCH,
             json_schema="json_schema=… or response_format={…} of a call, or structured output",
             stream_usage="nothing: every answer has usage_metadata",
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 import weakref
 from dataclasses import fields, replace
@@ -16,6 +15,7 @@ from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.gpu_judgment import AUTO, judge_gpu, on_cpu
 from rocm_core.errors import BackendUnavailable, ConfigError, EngineNotFound, ServerStopped
 from rocm_core.server import find_engine
+from rocm_core.threads import beside_loop
 from rocm_core.types import ServerProps
 
 
@@ -90,7 +90,7 @@ class LocalConnection(Connection):
         deadline = deadline or Deadline(self.default_timeouts)
         await self.server.astart(on_progress, deadline)
         if not self._finalizer.alive:
-            await asyncio.to_thread(self._released_meanwhile)
+            await beside_loop(self._released_meanwhile)
         if self.props is None or self._pid != self.server.pid:
             self._remember(await self.server.aclient.call(calls.props(), deadline))
         assert self.props is not None

@@ -59,6 +59,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser, commands = parsers()
     from rocm_core.cli.hints import command_hint, flag_hints
 
+    if " ".join(argv[:2]) in commands:  # llama-rocm models pull
+        argv = [" ".join(argv[:2]), *argv[2:]]
     name = next((argument for argument in argv if not argument.startswith("-")), None)
     if name is not None and argv[0] == name and name not in commands:
         hint = command_hint(name, commands)
@@ -85,8 +87,9 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     import argparse
 
     from rocm_core import __version__
+    from rocm_core.cli import chat
     from rocm_core.cli.report import bench, config, doctor, explain, fit, models, setup, top
-    from rocm_core.cli.run import chat, logs, ps, serve, stop, trust
+    from rocm_core.cli.run import logs, ps, pull, rm, serve, stop, trust
 
     parser = argparse.ArgumentParser(
         prog="llama-rocm",
@@ -94,7 +97,7 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     )
     parser.add_argument("--version", action="version", version=f"llama-rocm {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    reports = (models, fit, top, bench, setup, doctor, explain, config)
+    reports = (models, pull, rm, fit, top, bench, setup, doctor, explain, config)
     for command in (chat, serve, ps, stop, logs, *reports, trust):
         command.add_command(commands)
     return parser, dict(commands.choices)

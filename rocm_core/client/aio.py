@@ -113,7 +113,7 @@ class AsyncClient(ClientSettings, AsyncEndpoints):
         self, call: StreamCall, timeouts: Timeouts | Deadline | None = None
     ) -> AsyncGenerator[StreamEvent, None]:
         """Send one request and yield the events of its answer; as ``Client.stream``."""
-        decoder = StreamDecoder(coalesce=call.coalesce, first_only=not call.several)
+        decoder = StreamDecoder(coalesce=call.coalesce, answers=call.answers)
         deadline = Deadline.of(timeouts or self.timeouts)
         async with _Diagnosed(self._diagnose):
             with self._wire(scoped=True) as wire:

@@ -23,6 +23,8 @@ from rocm_core.types import ServerProps
 
 _NUMBERS = {int, float}
 _FLOAT_SIZE = 4
+# ``send_rerank`` in ``server-context.cpp``, after "failed to get embeddings".
+_NO_SCORE = -1e6
 _SHOWN = 200
 
 
@@ -166,8 +168,8 @@ def vectors_reader(texts: Sequence[str], first: int) -> Callable[[bytes], list[l
     """Return the reader of ``POST /v1/embeddings`` for these texts.
 
     It returns one vector per text, in their order, all of one length. It raises ``ProtocolError``,
-    which names the text, if a vector is missing, comes twice, or is no list of finite numbers (or
-    their base64).
+    which names the text, if a vector is missing, comes twice, is no list of finite numbers (or
+    their base64), or all zeros.
 
     Args:
         texts: what the request sends.
@@ -238,6 +240,11 @@ def _vector(value: Any) -> list[float]:
         raise ValueError(f"holds {wrong!r:.80} instead of a number")
     if not all(map(math.isfinite, value)):
         raise ValueError("holds a number that is not finite")
+    if not any(value):
+        # ``send_embedding`` in ``server-context.cpp``, after "failed to get embeddings".
+        raise ValueError(
+            "is all zeros, which llama-server sends for a text that it could not embed: see its log"
+        )
     return value
 
 
@@ -273,6 +280,12 @@ def ranks_reader(
             if type(score) not in _NUMBERS or not math.isfinite(score):
                 where = named(documents, index, "documents")
                 raise ProtocolError(f"the score of {where} is no finite number: {score!r:.80}")
+            if score == _NO_SCORE:
+                where = named(documents, index, "documents")
+                raise ProtocolError(
+                    f"the score of {where} is {score}, which is what llama-server sends for a "
+                    "document that it could not rank: see its log"
+                )
             pairs.append((index, float(score)))
         return sorted(pairs, key=lambda pair: -pair[1])[:wanted]
 

@@ -47,6 +47,13 @@ LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 # (``get_param("model")`` in ``server-models.cpp``).
 PER_MODEL = frozenset({"/props", "/slots", "/metrics", "/lora-adapters"})
 
+# Of one connection (RFC 9110, 7.6.1), or the length of what is sent on it: with others, a server
+# would read our requests as something else.
+_OF_FRAMING = frozenset(
+    {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"}
+    | {"upgrade", "content-length", "expect"}
+)
+
 # Bytes and seconds that are spent on the words of an error.
 _REFUSAL_SIZE, _REFUSAL_TIME = 65536, 5.0
 
@@ -87,8 +94,12 @@ class ClientSettings:
                 (that the server has died).
 
         Raises:
-            ConfigError: the URL is not http or https, or a header is not legal in HTTP.
+            ConfigError: the URL is not http or https, or a header is not legal in HTTP or one of
+                the connection.
         """
+        for name, value in (headers or {}).items():
+            if type(name) is not str or type(value) is not str:
+                raise ConfigError("the names and values of headers= are texts")
         url = base_url.rstrip("/")
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"base_url must start with http:// or https://, got {base_url!r}")
@@ -105,7 +116,7 @@ class ClientSettings:
             "connection": "close",
             "content-type": "application/json",
             "user-agent": "llama-rocm",
-            **(headers or {}),
+            **{name.lower(): value for name, value in (headers or {}).items()},
         }
         if checked.userinfo:
             # Not left to httpx: it writes the address of every request into its log.
@@ -114,6 +125,11 @@ class ClientSettings:
             self._headers["x-api-key"] = api_key  # llama-server takes it there, too
         elif api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
+        if framing := sorted(_OF_FRAMING.intersection(map(str.lower, headers or {}))):
+            raise ConfigError(
+                f"headers= has {', '.join(framing)}, which belong to the connection: leave out "
+                "what each request gets by itself"
+            )
         for name, value in self._headers.items():
             # RFC 9110, 5.1 and 5.6.2. Not shown further: it may be a whole header.
             legal = re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*", name)

@@ -18,7 +18,9 @@ from rocm_core.client.answers import field, read_json
 from rocm_core.config import SAMPLING_FIELDS, GenerateConfig
 from rocm_core.errors import ConfigError, ProtocolError
 from rocm_core.requests import (
+    EmbeddingInput,
     check_texts,
+    read_inputs,
     refuse_long_run,
     refuse_long_runs,
     refuse_long_runs_in,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:  # most programs never need them
 T = TypeVar("T")
 Messages = Sequence[Message | Mapping[str, Any]]
 ModelList = Sequence[Mapping[str, Any]]
-SYSTEM_ONE = "/v1/systemone"
+SYSTEM_ONE, EMBEDDINGS = "/v1/systemone", "/v1/embeddings"
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +50,7 @@ class Call(Generic[T]):
             the server has refused.
         name: what errors call them.
         first: the index of the first one in the caller's list.
+        media: the types of the parts of its contents that are no text.
     """
 
     method: str
@@ -57,6 +60,7 @@ class Call(Generic[T]):
     texts: Sequence[str] = ()
     name: str = "texts"
     first: int = 0
+    media: Sequence[str] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -74,14 +78,13 @@ class StreamCall:
     coalesce: bool = False
 
     @property
-    def several(self) -> bool:
-        """Whether the request asks for several answers."""
-        return any(self.body.get(name) not in (None, 1) for name in ("n", "n_cmpl"))
+    def answers(self) -> int:
+        """How many answers the request asks for."""
+        given = (self.body.get(name) for name in ("n", "n_cmpl"))
+        return next((count for count in given if type(count) is int and count > 1), 1)
 
 
-# ---------------------------------------------------------------------------
-# The server
-# ---------------------------------------------------------------------------
+# -- The server ------------------------------------------------------------------------------------
 
 
 def health() -> Call[str]:
@@ -166,9 +169,7 @@ def set_lora_adapters(scales: Mapping[int, float]) -> Call[Any]:
     return Call("POST", "/lora-adapters", answers.read_json, body)
 
 
-# ---------------------------------------------------------------------------
-# Tokens, prompts, vectors, ranks
-# ---------------------------------------------------------------------------
+# -- Tokens, prompts, vectors, ranks ---------------------------------------------------------------
 
 
 def tokenize(
@@ -238,26 +239,26 @@ def count_tokens(messages: Messages, **fields: Any) -> Call[int]:
 
 
 def embeddings(
-    inputs: Sequence[str], *, normalize: bool | None = None, first: int = 0
+    inputs: Sequence[EmbeddingInput], *, normalize: bool | None = None, first: int = 0
 ) -> Call[list[list[float]]]:
     """``POST /v1/embeddings``: one vector of ``n_embd`` floats per input, in their order.
 
     Args:
-        inputs: texts, each of at most one physical batch (``--ubatch-size`` tokens).
+        inputs: texts, or lists of content parts, each of at most one physical batch
+            (``--ubatch-size`` tokens).
         normalize: to Euclidean length 1 (``embd_normalize`` 2), or not at all (-1); ``None`` is
             the server's default, length 1.
         first: the index of the first one in the caller's list, for errors.
 
     Raises:
-        ConfigError: as ``check_texts``.
+        ConfigError: as ``read_inputs``.
     """
-    check_texts(inputs, first=first)
-    refuse_long_runs(inputs, first=first)
-    body: dict[str, Any] = {"input": list(inputs)}
+    names, texts, media, wire = read_inputs(inputs, first)
+    body: dict[str, Any] = {"input": wire}
     if normalize is not None:
         body["embd_normalize"] = 2 if normalize else -1
-    read = answers.vectors_reader(inputs, first)
-    return Call("POST", "/v1/embeddings", read, body, texts=inputs, first=first)
+    read = answers.vectors_reader(names, first)
+    return Call("POST", EMBEDDINGS, read, body, texts=texts, first=first, media=media)
 
 
 def rerank(
@@ -302,9 +303,7 @@ def token_shares(body: dict[str, Any], read: Callable[[Any], T]) -> Call[T]:
     return Call("POST", "/completion", lambda answer: read(read_json(answer)), body)
 
 
-# ---------------------------------------------------------------------------
-# Generation
-# ---------------------------------------------------------------------------
+# -- Generation ------------------------------------------------------------------------------------
 
 
 def _generation(config: GenerateConfig, max_tokens_field: str) -> dict[str, Any]:
@@ -325,7 +324,7 @@ def _sendable(body: dict[str, Any]) -> dict[str, Any]:
 def _stream(path: str, body: dict[str, Any], config: GenerateConfig) -> StreamCall:
     # A stop id in the middle of a joined piece would be missed; n answers must not be mixed.
     call = StreamCall(path, _sendable(body))
-    call.coalesce = config.coalesce and not config.stop_token_ids and not call.several
+    call.coalesce = config.coalesce and not config.stop_token_ids and call.answers == 1
     return call
 
 

@@ -14,6 +14,7 @@ from rocm_core.client import calls
 from rocm_core.client.calls import Call, Messages, StreamCall
 from rocm_core.client.deadline import Deadline
 from rocm_core.config import GenerateConfig, Timeouts
+from rocm_core.requests import EmbeddingInput
 from rocm_core.types import ServerProps, StreamEvent
 
 if TYPE_CHECKING:
@@ -163,15 +164,15 @@ class Endpoints(abc.ABC):
     # -- vectors and ranks ------------------------------------------------------------------
 
     def embeddings(
-        self, inputs: Sequence[str], *, normalize: bool | None = None
+        self, inputs: Sequence[EmbeddingInput], *, normalize: bool | None = None
     ) -> list[list[float]]:
-        """Return one vector per text, in their order (``POST /v1/embeddings``).
+        """Return one vector per input, in their order (``POST /v1/embeddings``).
 
         A vector has ``n_embd`` floats, the width of the model's embedding.
 
         Args:
-            inputs: at least one text. Each is read at once: as long as the physical batch
-                (``--ubatch-size`` tokens) at most.
+            inputs: at least one text, or list of content parts (``text``, ``image_url``, …). Each
+                is read at once: as long as the physical batch (``--ubatch-size`` tokens) at most.
             normalize: scale each vector to Euclidean length 1 (``True``), or not at all
                 (``False``); ``None`` leaves it to the server, which scales.
 
@@ -341,9 +342,9 @@ class AsyncEndpoints(abc.ABC):
     # -- vectors and ranks ------------------------------------------------------------------
 
     async def embeddings(
-        self, inputs: Sequence[str], *, normalize: bool | None = None
+        self, inputs: Sequence[EmbeddingInput], *, normalize: bool | None = None
     ) -> list[list[float]]:
-        """Return one vector per text, in their order (``POST /v1/embeddings``)."""
+        """Return one vector per input, in their order (``POST /v1/embeddings``)."""
         return await self.call(calls.embeddings(inputs, normalize=normalize))
 
     async def rerank(

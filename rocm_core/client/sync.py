@@ -111,7 +111,7 @@ class Client(ClientSettings, Endpoints):
         Raises:
             ClientError: any class below it; ``StreamInterrupted`` if the end marker is missing.
         """
-        decoder = StreamDecoder(coalesce=call.coalesce, first_only=not call.several)
+        decoder = StreamDecoder(coalesce=call.coalesce, answers=call.answers)
         deadline = Deadline.of(timeouts or self.timeouts)
         with self._diagnosed(), self._open(call, deadline) as response:
             for chunk in _chunks(response):

@@ -28,7 +28,7 @@ from rocm_core.config.load import (
     LoadMode,
     RestartPolicy,
 )
-from rocm_core.config.option import Option, options_of
+from rocm_core.config.option import Option, expanded, options_of
 from rocm_core.config.placement import ALL_LAYERS, Engine, GpuLayers, SplitMode
 from rocm_core.config.remote import Api, RemoteConfig, Timeouts
 from rocm_core.errors import ConfigError
@@ -53,6 +53,7 @@ __all__ = [
     "TemplateChoice",
     "Timeouts",
     "chosen_template",
+    "expanded",
     "options_of",
     "nearest",
     "override",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rocm_core.config.load import LoadConfig
+from rocm_core.config.option import expanded
 from rocm_core.errors import ConfigError
 
 # A name such as chatml or mistral-v7-tekken (LLM_CHAT_TEMPLATES in llama.cpp src/llama-chat.cpp).
@@ -55,7 +56,7 @@ def chosen_template(config: LoadConfig) -> TemplateChoice | None:
         return None
     if isinstance(given, Path):
         return _of_file(given, "chat_template")
-    if _may_be_path(given) and _exists(Path(given).expanduser()):
+    if _may_be_path(given) and _exists(expanded(given)):
         return _of_file(Path(given), "chat_template")
     if "{" in given:
         return TemplateChoice(text=given)
@@ -84,7 +85,7 @@ def _exists(path: Path) -> bool:
 
 
 def _of_file(path: Path, option: str) -> TemplateChoice:
-    path = path.expanduser().absolute()
+    path = expanded(path).absolute()
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

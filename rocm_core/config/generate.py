@@ -161,6 +161,17 @@ class GenerateConfig:
         "Learning rate of Mirostat.",
         example="0.1",
     )
+    adaptive_target: float | None = _field(
+        Number(),
+        "Probability that the adaptive sampler (adaptive_p, last in samplers) aims at, 0 to 1; "
+        "below 0: off.",
+        example="-1",
+    )
+    adaptive_decay: float | None = _field(
+        Number(),
+        "How slowly the adaptive sampler forgets, 0 to 0.99: it sees some 1/(1-decay) tokens.",
+        example="0.9",
+    )
     samplers: Sequence[str] | None = _field(
         Several(Text(), "a list of samplers"),
         "The samplers to use, in this order.",
@@ -204,8 +215,40 @@ class GenerateConfig:
         Json(), "Changes of the logits of tokens, by id or text.", annotation="Any"
     )
     ignore_eos: bool | None = _of_call(Switch(), "Go on after the end-of-sequence token.")
+    backend_sampling: bool | None = _of_call(
+        Switch(),
+        "Sample on the device, where the engine was started for that (llama-server's "
+        "--backend-sampling).",
+    )
+    t_max_predict_ms: int | None = _of_call(
+        Whole(-1),
+        "End the answer at the first line break after this time, counted from its first token; "
+        "-1: never.",
+        unit="milliseconds",
+    )
+    n_indent: int | None = _of_call(
+        Whole(0), "End the answer at a line that is indented by fewer spaces; 0: off."
+    )
+    n_probs: int | None = _of_call(
+        Whole(0), "How many likeliest tokens to report, with their log probabilities, per token."
+    )
+    post_sampling_probs: bool | None = _of_call(
+        Switch(), "Report probabilities after the samplers, not before; for n_probs."
+    )
+    n: int | None = _of_call(
+        Whole(1),
+        "How many answers to generate, at most as many as the server has slots. Their pieces come "
+        "mixed; StreamEvent.choice tells them apart.",
+        in_adapters=False,
+    )
     n_keep: int | None = _of_call(
         Whole(-1), "Tokens of the prompt to keep when the context is shifted; -1: all."
+    )
+    n_discard: int | None = _of_call(
+        Whole(0), "Tokens after n_keep to drop when the context is shifted; 0: half of them."
+    )
+    n_cache_reuse: int | None = _of_call(
+        Whole(0), "Least length of a piece of the prompt to reuse from the cache by shifting it."
     )
     id_slot: int | None = _of_call(
         Whole(-1), "The slot to use, for a prompt that should stay in its cache; -1: any."

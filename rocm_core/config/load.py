@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from rocm_core.config.option import documented, option, read_options
+from rocm_core.config.option import documented, expanded, option, read_options
 from rocm_core.config.placement import Placement
 from rocm_core.config.values import (
     Choice,
@@ -215,6 +215,12 @@ class LoadConfig(Placement):
         wire="--rpc",
         example="127.0.0.1:50052",
     )
+    allow_insecure_rpc: bool = option(
+        False,
+        Switch(),
+        "rpc_servers may name other machines: their port lets whoever reaches it run code there, "
+        "and nothing is encrypted.",
+    )
     model_name: str | None = option(
         None,
         Text(),
@@ -317,6 +323,25 @@ class LoadConfig(Placement):
         """Path and scale of each of ``lora``; ``~`` stands for the home directory."""
         return tuple(map(_adapter, self.lora))
 
+    def check_rpc_servers(self) -> None:
+        """Raise if a worker is on another machine and nobody has said that this is unsafe.
+
+        llama.cpp's own README of its RPC server: "proof-of-concept", "fragile and insecure", "Never
+        run the RPC server on an open network" (tools/rpc/README.md).
+
+        Raises:
+            ConfigError: an address is no loopback one, and ``allow_insecure_rpc`` is not set.
+        """
+        for address in self.rpc_servers:
+            host = address.strip().rpartition(":")[0].strip("[]")
+            if not self.allow_insecure_rpc and not is_loopback(host):
+                raise ConfigError(
+                    f"rpc_servers: {address} is on another machine. llama.cpp calls its RPC "
+                    'workers "fragile and insecure": whoever reaches the port can run code there, '
+                    "and nothing is encrypted. On a network that is yours alone, say so with "
+                    "allow_insecure_rpc=True."
+                )
+
     def __post_init__(self) -> None:
         read_options(self)
         changes = dict(self.environment)
@@ -345,8 +370,18 @@ class LoadConfig(Placement):
             raise ConfigError("chat_template and chat_template_file exclude each other; give one")
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether nobody outside of this machine reaches ``host``."""
+    import ipaddress  # a millisecond, for the few who give an address
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _adapter(value: str | Path) -> tuple[str, float]:
     """Return path and scale of ``path[:scale]``; a ``Path`` object has no scale."""
     found = re.fullmatch(_SCALED, value, re.DOTALL) if isinstance(value, str) else None
     path, scale = (found[1], float(found[2])) if found else (value, 1.0)
-    return str(Path(path).expanduser()), scale
+    return str(expanded(path)), scale

@@ -8,7 +8,9 @@ request's fields, ``.env.example`` and ``docs/reference/options.md`` (``scripts/
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from rocm_core.config.values import Kind, OutOfRange
@@ -18,6 +20,11 @@ _KEY = "option"
 _CHOICE_OF_NONE = "none"
 _MAX_SHOWN = 200
 C = TypeVar("C", bound=type[Any])
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path with its ``~`` replaced; that of an unknown user stays, as in a shell."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's raises RuntimeError for it
 
 
 @dataclass(eq=False, kw_only=True)

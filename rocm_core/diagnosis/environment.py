@@ -34,6 +34,10 @@ _MISUNDERSTOOD = {
 }
 
 
+# Errors that a value which is no version can be the cause of, beside those above.
+_FAILED = {"gpu_error", "memory_unknown", "check_failed", "crashed"}
+
+
 class Suspect(NamedTuple):
     """A variable that explains what a log shows.
 
@@ -61,8 +65,9 @@ def suspects(
         crashed: whether it was ended by a signal that its log does not explain.
     """
     unseen, misunderstood = bool(found & _UNSEEN), bool(found & _MISUNDERSTOOD)
+    failed = unseen or misunderstood or crashed
     for name, value in environment.items():
-        if name.startswith("HSA_OVERRIDE_GFX_VERSION") and (unseen or misunderstood or crashed):
+        if name.startswith("HSA_OVERRIDE_GFX_VERSION") and (failed or found & _FAILED):
             yield from _override(name, value, misunderstood or crashed)
     if unseen:
         yield from _masks(environment, found)

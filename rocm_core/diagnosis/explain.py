@@ -120,7 +120,7 @@ def explain_reading(
         for match in reading.found.values()
         if engine is None or match.row.backend in ("", engine)
     ]
-    candidates = [_candidate(match) for match in found if _may_end(match, code)]
+    candidates = _behind_crashes([_candidate(match) for match in found if _may_end(match, code)])
     names = {match.row.name for match in found}
     variables = {**reading.variables, **(environment or {})}
     telling = _telling(found, code)
@@ -140,6 +140,14 @@ def explain_reading(
 
 def _may_end(match: Match, code: int | None) -> bool:
     return match.row.ends or code is None or _UNCAUGHT in match.line
+
+
+def _behind_crashes(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Let a crash that the log shows explain more than a line after which a server runs on."""
+    if not any(one.stage == _STAGE["crash"] for one in candidates):
+        return candidates
+    goes_on = {row.name for row in STAGES[DEGRADED].rows if not row.ends}
+    return [one._replace(stage=_END - 1) if one.name in goes_on else one for one in candidates]
 
 
 def _telling(found: Sequence[Match], code: int | None) -> set[str]:

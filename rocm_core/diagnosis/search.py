@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
 
+from rocm_core.diagnosis.exit_codes import EXIT_KEYS, row_of_end
 from rocm_core.diagnosis.table import STAGES, KnownFailure
 from rocm_core.diagnosis.unwrap import unwrap
 from rocm_core.diagnosis.versions import VERSION_KEYS, versions_in
@@ -52,6 +53,8 @@ _NOTE_KEYS = (
     "cache state:",
     *VERSION_KEYS,
 )
+# What Ollama sets for one probe of a GPU, and nobody else did.
+_SET_BY_A_PROBE = "extra_envs="
 # A back end that cannot be loaded ends no server: it runs on without it.
 _OF_A_BACKEND = re.compile(r"load_backend|ggml_backend_load|link_cuda_dso|dlopen", re.I)
 
@@ -107,7 +110,12 @@ def _rows_by_key() -> dict[str, tuple[tuple[int, KnownFailure], ...]]:
 
 @cache
 def _keys() -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*_rows_by_key(), *_OVERCOME_KEYS, *_NOTE_KEYS]))
+    return tuple(dict.fromkeys([*_rows_by_key(), *_OVERCOME_KEYS, *_NOTE_KEYS, *EXIT_KEYS]))
+
+
+@cache
+def _rows_by_name() -> dict[str, tuple[int, KnownFailure]]:
+    return {row.name: (index, row) for index, one in enumerate(STAGES) for row in one.rows}
 
 
 DEGRADED = next(index for index, stage in enumerate(STAGES) if stage.name == "degraded")
@@ -171,9 +179,11 @@ def _read_line(reading: Reading, line: str, keys: list[str]) -> None:
     rows = [pair for key in keys for pair in _rows_by_key().get(key, ())]
     notes = any(key in _NOTE_KEYS for key in keys)
     success = any(key in _OVERCOME_KEYS for key in keys)
-    if notes:
+    ending = any(key in EXIT_KEYS for key in keys)
+    if notes and _SET_BY_A_PROBE not in line:
         for name, value in _VARIABLE.findall(line):
             reading.variables.setdefault(name, value.replace("\\", ""))
+    if notes:
         for program, version in versions_in(line):
             reading.versions.setdefault(program, version)
     for text in unwrap(line):
@@ -185,6 +195,9 @@ def _read_line(reading: Reading, line: str, keys: list[str]) -> None:
         for stage, row in rows:
             if row.name not in reading.found and (match := row.search(text)):
                 reading.found[row.name] = _match(row, stage, match, text)
+        if ending and (name := row_of_end(text)) and name not in reading.found:
+            stage, row = _rows_by_name()[name]
+            reading.found[name] = Match(row, stage, text, {})
 
 
 def _match(row: KnownFailure, stage: int, match: re.Match[str], text: str) -> Match:

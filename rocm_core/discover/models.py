@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rocm_core.config.option import expanded
 from rocm_core.discover.places import Candidate, candidates
 from rocm_core.errors import ModelNotFound, RocmError
 from rocm_core.gguf import GGUFInfo, read_model
@@ -65,7 +66,7 @@ def discover_models(
         ModelNotFound: one of ``directories`` does not exist.
     """
     for directory in directories:
-        if not Path(directory).expanduser().is_dir():
+        if not expanded(directory).is_dir():
             raise ModelNotFound(f"no directory {os.fspath(directory)}")
     listed = list(candidates(directories, env, caches=caches))
     return _paired([_examined(one) for one in listed], {c.paths[0]: c.projector for c in listed})

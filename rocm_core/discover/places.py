@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rocm_core.config.option import expanded
 from rocm_core.gguf import part_paths
 from rocm_core.gguf.facts import PART
 
@@ -66,20 +67,46 @@ def _all(
     directories: Iterable[str | os.PathLike[str]], env: Mapping[str, str], caches: bool
 ) -> Iterator[Candidate]:
     for directory in (*directories, *_listed(env, "ROCM_MODEL_DIR")):
-        yield from _below(Path(directory).expanduser(), "directory")
+        yield from _below(expanded(directory), "directory")
     if not caches:
         return
+    for source, folder in caches_of(env):
+        yield from _LISTED[source](folder)
+
+
+def caches_of(env: Mapping[str, str]) -> list[tuple[str, Path]]:
+    """Return the caches of other programs, in the order of the table above; some may not exist.
+
+    Args:
+        env: environment variables that name directories and caches.
+
+    Returns:
+        Pairs of a candidate's ``source`` and the cache's directory.
+    """
     try:
         home = Path(env.get("HOME") or Path.home())
     except RuntimeError:  # neither HOME nor an entry in passwd
         home = Path(os.devnull)
     cache = Path(env.get("XDG_CACHE_HOME") or home / ".cache")
-    yield from _below(Path(env.get("LLAMA_CACHE") or cache / "llama.cpp"), "llama.cpp")
-    yield from _hub(_hub_cache(env, cache))
-    for folder in (home / ".lmstudio/models", cache / "lm-studio/models"):
-        yield from _below(folder, "lmstudio")
-    for folder in (Path(env.get("OLLAMA_MODELS") or home / ".ollama/models"), _OLLAMA_SYSTEM):
-        yield from _ollama(folder)
+    return [
+        ("llama.cpp", Path(env.get("LLAMA_CACHE") or cache / "llama.cpp")),
+        ("huggingface", _hub_cache(env, cache)),
+        ("lmstudio", home / ".lmstudio/models"),
+        ("lmstudio", cache / "lm-studio/models"),
+        ("ollama", Path(env.get("OLLAMA_MODELS") or home / ".ollama/models")),
+        ("ollama", _OLLAMA_SYSTEM),
+    ]
+
+
+def download_cache(env: Mapping[str, str]) -> Path:
+    """Return where llama-server keeps what ``-hf`` downloads (``common/hf-cache.cpp``)."""
+    places = dict(caches_of(env))
+    return places["llama.cpp" if env.get("LLAMA_CACHE") else "huggingface"]
+
+
+def hub_folder(repository: str) -> str:
+    """Return the name of the directory that a hub's cache has for ``org/repo``."""
+    return "models--" + repository.replace("/", "--")
 
 
 def _listed(env: Mapping[str, str], name: str) -> list[str]:
@@ -90,8 +117,8 @@ def _listed(env: Mapping[str, str], name: str) -> list[str]:
 def _hub_cache(env: Mapping[str, str], cache: Path) -> Path:
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if value := env.get(name):
-            return Path(value).expanduser()
-    return Path(env.get("HF_HOME") or cache / "huggingface").expanduser() / "hub"
+            return expanded(value)
+    return expanded(env.get("HF_HOME") or cache / "huggingface") / "hub"
 
 
 def _below(top: Path, source: str) -> Iterator[Candidate]:
@@ -158,3 +185,11 @@ def _layers(manifest: Path, blobs: Path) -> dict[str, Path]:
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+_LISTED: dict[str, Callable[[Path], Iterator[Candidate]]] = {
+    "llama.cpp": lambda folder: _below(folder, "llama.cpp"),
+    "huggingface": _hub,
+    "lmstudio": lambda folder: _below(folder, "lmstudio"),
+    "ollama": _ollama,
+}

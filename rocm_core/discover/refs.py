@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from rocm_core.config.option import expanded
 from rocm_core.config.values import is_address, with_scheme
 from rocm_core.demo import demo_model_path
 from rocm_core.errors import ConfigError, ModelNotFound
@@ -21,7 +22,7 @@ from rocm_core.gguf.facts import PART
 # org/repo, optionally with a quantization tag: llama-server's own `-hf` form. No name begins or
 # ends with a dot or a hyphen (huggingface_hub, ``validate_repo_id``): that is a path, or a flag.
 _NAME = r"[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?"
-_HF = re.compile(rf"{_NAME}/{_NAME}(:[\w.-]+)?", re.ASCII)
+_HF = re.compile(rf"{_NAME}/{_NAME}(:\w[\w.-]*)?", re.ASCII)
 # Perhaps a server's name and port.
 _HOST = re.compile(r"^[\w.-]+:\d{2,5}(/|$)")
 
@@ -62,7 +63,7 @@ def resolve_ref(ref: str | os.PathLike[str], env: Mapping[str, str] = os.environ
         return ModelRef("url", url, _without_password(url))
     if text == "demo":
         return ModelRef("file", str(demo_model_path()), "demo")
-    path = Path(text).expanduser()
+    path = expanded(text)
     if path.is_dir():
         return _file(_only_model(path))
     if path.exists():
@@ -130,7 +131,7 @@ def _in_model_dir(name: str, env: Mapping[str, str]) -> Path | None:
     directory = env.get("ROCM_MODEL_DIR")
     if not directory:
         return None
-    base = Path(directory).expanduser()
+    base = expanded(directory)
     for candidate in (base / name, base / f"{name}.gguf"):
         if candidate.is_file():
             return candidate

@@ -26,7 +26,7 @@ from rocm_core.doctor.runs import run_checks
 from rocm_core.doctor.setup.installed import advise_here
 from rocm_core.doctor.setup.site import look_at_site
 from rocm_core.errors import EngineNotFound
-from rocm_core.types import Check
+from rocm_core.types import Check, Checks
 
 __all__ = ["run_doctor", "worst"]
 
@@ -55,7 +55,7 @@ def run_doctor(
     variables = env if env is not None else ({} if recorded else os.environ)
     if recorded:
         machine, _ = machine_checks(root, variables, build=None)
-        return _softened(machine) if allow_cpu else machine
+        return Checks(_softened(machine) if allow_cpu else machine)
     engines = find_engines(variables, server_path)
     machine, selection = machine_checks(root, variables, engines.gfx_targets)
     about = engine_checks(engines, selection, variables)
@@ -66,7 +66,8 @@ def run_doctor(
     setup = [] if about.seeing_gpu else _setup(server_path, variables)
     setup = _softened(setup) if allow_cpu else setup
     runs = run_checks(engines.found, about.seeing_gpu, variables)
-    return [*machine, *about.engines, *gpu, *setup, *runs, *last_start_checks(variables)]
+    last = last_start_checks(variables)
+    return Checks([*machine, *about.engines, *gpu, *setup, *runs, *last])
 
 
 def _setup(server_path: str | Path | None, env: Mapping[str, str]) -> list[Check]:

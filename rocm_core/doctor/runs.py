@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from rocm_core.config import GenerateConfig, LoadConfig
+from rocm_core.config.option import expanded
 from rocm_core.diagnosis.gpu_use import gpu_problem, gpu_use
 from rocm_core.discover.refs import models_in, resolve_ref
 from rocm_core.engine.locate import Engine
@@ -52,7 +53,7 @@ def _models(env: Mapping[str, str]) -> Check:
     name, directory = "model_directory", env.get(_MODEL_DIR)
     if not directory:
         return Check(name, "ok", f"{_MODEL_DIR} is not set; models are named by path or org/repo")
-    path = Path(directory).expanduser()
+    path = expanded(directory)
     if not path.is_dir():
         remedy = f"correct or unset {_MODEL_DIR}"
         return Check(name, "failed", f"{_MODEL_DIR}={directory} is no directory", remedy)

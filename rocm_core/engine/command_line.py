@@ -7,20 +7,21 @@ No I/O but for the model file's size and header, and the chat template's file. F
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from rocm_core.config import LoadConfig, chosen_template, options_of
+from rocm_core.config import LoadConfig, chosen_template, expanded, options_of
 from rocm_core.config.values import FilePath
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.embedded_server import PARENT_VARIABLE
 from rocm_core.engine.embedded_start import python_environment
 from rocm_core.errors import ConfigError, RocmError
-from rocm_core.gguf import read_gguf
+from rocm_core.gguf import GGUFInfo, read_gguf
+from rocm_core.memory.batch import whole_input
 
 # A model with a smaller file is slower with more threads: they wait for each other.
 _TINY_MODEL_BYTES = 64 * 1024 * 1024
@@ -48,9 +49,9 @@ CACHE_RAM = ("--cache-ram", "-cram")
 _SPECULATIVE = ("--spec-type", "--spec-default")
 # Bytes of one argument: Linux takes 32 pages of 4 KiB (MAX_ARG_STRLEN), with the final zero.
 _MAX_ARGUMENT = 32 * 4096 - 1
-# Tokens: llama-server's default physical batch, the largest that we choose (it costs memory), and
-# the context of a model that is still to be downloaded: a page of text should fit.
-_DEFAULT_UBATCH, _MAX_INPUT, _PAGE = 512, 8192, 2048
+# Tokens: llama-server's default physical batch, and the context of a model that is still to be
+# downloaded: a page of text should fit.
+_DEFAULT_UBATCH, _PAGE = 512, 2048
 # A request holds one of llama-server's HTTP threads until the client has read its last byte; a
 # request without a thread waits, however many slots are free. By default there are four threads
 # more than slots; cpp-httplib adds further ones (``ThreadPool::enqueue``), but counts a thread that
@@ -113,6 +114,7 @@ class Build(NamedTuple):
             stays there all the same.
         threads_left: how many threads may be started; ``None``: any number.
         engine_with: returns how to use an engine that has a flag, which this one lacks.
+        splits_ranks: asks whether it computes inputs of causal rerankers in pieces.
     """
 
     flags: frozenset[str]
@@ -120,6 +122,7 @@ class Build(NamedTuple):
     directory: Path | None = None
     threads_left: int | None = None
     engine_with: Callable[[str], str] = lambda _: _ANOTHER
+    splits_ranks: Callable[[], bool] = lambda: False
 
     def known(self, flag: str, option: str) -> str:
         """Return ``flag``, which ``option`` needs.
@@ -151,7 +154,7 @@ def arguments(
         ConfigError: an option needs a flag that this build does not have, or the chat template
             is none.
     """
-    config = _with_whole_inputs(ref, config)
+    config = _with_whole_inputs(ref, config, build)
     args = ["-hf" if ref.kind == "hf" else "-m", ref.value, *address.arguments]
     args += ["--alias", config.model_name or ref.name]
     args += _gpu_layers(config, build)
@@ -186,7 +189,7 @@ def _load_mode(config: LoadConfig, build: Build) -> list[str]:
 
 def _lora(config: LoadConfig, build: Build) -> list[str]:
     args = []
-    for path, _ in config.lora_adapters:
+    for path in (str(Path(path).absolute()) for path, _ in config.lora_adapters):
         # llama.cpp reads a row of CSV (parse_csv_row in common/arg.cpp); all of the flags count.
         # The scales are set after the load: --lora-scaled cannot have a path with a colon.
         quoted = '"' + path.replace('"', '""') + '"' if set(path) & set(',"') else path
@@ -266,23 +269,20 @@ def _prompt_cache(config: LoadConfig, build: Build) -> list[str]:
     return [build.known(flag, "prompt_cache"), str(int(size) >> 20)]
 
 
-def _with_whole_inputs(ref: ModelRef, config: LoadConfig) -> LoadConfig:
-    # An input for embedding, reranking or such decisions has to fit into one physical batch
-    # (llama-server: "input is too large to process"), by default shorter than most contexts.
-    if config.ubatch_size or not (config.embeddings or config.rerank or _decides_at_once(ref)):
+def _with_whole_inputs(ref: ModelRef, config: LoadConfig, build: Build) -> LoadConfig:
+    if config.ubatch_size:
         return config
-    known = read_gguf(ref.value).context_length or 0 if ref.kind == "file" else _PAGE
-    length = min(config.context_len or known, _MAX_INPUT)
+    info = _header(ref, needed=config.embeddings or config.rerank)
+    length = whole_input(info, config, unknown=_PAGE, splits_ranks=build.splits_ranks)
     if length <= _DEFAULT_UBATCH:
         return config
     return replace(config, ubatch_size=length, batch_size=max(length, config.batch_size or 0))
 
 
-def _decides_at_once(ref: ModelRef) -> bool:
-    with suppress(RocmError):  # the server itself says what is wrong with the file
-        # Those that are read in embedding mode (llama.cpp ``common/common.cpp``).
-        return ref.kind == "file" and read_gguf(ref.value).decision_type in ("laya", "kev", "clef")
-    return False
+def _header(ref: ModelRef, *, needed: bool) -> GGUFInfo | None:
+    with nullcontext() if needed else suppress(RocmError):  # the server itself says what is wrong
+        return read_gguf(ref.value) if ref.kind == "file" else None
+    return None
 
 
 def _threads(ref: ModelRef, cores: int) -> int:
@@ -297,7 +297,7 @@ def _declared(config: LoadConfig) -> Iterator[tuple[str, str, str]]:
         value = getattr(config, name) if name not in (*_COMPUTED, *_BARE) else None
         if option.wire and value not in (None, ()):
             if isinstance(option.kind, FilePath):
-                value = Path(value).expanduser()
+                value = expanded(value).absolute()
             yield name, option.wire, _argument(value)
 
 

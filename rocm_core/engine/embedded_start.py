@@ -21,15 +21,32 @@ _HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
 _ROOT = os.path.dirname(os.path.dirname(_HERE))  # noqa: PTH120
 
 
-def python_environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for such a Python: in PYTHONPATH nothing stands for where it starts.
+ELSEWHERE = os.path.abspath(os.sep)  # noqa: PTH100
+"""Where a process starts instead of in our working directory: ggml loads back ends from its own
+(``ggml_backend_load_best`` in ``ggml-backend-reg.cpp``), and a folder may bring one along."""
 
-    An empty part does (``PYTHONPATH=$PYTHONPATH:/mine`` where none was set); ``.`` as well.
+_SEARCHED = ("PYTHONPATH", "LD_LIBRARY_PATH")
+_NAMED = ("LLAMA_CACHE", "HF_HOME", "HF_HUB_CACHE", "GGML_BACKEND_PATH")
+
+
+def python_environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for such a process: no part of a search path means where it starts.
+
+    An empty part does (``PYTHONPATH=$PYTHONPATH:/mine`` where none was set); ``./`` as well. Other
+    relative paths become absolute, because it starts ``ELSEWHERE``.
     """
-    parts = inherited.get("PYTHONPATH", "").split(os.pathsep)
-    kept = os.pathsep.join(part for part in parts if part not in ("", os.curdir))
-    rest = {name: value for name, value in inherited.items() if name != "PYTHONPATH"}
-    return {**rest, "PYTHONPATH": kept} if kept else rest
+    found = dict(inherited)
+    for name in (name for name in _SEARCHED if name in found):
+        parts = map(os.path.normpath, found[name].split(os.pathsep))  # of an empty one: "."
+        kept = (part for part in parts if part != os.curdir)
+        found[name] = os.pathsep.join(map(os.path.abspath, kept))
+        if not found[name]:
+            del found[name]
+    return found | {
+        name: os.path.abspath(os.path.expanduser(found[name]))  # noqa: PTH100, PTH111
+        for name in _NAMED
+        if found.get(name)
+    }
 
 
 if __name__ == "__main__":

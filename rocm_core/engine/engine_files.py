@@ -47,6 +47,8 @@ _NO_GPU = ("base", "cpu", "blas", "rpc")
 # What a program contains that leaves ggml to a library; none beside it: the library is elsewhere.
 _ELSEWHERE = (b"libggml", b"libllama")
 
+_CAUSAL = b"llama_get_causal_attn"
+
 # Bytes that are read at once, and how many of them belong to the next piece as well: more than the
 # longest text that is looked for.
 _BLOCK, _LONGEST = 1 << 20, 64
@@ -93,6 +95,25 @@ def build_files(engine: Engine) -> list[FileFacts]:
     except OSError:
         return []
     return [carrier, *((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)]
+
+
+def splits_ranks(engine: Engine) -> bool:
+    """Return whether the engine computes inputs of causal rerankers in pieces; runs nothing.
+
+    Builds that do ask llama.cpp for ``llama_get_causal_attn``, a function that was made for this
+    (llama.cpp #28876; b11434 has it, b11063 does not). False if no file has its name, as in a
+    program that was linked statically and stripped.
+    """
+    return any(_has_function(*file) for file in build_files(engine))
+
+
+@functools.lru_cache(maxsize=32)
+def _has_function(program: str, mtime: int, size: int) -> bool:
+    del mtime, size
+    try:
+        return any(_CAUSAL in block for block in _blocks(Path(program)))
+    except OSError:
+        return False
 
 
 @functools.lru_cache(maxsize=8)

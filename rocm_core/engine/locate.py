@@ -20,6 +20,7 @@ from typing import Literal
 
 from rocm_core.config import CACHE_TYPES
 from rocm_core.config import Engine as EngineChoice
+from rocm_core.config.option import expanded
 from rocm_core.engine import embedded_start
 from rocm_core.engine.embedded_flags import FLAGS
 from rocm_core.engine.installed.bounded import run_bounded
@@ -196,7 +197,7 @@ def _version() -> str:
 
 
 def _explicit(path: Path, source: str) -> Path:
-    path = path.expanduser()
+    path = expanded(path)
     if path.is_dir():
         for folder in _BUILD_DIRS:
             candidate = path / folder / _EXE

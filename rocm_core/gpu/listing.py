@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rocm_core.display.report import Report, Shown, Table
 from rocm_core.gpu.drm import DrmDevice, drm_device, render_node_problem
 from rocm_core.gpu.host_limits import available_memory
 from rocm_core.gpu.kfd import KfdNode, gpu_nodes
@@ -16,7 +17,7 @@ _GIB = 1024**3
 
 
 @dataclass(frozen=True, slots=True)
-class Gpu:
+class Gpu(Shown):
     """One GPU, or one compute partition of a GPU, as ROCm sees it. ``None`` means unknown.
 
     Attributes:
@@ -69,6 +70,12 @@ class Gpu:
     temperature_c: float | None
     problem: str | None
 
+    def __repr__(self) -> str:
+        return f"<{self.label}>"
+
+    def _table(self) -> Table:
+        return "", Gpus.heads, [Gpus().row(self)]
+
     @property
     def uses_host_memory(self) -> bool:
         """Whether ROCm allocates from what the host's programs use too.
@@ -87,6 +94,30 @@ class Gpu:
         return f"GPU {number}: {self.name}" + (f" ({facts})" if facts else "")
 
 
+class Gpus(Report[Gpu]):
+    """GPUs; a notebook shows them as a table."""
+
+    heads = ("", "name", "target", "memory", "free", "busy", "power", "temp", "PCI address")
+    nothing = "no AMD GPU"
+
+    def row(self, item: Gpu) -> tuple[object, ...]:
+        """Return the facts that change from card to card, and from moment to moment."""
+        from rocm_core.display.table import size
+
+        number = "APU" if item.integrated else "GPU"
+        return (
+            number if item.hip_index is None else f"{number} {item.hip_index}",
+            item.name if item.problem is None else f"{item.name}\n{item.problem}",
+            item.gfx,
+            size(item.memory_total),
+            size(item.memory_free),
+            None if item.busy_percent is None else f"{item.busy_percent} %",
+            None if item.power_watts is None else f"{item.power_watts:.0f} W",
+            None if item.temperature_c is None else f"{item.temperature_c:.0f} °C",
+            item.pci,
+        )
+
+
 def list_gpus(root: str | os.PathLike[str] = "/") -> list[Gpu]:
     """Return every AMD GPU that the kernel's compute driver shows, in ROCm's order.
 
@@ -101,7 +132,7 @@ def list_gpus(root: str | os.PathLike[str] = "/") -> list[Gpu]:
     names = MarketingNames(root) if nodes else None
     available = available_memory(root) if nodes else None
     shared = Counter(_card(node) for node in nodes if node.unique_id)
-    gpus: list[Gpu] = []
+    gpus = Gpus()
     usable = 0
     for node in nodes:
         assert names is not None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from rocm_core.config import ALL_LAYERS, LoadConfig
+from rocm_core.display.report import ShownAsTable, Table
 from rocm_core.errors import ConfigError
 from rocm_core.gguf import GGUFInfo
 from rocm_core.gguf.quantization import CACHE_TYPES
@@ -14,6 +15,7 @@ from rocm_core.memory.companions import adapter_places, projector_bytes
 from rocm_core.memory.compute import Batch, compute_bytes, device_bytes, host_bytes
 from rocm_core.memory.placement import layer_places, repacked_bytes, weight_places
 from rocm_core.memory.prompt_cache import prompt_cache_bytes
+from rocm_core.memory.shown import estimate_table
 
 HOST = "CPU"
 # llama-server's defaults: -b and -ub (common/common.h).
@@ -77,8 +79,8 @@ class DeviceMemory:
         return model + self.adapters + self.projector + self.draft
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryEstimate:
+@dataclass(frozen=True, slots=True, repr=False)
+class MemoryEstimate(ShownAsTable):
     """The memory that a load needs.
 
     Attributes:
@@ -106,6 +108,9 @@ class MemoryEstimate:
     def prompt_cache(self) -> int:
         """Bytes that the prompt cache may grow to beyond ``total``, wherever it lies."""
         return sum(device.prompt_cache for device in self.devices)
+
+    def _table(self) -> Table:
+        return estimate_table(self)
 
     def fits(self, margin: int = 0) -> bool:
         """Return whether every device keeps ``margin`` bytes free, its prompt cache filled.

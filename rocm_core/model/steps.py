@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 from rocm_core.backend import Connection
 from rocm_core.client import Call, Deadline, Steps, StreamCall, arun_steps, run_steps
+from rocm_core.model.loading import shown_load
 from rocm_core.types import StreamEvent
 
 T = TypeVar("T")
@@ -114,7 +115,8 @@ class Sender:
             return self._connection.client.call(step, self._deadline)
         if isinstance(step, Ready):
             self._connection, self._deadline = self._open_connection(), step.deadline
-            return self._connection, self._connection.ready(None, step.deadline)
+            with shown_load(self._connection) as progress:
+                return self._connection, self._connection.ready(progress, step.deadline)
         if isinstance(step, Hold):
             return self._held.enter_context(step.context)
         if isinstance(step, (Open, ThinkFirst)):
@@ -161,7 +163,8 @@ class AsyncSender:
             return await self._connection.aclient.call(step, self._deadline)
         if isinstance(step, Ready):
             self._connection, self._deadline = self._open_connection(), step.deadline
-            return self._connection, await self._connection.aready(None, step.deadline)
+            with shown_load(self._connection) as progress:
+                return self._connection, await self._connection.aready(progress, step.deadline)
         if isinstance(step, Hold):
             if isinstance(step.context, AbstractAsyncContextManager):  # a ticket: it waits
                 return await self._held.enter_async_context(step.context)

@@ -28,7 +28,6 @@ from rocm_core.client import (
     Messages,
     RequestFor,
     as_message,
-    calls,
 )
 from rocm_core.config import GenerateConfig, LoadConfig, Timeouts, override
 from rocm_core.discover.refs import resolve_ref
@@ -277,90 +276,6 @@ class TextModel(TokenizedModel, DecidingModel):
         with self._last_error:
             count = self.template.acount
             return await count(messages, deadline, fit_template=fit_template, **fields)
-
-    # -- vectors and ranks ------------------------------------------------------------------
-
-    def embed(
-        self,
-        texts: Sequence[str],
-        *,
-        normalize: bool | None = None,
-        deadline: Deadline | None = None,
-        first: int = 0,
-    ) -> list[list[float]]:
-        """Return one vector per text, in the order of the texts (``POST /v1/embeddings``).
-
-        The model must be loaded with ``embeddings=True``. All texts go in one request, which
-        waits for its place in the queue like any other.
-
-        Args:
-            texts: at least one. Each may be as long as ``ubatch_size`` tokens.
-            normalize: scale each vector to Euclidean length 1, or not at all; ``None`` leaves it
-                to the server, which does.
-            deadline: of the call that this is a part of; ``None``: the model's limits.
-            first: the index of the first text in a longer list, for errors.
-
-        Returns:
-            Vectors of ``n_embd`` floats: the width of the model's embedding.
-
-        Raises:
-            ConfigError: a text is none, or holds half a surrogate pair. Its index is in the error,
-                as in that of each text that the server refuses.
-            ContextOverflow: a text is longer than the server reads at once.
-            NotSupported: the server was not started for embeddings.
-            ServerBusy: the queue is full, or the turn did not come in time.
-            RocmError: the server cannot be started or reached, or a limit passes.
-        """
-        call = calls.embeddings(texts, normalize=normalize, first=first)
-        return self._ask(call, deadline, queued=True)
-
-    async def aembed(
-        self,
-        texts: Sequence[str],
-        *,
-        normalize: bool | None = None,
-        deadline: Deadline | None = None,
-        first: int = 0,
-    ) -> list[list[float]]:
-        """``embed`` for asyncio."""
-        call = calls.embeddings(texts, normalize=normalize, first=first)
-        return await self._aask(call, deadline, queued=True)
-
-    def rerank(
-        self,
-        query: str,
-        documents: Sequence[str],
-        top_n: int | None = None,
-        *,
-        deadline: Deadline | None = None,
-    ) -> list[tuple[int, float]]:
-        """Score documents by how well they answer a query (``POST /v1/rerank``).
-
-        The model must be loaded with ``rerank=True``; errors as ``embed``.
-
-        Args:
-            query: the question.
-            documents: at least one. Each, with the query, may be as long as ``ubatch_size``
-                tokens.
-            top_n: how many to return; ``None`` for all.
-            deadline: of the call that this is a part of; ``None``: the model's limits.
-
-        Returns:
-            Pairs of a document's index in ``documents`` and its score, best first. Most models
-            score with a logit, which has no bounds; some (``qwen3``) with a probability.
-        """
-        return self._ask(calls.rerank(query, documents, top_n), deadline, queued=True)
-
-    async def arerank(
-        self,
-        query: str,
-        documents: Sequence[str],
-        top_n: int | None = None,
-        *,
-        deadline: Deadline | None = None,
-    ) -> list[tuple[int, float]]:
-        """``rerank`` for asyncio."""
-        return await self._aask(calls.rerank(query, documents, top_n), deadline, queued=True)
 
 
 def _chat(messages: Messages, config: GenerateConfig, fields: dict[str, Any]) -> Chat:

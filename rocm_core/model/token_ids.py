@@ -55,10 +55,11 @@ class TokenReader:
         Raises:
             ConfigError: it asks for several answers, whose tokens would be mixed.
         """
-        several = [name for name in ("n", "n_cmpl") if config.extra.get(name) not in (None, 1)]
+        given = {**config.extra, "n": config.extra.get("n", config.n)}
+        several = [name for name in ("n", "n_cmpl") if given.get(name) not in (None, 1)]
         if several:
             raise ConfigError(
-                f"{several[0]}={config.extra[several[0]]!r}: the tokens of several answers would "
+                f"{several[0]}={given[several[0]]!r}: the tokens of several answers would "
                 "be mixed. events() says of each piece to which answer it belongs (choice)."
             )
         self._seen = 0

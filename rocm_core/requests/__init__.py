@@ -3,8 +3,14 @@
 Adapters import these names; the modules are private to ``rocm_core``.
 """
 
-from rocm_core.requests.abilities import refuse_unable
-from rocm_core.requests.arguments import object_text, parse_arguments
+from rocm_core.requests.arguments import object_text, parse_arguments, read_call
+from rocm_core.requests.content.abilities import refuse_media, refuse_unable
+from rocm_core.requests.content.inputs import (
+    EmbeddingInput,
+    image_content,
+    is_content,
+    read_inputs,
+)
 from rocm_core.requests.fields import CHAT_FIELDS, GENERATION_FIELDS, INFILL_FIELDS
 from rocm_core.requests.long_runs import (
     refuse_long_run,
@@ -49,6 +55,7 @@ __all__ = [
     "INFILL_FIELDS",
     "VALUE",
     "CallReader",
+    "EmbeddingInput",
     "ToolRequest",
     "as_arguments",
     "body_fault",
@@ -56,9 +63,11 @@ __all__ = [
     "check_texts",
     "closed",
     "dated",
+    "image_content",
     "inlined",
     "insisting",
     "insisting_fields",
+    "is_content",
     "is_object",
     "named",
     "new_call_id",
@@ -66,12 +75,15 @@ __all__ = [
     "object_text",
     "parse_answer",
     "parse_arguments",
+    "read_call",
+    "read_inputs",
     "reasoning_fields",
     "refuse_long_run",
     "refuse_long_runs",
     "refuse_long_runs_in",
     "refuse_long_runs_in_fields",
     "refuse_long_runs_in_messages",
+    "refuse_media",
     "refuse_unable",
     "refuse_unanswered",
     "resolved",

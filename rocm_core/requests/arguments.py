@@ -24,6 +24,21 @@ from typing import Any
 from rocm_core.errors import ConfigError, InvalidAnswer
 
 
+def read_call(name: str | None, text: str) -> dict[str, Any]:
+    """Return the arguments of a call that a model wrote.
+
+    Args:
+        name: of the tool.
+        text: as ``parse_arguments``.
+
+    Raises:
+        InvalidAnswer: the call names no tool, or as ``parse_arguments``.
+    """
+    if not (name or "").strip():
+        raise InvalidAnswer("the call names no tool", text=text)
+    return parse_arguments(text)
+
+
 def parse_arguments(text: str) -> dict[str, Any]:
     """Return the arguments that a model wrote for a tool.
 
@@ -31,9 +46,10 @@ def parse_arguments(text: str) -> dict[str, Any]:
         text: the whole text; a blank one is a call without arguments.
 
     Raises:
-        InvalidAnswer: the text is anything but one JSON object, or a number in it is beyond the
-            range of a float; then the message has its place. Nothing is repaired: a tool that
-            runs with half an argument does something that the model did not ask for.
+        InvalidAnswer: the text is anything but one JSON object, a name in it has two different
+            values, or a number is beyond the range of a float; then the message has its place.
+            Nothing is repaired: a tool that runs with half an argument, or with one of two, does
+            something that the model did not ask for.
     """
     if not text.strip():
         return {}
@@ -45,7 +61,9 @@ def parse_arguments(text: str) -> dict[str, Any]:
         return value
 
     try:
-        value = json.loads(text, parse_constant=_no_json, parse_float=number)
+        value = json.loads(
+            text, parse_constant=_no_json, parse_float=number, object_pairs_hook=_unambiguous
+        )
         place = _infinite(value) if beyond else None
     except (ValueError, RecursionError) as error:
         raise InvalidAnswer(f"the arguments are no JSON object: {error}", text=text) from error
@@ -54,6 +72,17 @@ def parse_arguments(text: str) -> dict[str, Any]:
         raise InvalidAnswer(f"the arguments are no JSON object but {kind}", text=text)
     if place is not None:
         raise InvalidAnswer(f"${place}: {beyond[0][:40]} is out of range (number)", text=text)
+    return value
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Which of them counts is left to each reader (RFC 8259, 4): who approves a call may be shown
+    # another value than the tool gets.
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        for name, each in pairs:
+            if json.dumps(each) != json.dumps(value[name]):
+                raise ValueError(f"the name {name[:40]!r} has two values")
     return value
 
 

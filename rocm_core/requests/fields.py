@@ -8,13 +8,13 @@ sends it all the same.
 
 from __future__ import annotations
 
-# Fields of every generation, beyond those that ``GenerateConfig`` has as options.
+# Fields of every generation, beyond those that ``GenerateConfig`` has as options; and ``n``, which
+# each adapter reads in its own way.
 GENERATION_FIELDS = frozenset(
     {
-        *("n_predict", "max_completion_tokens", "n", "n_cmpl", "n_indent", "n_discard"),
-        *("t_max_predict_ms", "n_cache_reuse", "lora", "adaptive_target", "adaptive_decay"),
-        *("backend_sampling", "n_probs", "post_sampling_probs", "logprobs", "return_tokens"),
-        *("timings_per_token", "return_progress", "response_fields", "sse_ping_interval"),
+        *("n_predict", "max_completion_tokens", "n", "n_cmpl", "lora", "logprobs"),
+        *("return_tokens", "timings_per_token", "return_progress", "response_fields"),
+        *("sse_ping_interval",),
         *("verbose", "stream_options", "include_usage", "model", "json_schema"),
         *("grammar_lazy", "grammar_triggers", "preserved_tokens", "multimodal_data"),
     }

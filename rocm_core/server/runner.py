@@ -5,9 +5,8 @@ The only module that knows both: ``keep_alive`` chooses the handles that the sup
 
 from __future__ import annotations
 
-import ipaddress
-
 from rocm_core.config import LoadConfig, Timeouts
+from rocm_core.config.load import is_loopback
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.command_line import LOOPBACK
 from rocm_core.engine.locate import Engine
@@ -100,7 +99,7 @@ def _check_access(config: LoadConfig, host: str, api_key: str | None) -> None:
             "a server that keep_alive holds listens on this machine alone, with a key of its own: "
             "leave out host and api_key, or keep_alive"
         )
-    if not _is_loopback(host) and api_key is None:
+    if not is_loopback(host) and api_key is None:
         raise ConfigError(
             f"host={host!r} lets other machines in: give an API key of your choice (api_key=; to "
             "llama-rocm serve with --api-key-file or --api-key-env)"
@@ -108,10 +107,3 @@ def _check_access(config: LoadConfig, host: str, api_key: str | None) -> None:
     # llama-server takes several keys with commas between them (--api-key, common/arg.cpp).
     if api_key is not None and (not api_key or "," in api_key or not api_key.isprintable()):
         raise ConfigError("an API key is one line of text without commas")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

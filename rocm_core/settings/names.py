@@ -22,12 +22,18 @@ ARGUMENT, ENVIRONMENT, USER, PROJECT = range(4)
 from whoever made it: they are last, until the user trusts them (``trust``)."""
 
 GUARDED = frozenset(
-    {"server_path", "environment", "extra_args", "lora", "rpc_servers"}
+    {"server_path", "environment", "extra_args", "lora", "rpc_servers", "allow_insecure_rpc"}
     | {"chat_template", "chat_template_file"}
     | {"ca_file", "client_cert", "client_key", "verify_tls", "media_root"}
 )
 """Options that name programs, code or files to open, or that weaken TLS: in a project's file they
 count only after ``llama-rocm trust``."""
+
+ROUTING_HEADERS = frozenset(
+    {"host", "forwarded", "x-forwarded-host", "x-original-url", "x-rewrite-url"}
+)
+"""Headers by which a proxy decides whose server gets a request, with the user's key in it: with one
+of them, ``headers`` of a project's file count only after ``llama-rocm trust``."""
 
 CREDENTIALS = ("api_key", "headers", "client_cert", "client_key")
 """Options that show a server who we are."""

@@ -26,6 +26,7 @@ from rocm_core.settings.names import (
     GUARDED,
     PREFIX,
     PROJECT,
+    ROUTING_HEADERS,
     variable_of,
 )
 from rocm_core.settings.trust import read_bounded, trusts
@@ -51,7 +52,9 @@ class Content(NamedTuple):
     @property
     def guarded(self) -> list[str]:
         """The options that count only from a trusted file."""
-        return [*(name for name in self.values if name in GUARDED), *self.unread]
+        routing = ROUTING_HEADERS.intersection(map(str.lower, self.values.get("headers", ())))
+        guarded = GUARDED | {"headers"} if routing else GUARDED
+        return [*(name for name in self.values if name in guarded), *self.unread]
 
 
 def read(
@@ -105,7 +108,8 @@ def content_of(path: Path, data: bytes, *, trusted: bool) -> Content:
 def _warn_of_untrusted(path: Path, names: Sequence[str]) -> None:
     warnings.warn(
         f"{', '.join(names)} in {path}: not used, because you have not trusted this folder, and "
-        "they name programs, code or files, or read your environment. Look at the file, then: "
+        "they name programs, code or files, say where requests go, or read your environment. Look "
+        "at the file, then: "
         f"llama-rocm trust {path.parent}",
         stacklevel=2,
     )

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from rocm_core.config.option import expanded
 from rocm_core.errors import ConfigError
 from rocm_core.settings.effective import Settings
 from rocm_core.settings.names import (
@@ -118,7 +119,7 @@ def config_files(env: Mapping[str, str], cwd: Path | None) -> Iterator[Source]:
     user = _file_in(user_directory(env))
     yield from [Source(p, PROJECT) for d in project if _is_ours_to_read(p := d / ".env")][:1]
     if named := env.get(CONFIG_VARIABLE):
-        path = Path(named).expanduser()
+        path = expanded(named)
         if not path.is_file():
             raise ConfigError(f"{CONFIG_VARIABLE} names {path}, which is no file")
         yield Source(path, ENVIRONMENT)

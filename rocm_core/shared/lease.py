@@ -28,7 +28,7 @@ from rocm_core.client import Client
 from rocm_core.config import LoadConfig, Timeouts
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.command_line import Address
-from rocm_core.engine.embedded_start import python_environment
+from rocm_core.engine.embedded_start import ELSEWHERE, python_environment
 from rocm_core.engine.locate import Engine
 from rocm_core.errors import (
     AuthenticationError,
@@ -204,6 +204,7 @@ class SharedServerLease(ServerHandle):
                 subprocess.Popen(
                     [sys.executable, daemon_start.__file__, *where],
                     env=python_environment(os.environ),
+                    cwd=None if self._config.extra_args else ELSEWHERE,
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=output,

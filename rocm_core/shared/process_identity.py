@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from rocm_core.engine.embedded_start import ELSEWHERE
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
@@ -90,6 +92,7 @@ def _from_ps(pid: int) -> str | None:
             check=False,
             capture_output=True,
             text=True,
+            cwd=ELSEWHERE,
             env={"LC_ALL": "C", "TZ": "UTC", "PATH": os.environ.get("PATH", os.defpath)},
         )
     except OSError:

@@ -29,6 +29,7 @@ from typing import Any
 import orjson
 
 from rocm_core.config import LoadConfig, chosen_template
+from rocm_core.config.option import expanded
 from rocm_core.discover.refs import ModelRef
 from rocm_core.engine.engine_files import build_files
 from rocm_core.engine.locate import Engine
@@ -276,7 +277,7 @@ def with_absolute_paths(config: LoadConfig) -> LoadConfig:
 
 
 def _absolute(path: str | Path) -> str:
-    return str(Path(path).expanduser().absolute())
+    return str(expanded(path).absolute())
 
 
 def _file_facts(ref: ModelRef) -> list[int]:

@@ -143,6 +143,7 @@ class Child:
         env: dict[str, str],
         *,
         with_parent_death: bool,
+        cwd: str | None = None,
         on_line: Callable[[str], None] = lambda text: None,
         on_exit: Callable[[Child], None] = lambda child: None,
     ) -> None:
@@ -152,6 +153,7 @@ class Child:
             env: the whole environment.
             with_parent_death: make the kernel kill it when this program dies; for programs that
                 do not request that themselves.
+            cwd: where it starts; ``None``: in our working directory.
             on_line: called with each log line, from the thread that read it.
             on_exit: called once with this object, when ``returncode`` is known and before
                 ``exited`` is set, from the thread that reaped the process: perhaps before this
@@ -176,6 +178,7 @@ class Child:
             lambda: subprocess.Popen(
                 argv,
                 env=env,
+                cwd=cwd,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -13,7 +13,8 @@ import signal
 import socket
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +29,8 @@ from rocm_core.engine.command_line import (
     check_cache_types,
     environment,
 )
+from rocm_core.engine.embedded_start import ELSEWHERE
+from rocm_core.engine.engine_files import splits_ranks
 from rocm_core.engine.gpu_placement import place_on_gpus, with_prompt_cache
 from rocm_core.engine.installed.choice import process_environment
 from rocm_core.engine.installed.software import asks_for_software
@@ -108,7 +111,8 @@ class OwnedServer(ServerHandle):
 
         Raises:
             EngineNotFound: the program cannot be run.
-            ConfigError: an option needs a flag that the build does not have, or names no file.
+            ConfigError: an option needs a flag that the build does not have, or names no file; a
+                worker of ``rpc_servers`` is on another machine without ``allow_insecure_rpc``.
             ServerStartError: nothing answers at an address of ``rpc_servers``.
             BackendUnavailable: backend ``"rocm"``, and there is no GPU that can be used.
         """
@@ -122,7 +126,7 @@ class OwnedServer(ServerHandle):
         self._patience = _PATIENCE
         flags = engine.flags()
         if "--rpc" in flags:  # else the command line refuses the option
-            _check_rpc_workers(config.rpc_servers)
+            _check_rpc_workers(config)
         check_cache_types(config, engine.cache_types())
         config = place_on_gpus(config, splits="-ts" in flags)
         config = with_prompt_cache(ref, config, flags)
@@ -146,7 +150,8 @@ class OwnedServer(ServerHandle):
 
     def _spawn(self, engine: Engine, config: LoadConfig, flags: frozenset[str]) -> None:
         self.address = socket_dir.address_of(config, self._directory, self._host)
-        build = Build(flags, engine.title, self._directory, threads_left(), engine_with)
+        splits = partial(splits_ranks, engine)
+        build = Build(flags, engine.title, self._directory, threads_left(), engine_with, splits)
         args = arguments(self.ref, config, self.address, build, _physical_cores())
         self.command = (*engine.argv, *args)
         changes = dict(config.environment)
@@ -158,6 +163,7 @@ class OwnedServer(ServerHandle):
             self.command,
             env,
             with_parent_death=engine.kind == "binary",
+            cwd=None if self._config.extra_args else ELSEWHERE,
             on_line=self._owner.log_line,
             on_exit=self._child_exited,
         )
@@ -364,16 +370,15 @@ def _accepted(client: Client) -> bool:
     return True
 
 
-def _check_rpc_workers(addresses: Sequence[str]) -> None:
-    """Raise unless something listens at each address.
+def _check_rpc_workers(config: LoadConfig) -> None:
+    """Raise unless something listens at each address, and may be used.
 
     llama-server ignores an absent worker (``ggml-rpc.cpp`` logs it on the debug level) and puts
     all layers elsewhere.
     """
-    for address in addresses:
-        host, _, port = address.strip().rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65535:
-            raise ConfigError(f"rpc_servers takes addresses host:port, not {address!r}")
+    workers = [(address, *_host_and_port(address)) for address in config.rpc_servers]
+    config.check_rpc_servers()
+    for address, host, port in workers:
         try:
             with socket.create_connection((host.strip("[]"), int(port)), _RPC_TIMEOUT):
                 continue
@@ -382,6 +387,13 @@ def _check_rpc_workers(addresses: Sequence[str]) -> None:
                 f"rpc_servers: nothing answers at {address} ({error.strerror or error}). Start the "
                 f"worker there (rpc-server -H {host} -p {port}), or remove the address."
             ) from error
+
+
+def _host_and_port(address: str) -> tuple[str, str]:
+    host, _, port = address.strip().rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"rpc_servers takes addresses host:port, not {address!r}")
+    return host, port
 
 
 def _physical_cores() -> int:

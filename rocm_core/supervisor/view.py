@@ -5,12 +5,12 @@ Nothing here starts, stops or changes the server: that is ``server``.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from typing import TYPE_CHECKING
 
 from rocm_core.client import AsyncClient, Client
 from rocm_core.discover.refs import ModelRef
+from rocm_core.display.report import Shown, Table
 from rocm_core.errors import RocmError, ServerStopped
 from rocm_core.supervisor.events import (
     EventBus,
@@ -21,12 +21,13 @@ from rocm_core.supervisor.events import (
     Subscription,
 )
 from rocm_core.supervisor.handle import ServerHandle, copy_error
+from rocm_core.threads import beside_loop
 
 if TYPE_CHECKING:
     from rocm_core.supervisor.metrics import Metrics
 
 
-class ServerView:
+class ServerView(Shown):
     """The read-only face of a supervised server. Thread-safe.
 
     Attributes:
@@ -47,6 +48,13 @@ class ServerView:
 
     def __repr__(self) -> str:
         return f"Server({self.ref.name!r}, {self.state.value})"
+
+    def _table(self) -> Table:
+        facts = {"state": self.state.value, "pid": self.pid, "address": self.url}
+        if self.failure is not None:
+            facts["failure"] = str(self.failure)
+        rows: list[tuple[str, object]] = [item for item in facts.items() if item[1] is not None]
+        return f"Server {self.ref.name}", (), rows
 
     @property
     def state(self) -> State:
@@ -126,7 +134,7 @@ class ServerView:
 
     async def aget_metrics(self) -> Metrics:
         """``get_metrics`` without blocking the event loop."""
-        return await asyncio.to_thread(self.get_metrics)
+        return await beside_loop(self.get_metrics)
 
     # -- events -----------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ def cli() -> str:
     """Return the text of ``docs/reference/cli.md``."""
     root, commands = parsers()
     words = _words(root)
-    rows = (f"| [`{name}`](#{name}) | {words[name]} |\n" for name in commands)
+    rows = (f"| [`{name}`](#{name.replace(' ', '-')}) | {words[name]} |\n" for name in commands)
     sections = (line for name, parser in commands.items() for line in _section(name, parser))
     elsewhere = (f"| `{there}` | {_cell(here)} |\n" for there, here in COMMANDS.items())
     return "".join([_HEAD, *rows, *sections, _ELSEWHERE, *elsewhere])

@@ -28,7 +28,7 @@ _OF_THE_KIND = {"embeddings", "pooling", "rerank"}
 # Frameworks send batches all at once: nothing of them is turned away.
 _QUEUE = {"max_queue", "queue_timeout"}
 # json_schema comes with structured output; extra is every other keyword of a call.
-_OF_THE_CALL = {"json_schema", "extra"}
+_OF_THE_CALL = {"json_schema", "extra", "n"}
 
 
 def default_of(field: Any) -> Any:
@@ -212,6 +212,18 @@ def test_a_pickled_copy_opens_a_share_of_its_own() -> None:
         e.text for e in copy.text_model.completion_events("x", GenerateConfig(max_tokens=2))
     )
     copy.close()
+
+
+def test_an_adapter_says_in_a_line_what_differs_from_the_defaults() -> None:
+    assert repr(ChatRocm(model="demo", temperature=0)) == "ChatRocm(model='demo', temperature=0.0)"
+    options: Any = {"context_len": "2k", "system_prompt": "Be brief."}
+    shown = repr(LlamaIndexLLM(model="demo", **options))
+    assert shown.startswith("RocmLLM(model='demo',") and len(shown) < 100
+    assert "context_len=2048" in shown and "Be brief." in shown
+    secrets: Any = {"api_key": "secret-word", "headers": {"X": "hush"}}
+    hidden = ChatRocm(base_url="http://127.0.0.1:9", **secrets)
+    for text in (repr(hidden), str(hidden), hidden._repr_html_()):
+        assert "secret-word" not in text and "hush" not in text
 
 
 def test_threads_that_make_the_first_instances_at_once_all_get_one() -> None:

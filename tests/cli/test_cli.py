@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 
@@ -17,6 +15,7 @@ import pytest
 
 from rocm_core.config import Engine
 from tests.support.models.reciter import ANSWER, RECITER
+from tests.support.terminal import Terminal
 
 COMMAND = [sys.executable, "-c", "from rocm_core.cli import main; raise SystemExit(main())"]
 
@@ -74,19 +73,15 @@ def test_a_reader_that_has_enough_ends_a_command_quietly() -> None:
 
 
 def test_ctrl_c_stops_the_answer_not_the_program(engine: Engine) -> None:
-    """In a terminal: an endless answer, Ctrl-C, another answer, /exit."""
-    child, terminal = pty.fork()
-    if child == 0:
-        os.execv(sys.executable, [*_endless(), "chat", "-m", RECITER, "--engine", engine])
-    screen = Screen(terminal)
-    screen.wait_for("> ")
-    os.write(terminal, b"Hello\n")
-    screen.wait_for("Hello!")
-    os.write(terminal, b"\x03")
-    screen.wait_for("[stopped")
-    os.write(terminal, b"/exit\n")
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    os.close(terminal)
+    """In a terminal: an endless answer, Ctrl-C, /exit."""
+    with Terminal([*_endless(), "chat", "-m", RECITER, "--engine", engine]) as terminal:
+        terminal.wait_for("\n>")
+        terminal.send("Hello\n")
+        terminal.wait_for("Hello!")
+        terminal.send("\x03")
+        terminal.wait_for("[stopped")
+        terminal.send("/exit\n")
+        assert terminal.wait() == 0
 
 
 def _endless() -> list[str]:
@@ -94,27 +89,12 @@ def _endless() -> list[str]:
     program = (
         "from dataclasses import replace\n"
         "from rocm_core.cli import main\n"
-        "from rocm_core.cli.run import chat\n"
+        "from rocm_core.cli import chat\n"
         "made = chat.GenerateConfig\n"
         "chat.GenerateConfig = lambda **o: replace(made(**o), ignore_eos=True)\n"
         "raise SystemExit(main())"
     )
     return [sys.executable, "-c", program]
-
-
-class Screen:
-    """What a terminal program has written so far."""
-
-    def __init__(self, terminal: int) -> None:
-        self._terminal = terminal
-        self._text = ""
-
-    def wait_for(self, text: str) -> None:
-        end = time.monotonic() + 30
-        while text not in self._text:
-            assert time.monotonic() < end, f"{text!r} never came:\n{self._text[-2000:]}"
-            self._text += os.read(self._terminal, 65536).decode("utf-8", "replace")
-        self._text = self._text.partition(text)[2]
 
 
 @pytest.fixture

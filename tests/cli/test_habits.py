@@ -143,7 +143,7 @@ sys.exit(main())
     "module",
     [
         *("argparse", "logging", "rocm_core.errors", "rocm_core.cli.report", "rocm_core.config"),
-        *("rich", "httpx", "rocm_core.cli.run.chat", "rocm_core.model.text_model"),
+        *("rich", "httpx", "rocm_core.cli.chat", "rocm_core.model.text_model"),
     ],
 )
 def test_ctrl_c_while_the_program_is_imported_prints_no_traceback(module: str) -> None:

@@ -232,3 +232,26 @@ def test_proxy_of_the_environment_is_not_used(
     server.script("/health", answer("health.b11434"))
 
     assert ask(at(server), "health") == "ok"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Content-Length", "transfer-encoding", "CONNECTION", "Upgrade", "TE", "Trailer", "Expect"],
+)
+def test_no_header_is_one_of_the_connection(name: str) -> None:
+    with pytest.raises(ConfigError, match="belong to the connection"):
+        Client("http://there", headers={"X-Team": "a", name: "1"})
+
+
+@pytest.mark.parametrize("headers", [{"X": 1}, {"X": None}, {1: "x"}, {"X": b"x"}])
+def test_headers_are_texts(headers: Any) -> None:
+    with pytest.raises(ConfigError, match="are texts"):
+        Client("http://there", headers=headers)
+
+
+def test_a_header_comes_once_however_it_is_written(server: FakeServer, ask: Ask) -> None:
+    headers = {"AUTHORIZATION": "theirs", "user-AGENT": "mine"}
+    server.script("/health", answer("health.b11434"))
+    ask(at(server, api_key="key", headers=headers), "health")
+    sent = server.request().headers
+    assert (sent["authorization"], sent["user-agent"]) == ("Bearer key", "mine")

@@ -13,7 +13,7 @@ from rocm_core import discover_models, read_gguf
 from rocm_core.cli import main
 from rocm_core.config import LoadConfig
 from rocm_core.discover.refs import ModelRef
-from rocm_core.engine.command_line import _with_whole_inputs  # the only way without an engine
+from rocm_core.engine.command_line import Build, _with_whole_inputs  # no engine needed
 from tests.support.models import decider
 
 
@@ -43,8 +43,9 @@ def test_models_lists_the_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_whole_questions_fit_into_one_batch(tmp_path: Path, kind: str, ubatch: int | None) -> None:
     decider.build(path := tmp_path / "m.gguf", kind)
     ref = ModelRef("file", str(path), "m")
-    assert _with_whole_inputs(ref, LoadConfig()).ubatch_size == ubatch
-    assert _with_whole_inputs(ref, LoadConfig(ubatch_size=64)).ubatch_size == 64
+    build = Build(frozenset())
+    assert _with_whole_inputs(ref, LoadConfig(), build).ubatch_size == ubatch
+    assert _with_whole_inputs(ref, LoadConfig(ubatch_size=64), build).ubatch_size == 64
 
 
 def test_a_program_that_asks_none_does_not_import_them() -> None:

@@ -99,6 +99,9 @@ def test_what_is_nowhere_says_where_it_was_looked_for(ref: str) -> None:
         ".org/x",
         "org/x.",
         "o/a..b",
+        "org/repo:-x",
+        "org/repo:.",
+        "~nobody-of-this-name/x",
     ],
 )
 def test_paths_and_flags_are_no_names_on_hugging_face(text: str) -> None:

@@ -161,6 +161,11 @@ def test_an_input_to_embed_or_rank_may_fill_the_context(mode: str) -> None:
     assert value(flags_of(ModelRef("hf", "org/repo", "repo"), **on), "-ub") == "2048"
 
 
+def here(name: str) -> str:
+    """The whole path: the server starts in another directory."""
+    return str(Path(name).absolute())
+
+
 def test_typed_options_become_flags() -> None:
     args = flags_of(
         flash_attn=False,
@@ -182,9 +187,9 @@ def test_typed_options_become_flags() -> None:
     assert value(args, "-mg") == "1"
     assert value(args, "-fa") == "off"
     assert value(args, "-ctk") == "q8_0"
-    assert values(args, "--lora") == ["a.gguf", "b.gguf"]
-    assert value(args, "--mmproj") == "p.gguf"
-    assert value(args, "-md") == "d.gguf"
+    assert values(args, "--lora") == [here("a.gguf"), here("b.gguf")]
+    assert value(args, "--mmproj") == here("p.gguf")
+    assert value(args, "-md") == here("d.gguf")
     assert value(args, "--pooling") == "mean"
     assert value(args, "--rpc") == "host:1"
     assert value(args, "--alias") == "mine"
@@ -243,7 +248,8 @@ def test_a_draft_model_gets_the_type_that_newer_builds_need() -> None:
 def test_an_adapter_with_a_comma_is_one_adapter() -> None:
     args = flags_of(lora=['a,"b".gguf:0.5', "~/c.gguf", Path("d:0.5"), "e"])
     home = str(Path("~/c.gguf").expanduser())
-    assert values(args, "--lora") == ['"a,""b"".gguf"', home, "d:0.5", "e"]
+    quoted = '"' + here('a,""b"".gguf') + '"'
+    assert values(args, "--lora") == [quoted, home, here("d:0.5"), here("e")]
 
 
 def test_a_scale_is_a_number_behind_the_last_colon() -> None:

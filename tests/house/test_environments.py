@@ -56,6 +56,24 @@ ENVIRONMENTS = {
     "umask 077": Poor("os.umask(0o077)"),
     "umask 777": Poor("os.umask(0o777)", may_fail=_START, unprivileged=True),
     "nice": Poor("os.nice(19)"),
+    "interrupts ignored": Poor("signal.signal(signal.SIGINT, signal.SIG_IGN)"),
+    "a broken pipe kills": Poor("signal.signal(signal.SIGPIPE, signal.SIG_DFL)"),
+    "stack 1 MB": _limit("STACK", 1 << 20),
+    "no locked memory": _limit("MEMLOCK", 0),
+    "no pending signals": _limit("SIGPENDING", 0, *_START),
+    "data 1 GB": _limit("DATA", 1 << 30, *_START),
+    "home is relative": Poor(env={"HOME": "x", "XDG_CONFIG_HOME": "y"}),
+    "home is a device": Poor(env={"HOME": "/dev/null", "XDG_CONFIG_HOME": None}),
+    "caches are a device": Poor(env={"XDG_CACHE_HOME": "/dev/null", "XDG_STATE_HOME": "/dev/null"}),
+    "a long temporary directory": Poor(env={"TMPDIR": "/tmp/" + "long/" * 40}),
+    "folder without rights": Poor(
+        "os.mkdir('x'); os.chdir('x'); os.chmod('.', 0)", unprivileged=True
+    ),
+    "warnings are errors": Poor(env={"PYTHONWARNINGS": "error"}),
+    "no assertions": Poor(env={"PYTHONOPTIMIZE": "2"}),
+    "ASCII streams": Poor(env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}),
+    "a development Python": Poor(env={"PYTHONDEVMODE": "1"}),
+    "relative libraries": Poor(env={"LD_LIBRARY_PATH": ":lib:", "PATH": ":bin:/usr/bin:/bin"}),
     "one CPU": Poor("os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"),
 }
 

@@ -17,7 +17,7 @@ import llama_index_rocm
 from rocm_core import AsyncClient, Client, LlamaService, ModelInfo, TextModel, Timeouts, load_model
 from rocm_core.config import options_of
 from rocm_core.errors import RequestTimeout, RocmError, ServerStopped
-from tests.support.servers.fake_server import FakeServer, answer
+from tests.support.servers.fake_server import FakeServer, answer, capture
 from tests.support.servers.refusing import nobody_accepts
 from tests.support.verbs import ROWS, SILENT, VERBS, Outcome, label, outcomes, public, show
 
@@ -27,7 +27,17 @@ _NO_QUEUE = 100
 _FIELDS = {found.name: attribute for attribute, found in options_of(Timeouts).items()}
 
 # What a server that answers facts only answers.
-_ONLY_FACTS = {"aload", "info", "load", "models", "profile", "props", "start"}
+_ONLY_FACTS = {
+    "aget_server_defaults",
+    "aload",
+    "get_server_defaults",
+    "info",
+    "load",
+    "models",
+    "profile",
+    "props",
+    "start",
+}
 _NEVER_RAISES = {"is_running"}
 
 Make = Callable[[str, dict[str, Any]], Any]
@@ -84,7 +94,9 @@ def _mute() -> Iterator[str]:
 @contextlib.contextmanager
 def _answers_facts_only() -> Iterator[str]:
     with FakeServer() as server:
-        server.script("/props", answer("props.b11434"))
+        # Of a model that sees: nothing is refused before it is asked.
+        facts = capture("props.b11434").replace(b'"vision":false', b'"vision":true')
+        server.script("/props", answer(facts))
         server.mute("/props", "/v1/models")
         yield server.url
 

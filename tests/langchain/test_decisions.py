@@ -205,7 +205,7 @@ def test_messages_and_images_anywhere_in_the_state(scripted: FakeServer) -> None
     [
         ({"type": "image", "url": "https://there/a.png"}, "needs its data"),
         ({"type": "audio", "base64": "AAAA", "mime_type": "audio/wav"}, "no audio"),
-        ({"type": "video", "base64": "AAAA", "mime_type": "video/mp4"}, "cannot be sent"),
+        ({"type": "video", "base64": "AAAA", "mime_type": "video/mp4"}, "no video"),
         ({"type": "file", "base64": "AAAA", "mime_type": "application/pdf"}, "no PDF"),
     ],
 )

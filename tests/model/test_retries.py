@@ -18,6 +18,12 @@ def test_a_proxy_that_cannot_reach_the_server_is_asked_again(status: int) -> Non
     assert Retries(1).pause_after(error_from_body("no", 500)) is None
 
 
+def test_a_proxy_whose_server_died_is_asked_again() -> None:
+    assert Retries(1).pause_after(error_from_body("Internal Server Error", 500)) == 0.5
+    of_llama_server = {"error": {"code": 500, "message": "input is too large", "type": "x"}}
+    assert Retries(1).pause_after(error_from_body(of_llama_server, 500)) is None
+
+
 @pytest.mark.parametrize(
     ("asked", "pause"), [(None, 0.5), (0.0, 0.5), (3.0, 3.0), (60.0, 60.0), (61.0, None)]
 )

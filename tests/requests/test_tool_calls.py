@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rocm_core.errors import ConfigError, InvalidAnswer
-from rocm_core.requests.arguments import object_text, parse_arguments
+from rocm_core.requests.arguments import object_text, parse_arguments, read_call
 from rocm_core.requests.reasoning import reasoning_fields, unthinking
 from rocm_core.requests.response_format import normalized_format, parse_answer, schema_format
 from rocm_core.requests.tool_calls import CallReader, ToolRequest, tool_request
@@ -241,3 +241,30 @@ def test_thinking_is_off_unless_told(fields: dict[str, Any], kwargs: dict[str, A
     made = unthinking(fields)
     assert made.get("chat_template_kwargs") == kwargs
     assert {**made, "chat_template_kwargs": None} == {**fields, "chat_template_kwargs": None}
+
+
+@pytest.mark.parametrize("name", [None, "", " ", "\n"])
+def test_a_call_without_a_name_is_none(name: str | None) -> None:
+    with pytest.raises(InvalidAnswer, match="names no tool") as caught:
+        read_call(name, '{"a": 1}')
+    assert caught.value.text == '{"a": 1}'
+    assert read_call("add", '{"a": 1}') == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"path": "/a", "path": "/b"}',
+        '{"a": 1, "a": true}',
+        '{"a": {"b": [1], "c": 2, "b": []}}',
+        '{"a": [{"b": null, "b": 0}]}',
+    ],
+)
+def test_an_argument_with_two_values_has_none(text: str) -> None:
+    with pytest.raises(InvalidAnswer, match="has two values"):
+        parse_arguments(text)
+    assert object_text(text) == "{}"
+
+
+def test_an_argument_that_is_repeated_has_its_value() -> None:
+    assert parse_arguments('{"a": {"b": 1}, "a": {"b": 1}, "c": 2}') == {"a": {"b": 1}, "c": 2}

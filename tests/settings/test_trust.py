@@ -139,6 +139,30 @@ def test_env_cannot_put_a_variable_of_the_user_into_a_url(
     assert planned()[0] == f"{THEIRS}/{KEY}"
 
 
+@pytest.mark.parametrize("header", ["Host", "host", "X-Forwarded-Host", "FORWARDED"])
+@pytest.mark.parametrize("kind", ["file", ".env"])
+def test_no_folder_says_whose_server_behind_a_proxy_gets_the_key(
+    project: Path, monkeypatch: pytest.MonkeyPatch, header: str, kind: str
+) -> None:
+    headers = {"X-Team": "a", header: "theirs.invalid"}
+    path = project / ("llama-rocm.json" if kind == "file" else ".env")
+    line = f"LLAMA_ROCM_HEADERS='{json.dumps(headers)}'\n"
+    path.write_text(json.dumps({"headers": headers}) if kind == "file" else line)
+    monkeypatch.setenv("LLAMA_URL", "http://mine")
+    monkeypatch.setenv("LLAMA_ROCM_API_KEY", KEY)
+    with pytest.warns(UserWarning, match="headers in .*say where requests go.*llama-rocm trust"):
+        assert current_settings().untrusted == {"headers": str(path)}
+    assert planned() == ("http://mine", RemoteConfig(api_key=KEY))
+    trust(project)
+    assert planned()[1].headers == headers
+
+
+def test_other_headers_of_a_folder_are_sent(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLAMA_URL", "http://mine")
+    (project / "llama-rocm.json").write_text(json.dumps({"headers": {"X-Team": "a"}}))
+    assert planned()[1].headers == {"X-Team": "a"}
+
+
 # -- programs, code, files ------------------------------------------------------------------------
 
 PROGRAMS: dict[str, Any] = {
@@ -147,6 +171,7 @@ PROGRAMS: dict[str, Any] = {
     "extra_args": ["--log-file", "theirs"],
     "lora": ["theirs.gguf"],
     "rpc_servers": ["theirs.invalid:1"],
+    "allow_insecure_rpc": True,
     "chat_template": "{{ theirs }}",
     "chat_template_file": "theirs.jinja",
     "ca_file": "theirs.pem",

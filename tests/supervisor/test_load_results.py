@@ -199,6 +199,16 @@ def test_an_address_of_a_worker_has_a_port(tmp_path: Path, address: str) -> None
         Server(resolve_ref(RECITER), config).start()
 
 
+@pytest.mark.parametrize("address", ["192.0.2.1:50052", "worker.invalid:50052", "[fe80::1]:50052"])
+def test_a_worker_on_another_machine_needs_a_word(tmp_path: Path, address: str) -> None:
+    config = LoadConfig(server_path=rpc_server(tmp_path), rpc_servers=[address])
+    with pytest.raises(ConfigError, match="fragile and insecure.*allow_insecure_rpc=True"):
+        Server(resolve_ref(RECITER), config).start()
+    for here in ("127.0.0.1:1", "localhost:1", "[::1]:1"):
+        LoadConfig(rpc_servers=[here]).check_rpc_servers()
+    LoadConfig(rpc_servers=[address], allow_insecure_rpc=True).check_rpc_servers()
+
+
 def test_a_build_without_workers_says_so(llama_server: None) -> None:
     with socket.create_server(("127.0.0.1", 0)) as worker:
         address = f"127.0.0.1:{worker.getsockname()[1]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import socket
@@ -14,17 +15,23 @@ from typing import Any
 import psutil
 import pytest
 
+from langchain_rocm import ChatRocm
+from llama_index_rocm import RocmLLM
 from rocm_core import Server, State, load_model
 from rocm_core.backend.pool import Pool
 from rocm_core.config import Engine
 from rocm_core.discover.refs import resolve_ref
+from rocm_core.engine.installed.bounded import run_bounded
 from rocm_core.errors import ServerStartError
 from rocm_core.shared.protocol import Channel, error_from_line
 from rocm_core.shared.registry import Registry
 from rocm_core.shared.session import Session
 from rocm_core.supervisor import child_process
+from rocm_core.threads import beside_loop
 from tests.support.engines import make_server
 from tests.support.models.reciter import ANSWER, RECITER
+from tests.support.servers.fake_server import FakeServer
+from tests.support.servers.scripts import chat, say, script
 
 # The beginning of each thread's name, and how many of them are allowed.
 POINTS = [
@@ -105,6 +112,58 @@ def test_a_model_fails_in_words(engine: Engine, limit: Limit) -> None:
     limit.name = ""
     assert isinstance(pool.acquire(key), Server)
     pool.release(key)
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_what_a_program_prints_fails_in_words(limit: Limit, after: int) -> None:
+    limit.name, limit.after = "rocm-pipe", after
+    before, begun = children(), time.monotonic()
+    with pytest.raises(ServerStartError, match="ulimit -u"):
+        run_bounded(["/bin/sh", "-c", "sleep 60"], {}, 60.0, 100)
+    assert children() <= before
+    assert time.monotonic() - begun < SECONDS
+
+
+def test_without_a_thread_beside_it_the_event_loop_does_it(
+    scripted: FakeServer, limit: Limit
+) -> None:
+    """Every verb of asyncio, of the adapters too; ``asyncio.run`` ends as well."""
+    script(scripted, chat(say("Hi")))
+    limit.name, limit.after = "rocm-beside", 0
+
+    async def use() -> list[str]:
+        model = load_model(scripted.url)
+        await model.aload()
+        said = [token.text async for token in model.achat([{"role": "user", "content": "x"}])]
+        await model.aclose()
+        langchain, index = ChatRocm(base_url=scripted.url), RocmLLM(base_url=scripted.url)
+        said += [(await langchain.ainvoke("x")).text, (await index.acomplete("x")).text]
+        await langchain.aclose()
+        await index.aclose()
+        return said
+
+    assert asyncio.run(use()) == ["Hi"] * 3
+    assert limit.after < 0, "no thread was asked for"
+    assert not any(thread.name.startswith("asyncio") for thread in threading.enumerate())
+
+
+async def test_an_error_beside_the_event_loop_is_the_functions() -> None:
+    def fail(what: str) -> None:
+        raise RuntimeError(what)
+
+    with pytest.raises(RuntimeError, match="mine"):
+        await beside_loop(fail, "mine")
+    assert await beside_loop(threading.current_thread) is not threading.current_thread()
+
+
+async def test_who_is_cancelled_beside_the_event_loop_does_not_wait() -> None:
+    release = threading.Event()
+    task = asyncio.create_task(beside_loop(release.wait, SECONDS))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    release.set()
 
 
 def test_a_subscriber_fails_in_words(engine: Engine, limit: Limit) -> None:

@@ -168,6 +168,8 @@ _RUNNABLE: dict[str, Verb] = {
     "transform": lambda it: it.transform(iter(["Hi"])),
 }
 _CHAT: dict[str, Verb] = {
+    "aget_server_defaults": lambda it: it.aget_server_defaults(),
+    "get_server_defaults": lambda it: it.get_server_defaults(),
     "agenerate": lambda it: it.agenerate([_HUMAN, _HUMAN]),
     "agenerate_prompt": lambda it: it.agenerate_prompt([it._convert_input("Hi")]),
     "generate": lambda it: it.generate([_HUMAN]),
@@ -178,12 +180,16 @@ _CHAT: dict[str, Verb] = {
     "with_structured_output": lambda it: it.with_structured_output(Answer).invoke("Hi"),
 }
 _TEXT: dict[str, Verb] = {
+    "aget_server_defaults": lambda it: it.aget_server_defaults(),
+    "get_server_defaults": lambda it: it.get_server_defaults(),
     "agenerate": lambda it: it.agenerate(["a"] * 6),
     "agenerate_prompt": lambda it: it.agenerate_prompt([it._convert_input("Hi")]),
     "generate": lambda it: it.generate(["a"] * 6),
     "generate_prompt": lambda it: it.generate_prompt([it._convert_input("Hi")]),
 }
 _INDEX: dict[str, Verb] = {
+    "aget_server_defaults": lambda it: it.aget_server_defaults(),
+    "get_server_defaults": lambda it: it.get_server_defaults(),
     "achat": lambda it: it.achat(_SAID),
     "achat_with_tools": lambda it: it.achat_with_tools(_TOOLS, "Hi"),
     "acomplete": lambda it: it.acomplete("Hi"),
@@ -211,6 +217,10 @@ _INDEX: dict[str, Verb] = {
 _VECTORS: dict[str, Verb] = {
     "acall": lambda it: it.acall([TextNode(text="a")]),
     "aget_agg_embedding_from_queries": lambda it: it.aget_agg_embedding_from_queries(["a"]),
+    "aget_image_embedding": lambda it: it.aget_image_embedding("https://x/a.png"),
+    "aget_image_embedding_batch": lambda it: it.aget_image_embedding_batch(["https://x/a.png"]),
+    "get_image_embedding": lambda it: it.get_image_embedding("https://x/a.png"),
+    "get_image_embedding_batch": lambda it: it.get_image_embedding_batch(["https://x/a.png"]),
     "aget_query_embedding": lambda it: it.aget_query_embedding("a"),
     "aget_text_embedding": lambda it: it.aget_text_embedding("a"),
     "aget_text_embedding_batch": lambda it: it.aget_text_embedding_batch(["a"] * 3),
@@ -270,12 +280,16 @@ VERBS: dict[type, dict[str, Verb]] = {
         "aembed_query": lambda it: it.aembed_query("a"),
         "embed_documents": lambda it: it.embed_documents(["a"] * 100),
         "embed_query": lambda it: it.embed_query("a"),
+        "embed_image": lambda it: it.embed_image([b"a"]),
+        "aembed_image": lambda it: it.aembed_image([b"a"]),
     },
     langchain_rocm.RocmRerank: {
         "acompress_documents": lambda it: it.acompress_documents(_DOCUMENTS, "q"),
         "arank": lambda it: it.arank("q", ["a"]),
         "compress_documents": lambda it: it.compress_documents(_DOCUMENTS, "q"),
         "rank": lambda it: it.rank("q", ["a"]),
+        "ascore": lambda it: it.ascore([("q", "a"), ("r", "b")]),
+        "score": lambda it: it.score([("q", "a"), ("r", "b")]),
     },
     langchain_rocm.RocmDecisions: _DECIDED,
     llama_index_rocm.RocmSelector: _SELECTED,

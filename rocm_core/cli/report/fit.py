@@ -6,13 +6,13 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from rocm_core.cli.options import add_option, load_options
 from rocm_core.cli.screen import say
 from rocm_core.cli.sizes import parse_memory, parse_size, show_size
 from rocm_core.config import LoadConfig, options_of
+from rocm_core.config.option import expanded
 from rocm_core.discover.refs import resolve_ref
 from rocm_core.engine.gpu_placement import PlacedDevice, devices_of_load
 from rocm_core.errors import ConfigError
@@ -183,7 +183,7 @@ def _config(options: argparse.Namespace) -> LoadConfig:
 
 def _companions(config: LoadConfig) -> Companions:
     return Companions(
-        projector=read_gguf(Path(config.mmproj).expanduser()) if config.mmproj else None,
+        projector=read_gguf(expanded(config.mmproj)) if config.mmproj else None,
         draft=read_model(_file(str(config.draft_model))) if config.draft_model else None,
         adapters=tuple(read_gguf(path) for path, _ in config.lora_adapters),
     )

@@ -34,7 +34,11 @@ _FACTS = (
 
 def add_command(commands: Any) -> None:
     """Register ``models``."""
-    parser = commands.add_parser("models", help="list the models on this machine")
+    parser = commands.add_parser(
+        "models",
+        help="list the models on this machine",
+        epilog="`models pull ORG/REPO[:QUANT]` downloads one, `models rm NAME` deletes one.",
+    )
     parser.add_argument(
         "directory", nargs="*", help="look here too (besides ROCM_MODEL_DIR and the caches)"
     )
@@ -55,7 +59,10 @@ def run(options: argparse.Namespace) -> int:
     elif found:
         _print(found)
     else:
-        say("no models; give a directory, set ROCM_MODEL_DIR, or load org/repo[:quant]")
+        say(
+            "no models; give a directory, set ROCM_MODEL_DIR, or download one: "
+            "llama-rocm models pull org/repo[:quant]"
+        )
     return 0
 
 

@@ -18,6 +18,7 @@ from rocm_core.doctor.setup.advice import Advice, advise
 from rocm_core.doctor.setup.installed import advise_here, look_at_engines
 from rocm_core.doctor.setup.site import Site, look_at_site
 from rocm_core.doctor.setup.trial import Speed, Trial, try_device
+from rocm_core.engine.embedded_start import ELSEWHERE
 from rocm_core.engine.installed.choice import process_environment
 from rocm_core.engine.installed.software import names_software
 from rocm_core.errors import BackendUnavailable, RocmError
@@ -95,7 +96,9 @@ def _install(advice: Advice) -> None:
         changes = dict(word.split("=", 1) for word in words[: words.index("pip")])
         command = [sys.executable, "-m", *words[words.index("pip") :]]
         say(f"running  {shlex.join(command)}")
-        code = subprocess.run(command, check=False, env={**os.environ, **changes}).returncode
+        env = {**os.environ, **changes}
+        # ``-m`` would import what a folder has beside pip's own modules.
+        code = subprocess.run(command, check=False, env=env, cwd=ELSEWHERE).returncode
         if code:
             raise BackendUnavailable(
                 f"pip ended with {code}: read its last lines above; {step.command} is the command"

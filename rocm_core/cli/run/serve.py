@@ -15,6 +15,7 @@ from typing import Any
 from rocm_core.backend import server_config
 from rocm_core.cli.loading import load_progress
 from rocm_core.cli.options import add_key_option, add_model_options, key_of, load_options
+from rocm_core.cli.run import serve_ray
 from rocm_core.cli.screen import say
 from rocm_core.config import LoadConfig
 from rocm_core.discover.refs import resolve_ref
@@ -56,6 +57,7 @@ def add_command(commands: Any) -> None:
         "lets other machines in, and needs a key of your choice",
     )
     add_key_option(group, default="a random key, which is printed")
+    serve_ray.add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -71,6 +73,8 @@ def run(options: argparse.Namespace) -> int:
 
     # Before the engine is asked what it can do, which takes a program of its own.
     with _signals_call(end):
+        if options.ray or options.write_config:
+            return serve_ray.run(options, ended)
         return _serve(options, ended, servers)
 
 

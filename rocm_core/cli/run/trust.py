@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rocm_core.cli.screen import say
+from rocm_core.config.option import expanded
 from rocm_core.errors import ConfigError
 from rocm_core.settings.names import CONFIG_VARIABLE, PROJECT
 from rocm_core.settings.reading import content_of
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: the folder has no such file, or one cannot be read.
     """
-    store, directory = TrustStore(trust_file(os.environ)), Path(options.directory).expanduser()
+    store, directory = TrustStore(trust_file(os.environ)), expanded(options.directory)
     if options.list:
         _list(store)
         return 0

@@ -38,6 +38,7 @@ from rocm_core.client.stream.fields import (
 )
 from rocm_core.client.stream.framing import DONE, Framing
 from rocm_core.client.stream.ndjson import read_own_line, read_text_line
+from rocm_core.client.stream.numbers import CallNumbers, OneAnswer
 from rocm_core.errors import ProtocolError, RocmError, StreamInterrupted
 from rocm_core.types import StreamEvent
 
@@ -51,20 +52,24 @@ class StreamDecoder:
         ended: the end marker has been seen; what follows it is not read.
     """
 
-    def __init__(self, *, coalesce: bool = False, first_only: bool = False) -> None:
+    def __init__(self, *, coalesce: bool = False, answers: int = 0) -> None:
         """Args:
         coalesce: join the pieces of text that one chunk completes.
-        first_only: pass over pieces of other answers than the first, which were not asked for.
+        answers: how many were asked for; pieces of others are passed over (of one: ``OneAnswer``).
+            0: all are read, and the end of the first one is the end.
         """
         self.ended = False
         self._framing = Framing()
         self._coalesce = coalesce
-        self._first_only = first_only
+        self._answers = answers
+        self._unfinished = max(1, answers)  # of the native dialect, each with an end of its own
         self._only_text = False  # lines that are strings: nothing can mark the end
         self._has_text = False
         # The lines of an answer that is one object, written on several lines.
         self._object: list[bytes] | None = None
         self._any = False
+        self._one = OneAnswer() if answers == 1 else None
+        self._calls = CallNumbers()
 
     def feed(self, chunk: bytes) -> Iterator[StreamEvent]:
         """Yield the events that ``chunk`` completes; those before a failure come first.
@@ -93,6 +98,7 @@ class StreamDecoder:
                 yield from self._of_line(b"\n".join(self._object))
         except ProtocolError as error:
             cut = error  # a last payload that was cut short is an interruption
+        yield from self._rest()
         if not self.ended and (cut or not self._only_text):
             why = f" ({cut})" if cut else "" if self._any else " (nothing came)"
             raise StreamInterrupted(
@@ -103,30 +109,36 @@ class StreamDecoder:
         if self._framing.ndjson:
             yield from self._lines(payloads)
             return
+        if self.ended:
+            return
         for payload in payloads:
-            if self.ended:
-                return
-            if payload == DONE:
-                self.ended = True
-                return
             try:
+                raw = loads(payload)
+            except JSONDecodeError:
+                raw = self._no_json(payload)
+            if type(raw) is not dict:
                 raw = parse_object(payload)
-            except ProtocolError:
-                rest = payload.strip()
-                self.ended = rest == DONE
-                if rest and not self.ended:
-                    raise
-                continue
-            if not raw:
-                continue
-            event = read_event(raw)
-            if "stop" in raw and raw["stop"] is True:
-                self.ended = True
-            if not (event.choice and self._first_only):
-                yield event
-            choices = raw.get("choices")
-            if choices and len(choices) > 1:
-                yield from self._others(raw, len(choices))
+            if raw:
+                event = read_event(raw)
+                if event.tool_calls:
+                    self._calls.renumber(event)
+                if self._wanted(event):
+                    yield event
+                choices = raw.get("choices")
+                if choices and len(choices) > 1:
+                    yield from self._others(raw, len(choices))
+                if "stop" in raw and raw["stop"] is True:
+                    self._unfinished -= 1
+                    self.ended = self._unfinished < 1
+            if self.ended:
+                yield from self._rest()
+                return
+
+    def _no_json(self, payload: bytes) -> dict[str, Any]:
+        """Read what orjson refuses: the end marker, a blank, or JSON with invalid text."""
+        rest = payload.strip()
+        self.ended = rest == DONE
+        return {} if self.ended or not rest else parse_object(payload)
 
     def _lines(self, lines: list[bytes]) -> Iterator[StreamEvent]:
         for line in lines:
@@ -151,17 +163,29 @@ class StreamDecoder:
             ends = raw.get("stop") is True or raw.get("done") is True
             self.ended = ends or is_whole_answer(raw)
         self._has_text = self._has_text or bool(event.text)
-        if not (event.choice and self._first_only):
+        self._calls.renumber(event)
+        if self._wanted(event):
             yield event
         if type(choices := raw.get("choices")) is list and len(choices) > 1:
             yield from self._others(raw, len(choices))
+        if self.ended:
+            yield from self._rest()
 
     def _others(self, raw: dict[str, Any], count: int) -> Iterator[StreamEvent]:
         """Yield the pieces of further answers in one payload."""
         for place in range(1, count):
             event = read_event(raw, place)
-            if not (event.choice and self._first_only):
+            self._calls.renumber(event)
+            if self._wanted(event):
                 yield event
+
+    def _wanted(self, event: StreamEvent) -> bool:
+        if (one := self._one) is not None:
+            return (one.known and not event.choice) or one.takes(event)
+        return not self._answers or event.choice < self._answers
+
+    def _rest(self) -> Iterator[StreamEvent]:
+        return self._one.rest() if self._one else iter(())
 
 
 def is_whole_answer(raw: dict[str, Any]) -> bool:

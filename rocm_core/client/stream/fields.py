@@ -7,6 +7,7 @@ a ``ProtocolError`` of it. What is passed on has the types that ``rocm_core.type
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -107,22 +108,28 @@ def ids_of(entries: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
     return read_ids([entry["id"] for entry in entries if entry.get("id") is not None])
 
 
-def read_usage(usage: Mapping[str, Any]) -> Usage:
-    """Read the OpenAI ``usage`` object."""
+def read_usage(usage: Mapping[str, Any]) -> Usage | None:
+    """Read the OpenAI ``usage`` object; ``None`` as for ``read_native_usage``."""
     details = usage.get("prompt_tokens_details") or {}
-    return Usage(
-        prompt_tokens=read_count(usage.get("prompt_tokens")),
-        completion_tokens=read_count(usage.get("completion_tokens")),
-        cached_tokens=read_count(details.get("cached_tokens")),
+    return _usage(
+        usage.get("prompt_tokens"), usage.get("completion_tokens"), details.get("cached_tokens")
     )
 
 
 def read_native_usage(raw: Mapping[str, Any]) -> Usage | None:
-    """Read the counts in the last event of the native dialect."""
+    """Read the counts in the last event of the native dialect.
+
+    ``None`` if one is absent, or negative: some write -1 for what they do not know.
+    """
     if "tokens_predicted" not in raw or "tokens_evaluated" not in raw:
         return None
-    cached = read_count((raw.get("timings") or {}).get("cache_n"))
-    return Usage(read_count(raw["tokens_evaluated"]), read_count(raw["tokens_predicted"]), cached)
+    cached = (raw.get("timings") or {}).get("cache_n")
+    return _usage(raw["tokens_evaluated"], raw["tokens_predicted"], cached)
+
+
+def _usage(*counts: Any) -> Usage | None:
+    read = [read_count(count) for count in counts]
+    return Usage(*read) if min(read) >= 0 else None
 
 
 _TIMING_FIELDS: dict[str, Callable[[Any], Any]] = {
@@ -130,9 +137,10 @@ _TIMING_FIELDS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def read_timings(timings: Mapping[str, Any]) -> Timings:
-    """Read llama-server's ``timings`` object."""
-    return Timings(**{k: read(timings.get(k) or 0) for k, read in _TIMING_FIELDS.items()})
+def read_timings(timings: Mapping[str, Any]) -> Timings | None:
+    """Read llama-server's ``timings`` object; ``None`` if a value is negative or not finite."""
+    read = {name: kind(timings.get(name) or 0) for name, kind in _TIMING_FIELDS.items()}
+    return Timings(**read) if all(0 <= value < math.inf for value in read.values()) else None
 
 
 def without_surrogates(value: Any) -> Any:

@@ -60,7 +60,8 @@ def _event(raw: dict[str, Any], whole: bool) -> StreamEvent:
         event.tool_calls = (_tool_call(**call),)
     event.finish_reason = text_or_none(raw.get("finish_reason"))
     if usage := raw.get("usage"):
-        event.usage = Usage(**{name: read_count(value) for name, value in usage.items()})
+        counts = {name: read_count(value) for name, value in usage.items()}
+        event.usage = Usage(**counts) if min(counts.values()) >= 0 else None
     if type(event.text) is not str or type(event.reasoning) is not str:
         raise TypeError("text of an event must be a string")
     return event

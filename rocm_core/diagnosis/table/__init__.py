@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from rocm_core.diagnosis.table.access import ACCESS, KERNEL
 from rocm_core.diagnosis.table.crashes import CRASH, ENDED
+from rocm_core.diagnosis.table.downloads import DOWNLOAD
 from rocm_core.diagnosis.table.loading import LOADER, PROCESSOR
 from rocm_core.diagnosis.table.memory import MEMORY
-from rocm_core.diagnosis.table.models import DOWNLOAD, MODEL
+from rocm_core.diagnosis.table.models import MODEL
 from rocm_core.diagnosis.table.options import ARGUMENTS
 from rocm_core.diagnosis.table.requests import REQUEST, TEMPLATE
 from rocm_core.diagnosis.table.rocm import KERNELS, WITHOUT_GPU

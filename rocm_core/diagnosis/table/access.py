@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import KnownFailure
-from rocm_core.diagnosis.table.words import CONTAINER, GROUPS
+from rocm_core.diagnosis.table.row import CONTAINER, GROUPS, KnownFailure
 
 KERNEL: tuple[KnownFailure, ...] = (
     KnownFailure(
@@ -139,6 +138,18 @@ ACCESS: tuple[KnownFailure, ...] = (
         "there is no /dev/kfd: the amdgpu driver is not loaded, or a container hides it",
         f"sudo modprobe amdgpu; {CONTAINER}",
         "ROCm/legacy-rocm-build#1798, ollama/ollama#6736",
+    ),
+    KnownFailure(
+        "wsl_no_adapter",
+        ("no wddm adapters found", "/dev/dxg"),
+        r"No WDDM adapters found|/dev/dxg\b.*(?:no such file|permission denied)",
+        "WSL shows ROCm no GPU: Windows' driver is older than this ROCm needs, or the card is not "
+        "among those that WSL passes on",
+        "install the Adrenalin driver that the ROCm version names for WSL, then wsl --shutdown; "
+        "with ROCm before 7.13 set HSA_ENABLE_DXG_DETECTION=1 for librocdxg; RDNA 2 and older "
+        "need native Linux",
+        "ROCm/legacy-rocm-build#5900, ROCm/librocdxg#34",
+        over=("kfd_missing",),
     ),
     KnownFailure(
         "render_node_permission",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import KnownFailure
-from rocm_core.diagnosis.table.words import NEWER_BUILD
+from rocm_core.diagnosis.table.row import NEWER_BUILD, Cure, KnownFailure
 
 # The last resort: how the program fell over, and the reason that it gave itself.
 CRASH: tuple[KnownFailure, ...] = (
@@ -14,10 +13,16 @@ CRASH: tuple[KnownFailure, ...] = (
             "failed to start within",
             "health check of container",
             "did not become healthy",
+            "still waiting for llama-server",
+            "waiting for llama-server to be ready: timeout",
+            "did not start within",
+            "startup timeout",
         ),
         r"timed out waiting for llama[- ](?:runner|server) to start"
         r"|failed to start within (?:the )?timeout"
-        r"|health check of container '?[^ ']+'? timed out|did not become healthy",
+        r"|health check of container '?[^ ']+'? timed out|did not become healthy"
+        r"|still waiting for llama-server|waiting for llama-server to be ready: timeout"
+        r"|did not start within|startup timeout",
         "the program that waited for the server gave up before the model was loaded",
         "allow more time (start_timeout=; OLLAMA_LOAD_TIMEOUT=30m for Ollama), put the file on a "
         "faster disk, or use a smaller model; a load that stands still on a GPU that hangs shows "
@@ -35,8 +40,16 @@ CRASH: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "gpu_error",
-        ("rocm error", "cuda error", "hip error", "hiperror"),
-        r"(?:ROCm|CUDA|HIP) error(?:: | \d+ at \S+: )(?P<what>[a-z].+)"
+        (
+            "rocm error",
+            "cuda error",
+            "hip error",
+            "hiperror",
+            "ggml_cuda_error",
+            "hsa_status_error",
+        ),
+        r"\bggml_cuda_error\(|\b(?P<hsa>HSA_STATUS_ERROR\w*)"
+        r"|(?:ROCm|CUDA|HIP) error(?:: | \d+ at \S+: )(?P<what>[a-z].+)"
         r"|\b(?P<name>hipError(?!Success)\w+)",
         "ROCm reports an error: {what}",
         "use another llama.cpp build (newer, or with Vulkan); update the driver and ROCm; leave "
@@ -55,15 +68,41 @@ CRASH: tuple[KnownFailure, ...] = (
             "vk::command",
             "vk::create",
             "vk_error_",
+            "'vk::",
+            "libggml-vulkan.so",
         ),
         r"vk::(?:Instance|PhysicalDevice|Device|Queue|Command|create)\S*: (?P<what>Error\w+)"
-        r"|\b(?P<code>VK_ERROR_\w+)",
+        r"|\b(?P<code>VK_ERROR_\w+)|'vk::(?P<thrown>\w+)Error'"
+        # A stack of calls that ends in the back end.
+        r"|^#\d+ .*\bfrom \S*libggml-vulkan\.so",
         "the Vulkan driver reports an error: {what}",
         "update Mesa or the driver, or use another llama.cpp build; choose another GPU with "
         "devices=",
         "Vulkan-Hpp, ggml-vulkan.cpp",
         backend="vulkan",
-        over=("load_failed", "uncaught_error", "aborted", "crashed"),
+        over=("check_failed", "load_failed", "uncaught_error", "aborted", "crashed"),
+    ),
+    KnownFailure(
+        "backend_error",
+        (
+            "error op ",
+            "sycl error",
+            "exception caught at file",
+            "ur_result_error",
+            "ze_result_error",
+            "command buffer",
+            "opencl error",
+            "pi_error",
+            "native api failed",
+        ),
+        r"\bError OP (?P<what>[A-Z_]+)|SYCL error: *(?P<sycl>.*)|Exception caught at file"
+        r"|(?P<code>(?:UR|ZE)_RESULT_ERROR_\w+)|command buffer \d+ failed with status"
+        r"|opencl error|\bPI_ERROR_\w+|native api failed",
+        "the GPU's back end (SYCL, Metal or OpenCL) reports an error: {what}",
+        "update the GPU's driver and llama.cpp; use a Vulkan build; gpu_layers=0 tells whether "
+        "the GPU's part is at fault",
+        "ggml-sycl.cpp, ggml-metal, ggml-opencl, #17364",
+        over=("load_failed", "check_failed", "uncaught_error", "aborted", "crashed"),
     ),
     KnownFailure(
         "load_failed",
@@ -77,9 +116,21 @@ CRASH: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "check_failed",
-        ("ggml_assert", "assertion ", "llama.cpp abort:", "unexpected graph reallocation"),
-        r"GGML_ASSERT(?:\((?P<what>.+)\) failed|: *(?P<old>\S.*))"
-        r"|assertion [`'\"](?P<check>.+)' failed|llama\.cpp abort:|unexpected graph reallocation",
+        (
+            "ggml_assert",
+            "assertion ",
+            "llama.cpp abort:",
+            "unexpected graph reallocation",
+            "llama_assert:",
+            "ggml_abort(",
+            "ggml-",
+            ".cpp:",
+        ),
+        r"GGML_ASSERT(?:\((?P<what>.+)\)|: *(?P<old>\S.*))"
+        r"|assertion [`'\"](?P<check>.+)' failed|llama\.cpp abort:|unexpected graph reallocation"
+        r"|LLAMA_ASSERT: *(?P<llama>\S.*)"
+        r"|^\S{0,300}ggml-\S{1,80}:\d+: (?!warning|note|error: )(?P<abort>\S.*)"
+        r"|^\S{0,300}\.cpp:\d+: (?!warning|note|error: )(?P<stop>\S.*)",
         "a check of the program itself failed ({what}): a fault of this build, or a model that it "
         "does not fit",
         f"{NEWER_BUILD}, or an older one if it began with an update; leave out the options that "
@@ -89,8 +140,21 @@ CRASH: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "uncaught_error",
-        ("what(): ", "panic: ", "0xe06d7363", "-529697949", "18446744073179853"),
-        r"what\(\): +(?P<what>\S.*)|^panic: (?P<go>\S.*)|0xe06d7363|-529697949"
+        (
+            "what(): ",
+            "panic: ",
+            "0xe06d7363",
+            "-529697949",
+            "18446744073179853",
+            "ggml_uncaught_exception",
+            "terminate called",
+            "foreign exception",
+            "panicked at",
+            "sehexception",
+        ),
+        r"ggml_uncaught_exception|terminate called (?:after|without)|foreign exceptions?\b"
+        r"|panicked at '(?P<rust>[^']+)|panicked at \S+:\d|SEHException"
+        r"|what\(\): +(?P<what>\S.*)|^panic: (?P<go>\S.*)|0xe06d7363|-529697949"
         r"|\b18446744073179853\d+",
         "the program ended at an error that it does not handle: {what}",
         f"{NEWER_BUILD}; the line before may say what it was doing",
@@ -117,12 +181,20 @@ CRASH: tuple[KnownFailure, ...] = (
             "exit code: 139",
             "exit code 139",
             "status 139",
+            "bus error",
+            "floating point exception",
+            "breakpoint trap",
+            "exc_bad_access",
+            "unexpected signal during runtime",
+            "signal arrived during",
         ),
         r"segmentation fault|\bSIGSEGV\b|0xc0000005|-1073741819|\b3221225477\b|access violation"
         # JavaScript rounds a negative number of Windows.
         r"|\b184467440726358(?:10000|09\d+)\b|\b1844674407370951\d+|segfault at|general protection"
         r"|\bfree\(\): |double free or corruption"
-        r"|malloc\(\): |stack smashing detected|(?:exit code:?|status) 139\b",
+        r"|malloc\(\): |stack smashing detected|(?:exit code:?|status) 139\b"
+        r"|\bBus error\b|Floating point exception|breakpoint trap|EXC_BAD_ACCESS"
+        r"|unexpected signal during runtime|signal arrived during (?:cgo|external code) execution",
         "the program used memory that is not its own: a fault of the build, or of the GPU's driver",
         "update the GPU's driver; try another build; gpu_layers=0 tells whether the GPU's part is "
         "at fault",
@@ -143,9 +215,16 @@ CRASH: tuple[KnownFailure, ...] = (
             "exit code: 134",
             "exit code 134",
             "status 134",
+            "abort trap",
+            "ggml_print_backtrace",
+            "ggml_abort",
+            "(process ",
+            "aborted",
         ),
         r"\bSIGABRT\b|signal: abort|Aborted \(core dumped\)|0xc0000409|-1073740791"
-        r"|\b3221226505\b|\b1844674407263581(?:2000|1\d+|0825)\b|(?:exit code:?|status) 134\b",
+        r"|\b3221226505\b|\b1844674407263581(?:2000|1\d+|0825)\b|(?:exit code:?|status) 134\b"
+        r"|Abort trap|ggml_print_backtrace|\bggml_abort\b|\[Inferior \d+ \(process \d+\) detached"
+        r"|^Aborted$",
         "the program gave up (abort), after an error that this log does not show",
         "run llama-server itself with the same model, its log names the error; try another "
         "build; gpu_layers=0 tells whether the GPU's part is at fault",
@@ -166,15 +245,82 @@ ENDED: tuple[KnownFailure, ...] = (
             "the model has crashed",
             "exit code: null",
             "encountered while running the model",
+            "rpc error: code = ",
+            "grpc service not ready",
+            "do load request: post",
+            "do completion request: post",
+            "post predict: post",
+            "health resp: get",
+            "failed to start. check that the gguf",
+            "llama.cpp terminated unexpectedly",
+            "core dumped",
+            "failed to start a llama runner",
+            "see the ollama server logs",
+            "failed to start runner",
         ),
         r"llama runner process (?:no longer running|has terminated)|model runner has unexpectedly"
         r" stopped|llama-server process has terminated|error reading from server: EOF"
         r"|exited prematurely|The model has crashed|Exit code: null"
-        r"|an error was encountered while running the model",
+        r"|an error was encountered while running the model"
+        r"|rpc error: code = (?:Canceled|Unavailable|Unknown|Internal)|grpc service not ready"
+        r"|do (?:load|completion) request: Post|POST predict: Post|health resp: Get"
+        r"|failed to start\. Check that the GGUF|llama\.cpp terminated unexpectedly"
+        r"|\(core dumped\)"
+        r"|failed to start a llama runner|see the ollama server logs|failed to start runner",
         "the program that ran the model ended, and this log does not say why",
         "look at that program's own log (journalctl -u ollama; the developer log of LM Studio; "
         "DEBUG=true for LocalAI) and at sudo dmesg: memory is the most common reason",
-        "Ollama, LM Studio, LocalAI, llama-swap",
+        "Ollama, LM Studio, LocalAI, llama-swap, ollama/ollama#11710",
+        over=("load_reason_hidden",),
+        cures=(Cure("Ollama", "0.11.3", since="0.11.0", sign="error:fault"),),
+    ),
+    KnownFailure(
+        "load_reason_hidden",
+        (
+            "load model",
+            "load the model",
+            "load llama model",
+            "load the llama model",
+            "loading model",
+            "loading the model",
+            "loading llama model",
+            "loading the llama model",
+            "null result from llama",
+            "nullresult",
+            "object has no attribute '",
+            "failed to create llama_context",
+            "failed to create context",
+            "loadweightsfailedexception",
+            "assert self.",
+            "could not load text model",
+            "model loading error",
+            "llama error: ",
+            "invalid model file",
+        ),
+        r"(?:failed to|unable to|could not|error) load(?:ing)? (?:the )?(?:llama )?model\b"
+        r"|failed loading model|null result from llama|\bNullResult\b"
+        r"|'Llama(?:Model)?' object has no attribute '|LoadWeightsFailedException"
+        r"|failed to create (?:llama_)?context"
+        r"|assert self\.(?:model|ctx|_model) is not None|could not load text model"
+        r"|model loading error"
+        r"|LLAMA ERROR: |invalid model file",
+        "the model could not be loaded, and this log does not say why: the program around "
+        "llama.cpp keeps the reason to itself",
+        "let it show llama.cpp's own log (verbose=True of llama-cpp-python and node-llama-cpp, "
+        "a log callback of other bindings, the developer log of LM Studio), or load the file with "
+        "llama-server -m FILE; most common: a build that is older than the model, a file that "
+        "is cut short, too little memory",
+        "abetlen/llama-cpp-python#2187, utilityai/llama-cpp-rs#887, LM Studio, Jan, LocalAI",
+    ),
+    KnownFailure(
+        "request_refused",
+        ("got exception: {", "send_error: task"),
+        r"got exception: \{.*\"message\": ?\"(?P<what>[^\"]+)|send_error: task.*error: (?P<why>.+)",
+        "the server refuses a request: {what}",
+        "correct what the message names in the client that asks",
+        "tools/server/server-http.cpp, #22510",
+        over=("runner_ended", "load_reason_hidden", "server_not_there", "no_device_listed"),
+        ends=False,
     ),
     KnownFailure(
         "no_device_listed",
@@ -192,9 +338,13 @@ ENDED: tuple[KnownFailure, ...] = (
             "connect: connection refused",
             "econnrefused",
             "actively refused it",
+            "errno 111]",
+            "winerror 10061",
+            "connectionrefusederror",
         ),
         r"could not connect to ollama app|connect: connection refused|ECONNREFUSED"
-        r"|actively refused it",
+        r"|actively refused it"
+        r"|\[Errno 111\]|WinError 10061|ConnectionRefusedError",
         "nothing listens at the address that a client asks",
         "start the server, and check host and port; in a container 127.0.0.1 is the container "
         "itself (host.docker.internal, or the name of the other container)",

@@ -39,13 +39,20 @@ LOADER: tuple[KnownFailure, ...] = (
             "no suitable llama servers found",
             "unable to load any llama server",
             "not listed in available servers",
+            "grpc process not found",
+            "backend not found",
+            "no lm runtime found",
+            "no backends found",
         ),
         r"no suitable llama servers found|unable to load any llama server"
-        r"|not listed in available servers",
-        "this Ollama was installed or built without the program that runs models",
+        r"|not listed in available servers"
+        r"|grpc process not found|backend not found:? (?!in )|no backends found"
+        r"|No LM Runtime found",
+        "the part of this program that runs models is not installed",
         "install it again as a whole (ollama.com/install.sh, or both packages of the distribution: "
-        "ollama and ollama-rocm); a build of your own needs its runners built first",
-        "ollama/ollama#6985, #5059 there",
+        "ollama and ollama-rocm), and build the runners of a build of your own first; LocalAI: "
+        "install the back end (local-ai backends install llama-cpp); LM Studio: download a runtime",
+        "ollama/ollama#6985, #5059 there, mudler/LocalAI#1871, #7899 there",
     ),
     KnownFailure(
         "missing_llama_library",
@@ -56,11 +63,17 @@ LOADER: tuple[KnownFailure, ...] = (
             '" not found: needed by',
             "library not loaded: ",
             "unsatisfiedlinkerror",
+            "shared library with base name",
+            "@node-llama-cpp/",
+            "failed to load dynamic library",
         ),
         r"(?P<what>lib(?:llama|ggml|mtmd)[\w-]*\.so[\w.]*): cannot open shared object"
         r"|The native library cannot be (?:found|correctly loaded)"
         r"|Failed to load the native library|library \"(?P<file>[^\"]+)\" not found: needed by"
-        r"|Library not loaded: (?P<path>\S+)|UnsatisfiedLinkError",
+        r"|Library not loaded: (?P<path>\S+)|UnsatisfiedLinkError"
+        r"|Shared library with base name '(?P<base>\w+)' not found"
+        r"|Cannot find module '(?P<module>@node-llama-cpp/[^']+)'"
+        r"|Failed to load dynamic library",
         "a library of llama.cpp itself is missing: {what}",
         "keep llama-server in one directory with its lib*.so files (or name that directory in "
         "LD_LIBRARY_PATH), or reinstall it",
@@ -70,8 +83,9 @@ LOADER: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "missing_rocm_library",
-        _NOT_FOUND_KEYS,
-        rf"(?P<what>{_ROCM_LIBRARY}){_NOT_FOUND}",
+        (*_NOT_FOUND_KEYS, "directory: '/opt/rocm"),
+        rf"(?P<what>{_ROCM_LIBRARY}){_NOT_FOUND}"
+        r"|No such file or directory: '(?P<path>/opt/rocm[^']*)'",
         "the build needs {what}, and this ROCm is another version or not installed",
         "install the ROCm version the build was made for, put its directory into LD_LIBRARY_PATH "
         "(/opt/rocm/core/lib since ROCm 7.14 and for ROCm 10, else /opt/rocm/lib), or use a build "
@@ -111,13 +125,15 @@ LOADER: tuple[KnownFailure, ...] = (
             "or one of its dependencies",
             "specified module could not be found",
             "winerror 126",
+            "dllnotfoundexception",
             "dll was not found",
             "dll load failed",
         ),
         r"0xc0000135|-1073741515|\b3221225781\b"
         r"|(?:module|DLL|library) '(?P<what>[^']+)' \(?or one of its dependencies"
         r"|specified module could not be found"
-        r"|WinError 126|because (?P<dll>\S+\.dll was not found)|DLL load failed",
+        r"|WinError 126|DllNotFoundException|because (?P<dll>\S+\.dll was not found)"
+        r"|DLL load failed",
         "a DLL that the program needs is not on this machine: {what}",
         "unpack the whole build into one directory; install the Visual C++ runtime and, for a HIP "
         "build, the HIP SDK of its version",
@@ -133,13 +149,33 @@ LOADER: tuple[KnownFailure, ...] = (
             "entry point",
             "specified procedure could not be found",
             "entrypointnotfoundexception",
+            "has no implementation (no rva)",
         ),
         r"0xc0000139|-1073741511|\b3221225785\b|WinError 127|procedure entry point"
-        r"|specified procedure could not be found|EntryPointNotFoundException",
+        r"|specified procedure could not be found|EntryPointNotFoundException"
+        r"|has no implementation \(no RVA\)",
         "a DLL that was found lacks a function: it is of another version than the program",
         "leave the DLLs of one build only beside the program, and unpack that build whole",
         "likelovewant/ollama-for-amd#8",
         over=("mixed_llama_libraries", "mixed_libraries"),
+    ),
+    KnownFailure(
+        "dll_init_failed",
+        (
+            "0xc0000142",
+            "-1073741502",
+            "3221225794",
+            "initialization routine failed",
+            "winerror 1114",
+        ),
+        r"0xc0000142|-1073741502|\b3221225794\b|initialization routine failed|WinError 1114",
+        "a DLL was found but could not start: it needs another processor, driver or Visual C++ "
+        "runtime than this machine has",
+        "update the GPU's driver and the Visual C++ runtime; on a processor without AVX or AVX2 "
+        "use a build without them; a build for the CPU alone tells whether the GPU's part is at "
+        "fault",
+        "Windows, STATUS_DLL_INIT_FAILED; janhq/cortex.cpp#1984",
+        over=("missing_dll", "missing_llama_library"),
     ),
     KnownFailure(
         "broken_library",
@@ -149,13 +185,42 @@ LOADER: tuple[KnownFailure, ...] = (
             "invalid elf header",
             "elf load command",
             "exec format error",
+            "winerror 193",
+            "badimageformatexception",
+            "not a valid win32 application",
+            "0x8007000b",
+            "bad cpu type in executable",
+            "incompatible architecture",
+            "llamafile: line ",
+            "unable to find an interpreter",
         ),
         r"(?P<what>[\w./+-]+): (?:file too short|wrong ELF class|invalid ELF header"
         r"|ELF load command)"
-        r"|exec format error",
+        r"|exec format error"
+        r"|WinError 193|BadImageFormatException|not a valid Win32 application|0x8007000B"
+        r"|bad CPU type in executable|incompatible architecture \(have"
+        r"|\.llamafile: line \d+: syntax error|unable to find an interpreter",
         "{what} is damaged, or made for another kind of processor",
         "download the build again, for this architecture (uname -m says which)",
         "the dynamic loader's words",
+    ),
+    KnownFailure(
+        "library_forbidden",
+        (
+            "cannot enable executable stack",
+            "failed to map segment from shared object",
+            "cannot apply additional memory protection",
+            "cannot allocate memory in static tls block",
+        ),
+        r"(?:(?P<what>[\w.+-]+\.so[\w.]*): )?(?:cannot enable executable stack"
+        r"|failed to map segment from shared object|cannot apply additional memory protection"
+        r"|cannot allocate memory in static TLS block)",
+        "the system does not let the program load the library {what}: its disk is mounted noexec, "
+        "SELinux forbids it, or it wants an executable stack",
+        "put the build on another disk (TMPDIR for programs that unpack themselves); clear the "
+        "flag with patchelf --clear-execstack; look at the audit log of SELinux",
+        "glibc, dl-load.c",
+        over=("missing_library", "missing_rocm_library", "missing_llama_library"),
     ),
     KnownFailure(
         "old_system_libraries",
@@ -168,8 +233,15 @@ LOADER: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "mixed_rocm_libraries",
-        ("undefined symbol", "symbol lookup error"),
-        r"(?:undefined symbol: *|symbol lookup error: .*?)(?P<what>(?:roc|hip|hsa|amd)\w+)",
+        (
+            "undefined symbol",
+            "symbol lookup error",
+            "version `hip_",
+            "version `rocr_",
+            "version `rocblas_",
+        ),
+        r"(?:undefined symbol: *|symbol lookup error: .*?)(?P<what>(?:roc|hip|hsa|amd)\w+)"
+        r"|version `(?P<version>(?:hip|rocr|rocblas)_\w[\w.]*)'? not found",
         "libraries of two ROCm versions are mixed ({what} is missing in one of them)",
         "leave only one ROCm in LD_LIBRARY_PATH, or unset it for builds that bring ROCm along",
         "ollama/ollama#8108",
@@ -178,10 +250,17 @@ LOADER: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "mixed_llama_libraries",
-        ("undefined symbol", "symbol lookup error", "lookup symbol '", "symbol not found: "),
+        (
+            "undefined symbol",
+            "symbol lookup error",
+            "lookup symbol '",
+            "symbol not found: ",
+            "attributeerror: function '",
+        ),
         r"(?:undefined symbol: *|symbol lookup error: .*?|lookup symbol '|Symbol not found: _?)"
         r"(?P<what>(?:_ZN?\w*)?(?:llama|ggml|gguf|mtmd|common)_\w+)"
-        r"|lib(?:llama|ggml|mtmd)[\w.-]*: undefined symbol: *(?P<symbol>\w+)",
+        r"|lib(?:llama|ggml|mtmd)[\w.-]*: undefined symbol: *(?P<symbol>\w+)"
+        r"|AttributeError: function '(?P<python>llama_\w+|ggml_\w+|mtmd_\w+)' not found",
         "libraries of two llama.cpp builds are mixed ({what} is missing in one of them)",
         "remove the older one's lib*.so (often in /usr/local/lib; sudo ldconfig), and unset "
         "LD_LIBRARY_PATH",
@@ -199,18 +278,42 @@ LOADER: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "program_missing",
-        ("executable file not found", "llama-server: command not found", "/llama-server'"),
+        (
+            "executable file not found",
+            "llama-server: command not found",
+            "/llama-server'",
+            "llama-server: not found",
+            "llama-server: no such file",
+            "llama-server enoent",
+            "llama-server' is not recognized",
+            "directory: 'llama-server'",
+            "llama-server.exe enoent",
+            "203/exec",
+            "failed to exec pid1",
+            "tini (",
+            "oci runtime create failed",
+            "error starting runner: ",
+        ),
         r"exec: \"(?P<what>[^\"]*)\": executable file not found|(?P<name>llama-server): command"
-        r" not found|No such file or directory: '(?P<path>[^']*/llama-server')",
+        r" not found|No such file or directory: '(?P<path>[^']*/llama-server')"
+        r"|fork/exec (?P<fork>\S*llama-server): no such file"
+        r"|\S*llama-server: (?:not found|No such file)"
+        r"|spawn (?P<spawn>\S*llama-server(?:\.exe)?) ENOENT|'llama-server' is not recognized"
+        r"|No such file or directory: 'llama-server'|status=203/EXEC"
+        r"|failed to exec pid1|tini \(\d+\)\] exec (?P<tini>\S+) failed"
+        r"|OCI runtime create failed:.*no such file"
+        r"|error starting runner: .*(?:not found|no such file)",
         "the program to start is not there: {what}",
         'install it (pip install "llama-rocm[server]"), or name it with server_path=',
-        "Go's os/exec, shells, Python's subprocess",
+        "Go's os/exec, shells, Python's subprocess, termux-play-store/termux-issues#1243",
+        cures=(Cure("Ollama", "0.17.7", sign='exec: "serve"'),),
     ),
     KnownFailure(
         "program_not_executable",
-        ("permission denied",),
+        ("permission denied", "llama-server eacces", "winerror 5]"),
         r"(?:fork/)?exec (?P<what>\S+): permission denied|(?P<path>\S*llama-server)\"?: "
-        r"permission denied",
+        r"permission denied"
+        r"|spawn (?P<spawn>\S*llama-server) EACCES|\[WinError 5\]",
         "the program {what} may not be run: it is not executable, or its disk is mounted noexec",
         "chmod +x it, or put it on another disk (TMPDIR for programs that unpack themselves)",
         "execve(2), EACCES",

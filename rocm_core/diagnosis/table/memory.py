@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import KnownFailure
-from rocm_core.diagnosis.table.words import GPU_ERROR, LESS_VRAM
+from rocm_core.diagnosis.table.row import GPU_ERROR, LESS_VRAM, Cure, KnownFailure
 
 MEMORY: tuple[KnownFailure, ...] = (
     KnownFailure(
@@ -70,6 +69,7 @@ MEMORY: tuple[KnownFailure, ...] = (
         backend="hip",
         versions="ROCm 7.1 and others; builds without VMM (the default since b4700) have it not",
         over=("gpu_out_of_memory",),
+        cures=(Cure("llama.cpp", "b4700"),),
     ),
     KnownFailure(
         "vulkan_allocation_limit",
@@ -115,8 +115,14 @@ MEMORY: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "gpu_out_of_memory",
-        ("out of memory", "hiperroroutofmemory"),
-        rf"{GPU_ERROR}out of memory|hipErrorOutOfMemory|HIP out of memory",
+        (
+            "out of memory",
+            "hiperroroutofmemory",
+            "callbackerroroutofmemory",
+            "result_error_out_of_device",
+        ),
+        rf"{GPU_ERROR}out of memory|hipErrorOutOfMemory|HIP out of memory"
+        r"|CallbackErrorOutOfMemory|RESULT_ERROR_OUT_OF_DEVICE_MEMORY",
         "there is not enough memory on the GPU while it works",
         f"{LESS_VRAM}; end other programs that use the GPU; if it is the processor's own GPU "
         "beside a card, leave it out (devices=)",
@@ -134,12 +140,24 @@ MEMORY: tuple[KnownFailure, ...] = (
             "requires more system memory",
             "not have enough available memory",
             "out_of_host_memory",
+            "cannot allocate memory",
+            "memoryerror",
+            "not enough memory",
+            "paging file is too small",
+            "memory allocation of ",
+            "out of memory",
+            "insufficient system resources",
+            "winerror 1455",
         ),
         r"bad_alloc|ggml_aligned_malloc: insufficient memory|defaultAllocator"
         r"|ErrorOutOfHostMemory|OUT_OF_HOST_MEMORY|requires more system memory"
         r"|not have enough available memory"
         r"|(?:failed|unable) to allocate (?:CPU\w*|Host|compute \w*|KV|buffer|memory)"
-        r"|failed to allocate buffer for kv cache",
+        r"|failed to allocate buffer for kv cache"
+        r"|^(?!.*(?:mlock|pinned|/dev/kfd|TLS block)).*Cannot allocate memory|\bMemoryError\b"
+        r"|not enough memory|paging file is too small|WinError 1455"
+        r"|memory allocation of \d+ bytes failed"
+        r"|runtime: out of memory|heap out of memory|insufficient system resources",
         "there is not enough memory for the model and its context",
         "lower context_len, gpu_layers or parallel, or use a smaller quantization",
         "ggml.c, llama-kv-cache.cpp",

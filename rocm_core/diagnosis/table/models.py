@@ -1,115 +1,8 @@
-"""Failures of a model's files: their download, the model, its parts, adapters, projectors."""
+"""Failures of a model's files: the model, its parts, adapters, projectors."""
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import Cure, KnownFailure
-from rocm_core.diagnosis.table.words import NEWER_BUILD
-
-# Of ``-hf org/repo[:quant]``, and of the programs that fetch models.
-DOWNLOAD: tuple[KnownFailure, ...] = (
-    KnownFailure(
-        "disk_full",
-        ("no space left on device", "not enough space on the disk", "disk quota exceeded"),
-        r"no space left on device|not enough space on the disk|Disk quota exceeded",
-        "the disk is full",
-        "free some space, or put the models elsewhere (LLAMA_CACHE, HF_HOME; OLLAMA_MODELS for "
-        "Ollama); in a container /dev/shm and /tmp may be small",
-        "write(2), ENOSPC",
-        over=("not_downloaded", "hub_unreachable", "truncated", "file_not_found"),
-    ),
-    KnownFailure(
-        "tls_failed",
-        (
-            "ssl server verification failed",
-            "ssl server hostname verification",
-            "ssl certificate loading",
-            "certificate verify failed",
-            "x509: certificate",
-            "https is not supported",
-        ),
-        r"SSL server (?:hostname )?verification failed|SSL certificate loading failed"
-        r"|certificate verify failed|x509: certificate|HTTPS is not supported",
-        "the certificate of the other side could not be checked",
-        "install ca-certificates, or name the proxy's own certificate (SSL_CERT_FILE); a build "
-        "without TLS needs a .gguf file of this machine",
-        "cpp-httplib, common/http.h, Go's crypto/x509",
-        over=("hub_unreachable", "not_downloaded"),
-    ),
-    KnownFailure(
-        "split_unsupported",
-        ("sharded gguf",),
-        r"sharded GGUF",
-        "Ollama cannot download a model that is split into several files",
-        "take a quantization in one file, join the parts (llama-gguf-split --merge) and import the "
-        "file, or give llama-rocm the first part: llama.cpp loads split models",
-        "unslothai/unsloth#3594, ollama/ollama#5245",
-    ),
-    KnownFailure(
-        "hub_unreachable",
-        (
-            "get_repo_commit: error: httplib",
-            "download failed after",
-            "no such host",
-            "dial tcp: lookup",
-            "tls handshake timeout",
-            "nameresolutionerror",
-            "localentrynotfounderror",
-            "could not resolve host",
-            "name resolution",
-            "could not establish connection",
-            "proxy connection failed",
-            "max retries exceeded",
-        ),
-        r"get_repo_commit: error: HTTPLIB failed: (?P<what>.+)|download failed after \d+ attempts"
-        r"|no such host|dial tcp: lookup|TLS handshake timeout|NameResolutionError"
-        r"|LocalEntryNotFoundError|Could not resolve host|Temporary failure in name resolution"
-        r"|Could not establish connection|Proxy connection failed|max retries exceeded",
-        "the model could not be downloaded: {what}",
-        "check the network and the proxy (HTTPS_PROXY, HF_ENDPOINT), or give the path of a .gguf "
-        "file on this machine",
-        "common/hf-cache.cpp",
-        over=("not_downloaded",),
-    ),
-    KnownFailure(
-        "no_repository",
-        (
-            "get_repo_commit: error: get failed",
-            "(status: 40",
-            "failed with status code: 40",
-            "pull model manifest: file does not exist",
-            "repositorynotfounderror",
-            "gatedrepoerror",
-        ),
-        r"get_repo_commit: error: GET failed \((?P<what>40[134])\)|download failed: .*\(status: "
-        r"(?P<status>40[134])\)|failed with status code: (?P<code>40[134])"
-        r"|pull model manifest: file does not exist|RepositoryNotFoundError|GatedRepoError",
-        "the hub refuses the repository (HTTP {what}): it does not exist, or is not public",
-        "check the spelling of org/repo; for a private or gated one accept its terms and set "
-        "HF_TOKEN",
-        "common/hf-cache.cpp",
-        over=("not_downloaded",),
-    ),
-    KnownFailure(
-        "no_file_in_repository",
-        ("no gguf files found in repository",),
-        r"no GGUF files found in repository (?P<what>\S+)",
-        "the repository {what} has no GGUF file of that quantization",
-        "name one that it has (org/repo:QUANT), or none; the log lists its files",
-        "common/download.cpp",
-        over=("not_downloaded",),
-    ),
-    KnownFailure(
-        "not_downloaded",
-        ("exactly one out metadata", "'(not downloaded)'", "not available in cache"),
-        r"exactly one out metadata, path_model, and file must be defined"
-        r"|required file is not available in cache"
-        r"|failed to open GGUF file '\(not downloaded\)'",
-        "the model is not on this machine, and was not downloaded",
-        "allow the download (without --offline), or give the path of a .gguf file on this machine",
-        "llama-model-loader.cpp; the path that the embedded engine gives a download",
-        over=("file_not_found",),
-    ),
-)
+from rocm_core.diagnosis.table.row import NEWER_BUILD, Cure, KnownFailure
 
 MODEL: tuple[KnownFailure, ...] = (
     KnownFailure(
@@ -145,9 +38,11 @@ MODEL: tuple[KnownFailure, ...] = (
             "doesn't contain mtp layers",
             "draft model is not eagle3",
             "failed to create mtp context",
+            "speculative batch",
         ),
         r"failed to load draft model, '(?P<what>[^']+)'|model doesn't contain MTP layers"
-        r"|draft model is not eagle3|failed to create MTP context",
+        r"|draft model is not eagle3|failed to create MTP context"
+        r"|failed to process speculative batch",
         "the draft model, or the way of drafting, does not fit the model: {what}",
         "use a draft model that was made for it (draft_model=), or none; MTP needs a file that has "
         "the MTP layers",
@@ -176,11 +71,23 @@ MODEL: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "unknown_architecture",
-        ("unknown model architecture", "unsupported model architecture"),
-        r"(?:unknown|unsupported) model architecture: '?(?P<what>[^'\s\"]+)",
+        (
+            "unknown model architecture",
+            "unsupported model architecture",
+            'unsupported architecture "',
+            "unknown model type: ",
+        ),
+        r"(?:unknown|unsupported) model architecture: '?(?P<what>[^'\s\"]+)"
+        r"|unsupported architecture \"(?P<ollama>[^\"]+)\"",
         "this llama.cpp build does not know the architecture {what}",
         NEWER_BUILD,
-        "llama-model-loader.cpp",
+        "llama-model-loader.cpp, #16464, mybigday/llama.rn#224, "
+        "lmstudio-ai/lmstudio-bug-tracker#2378",
+        cures=(
+            Cure("llama.cpp", "b6096", sign="gpt-oss"),
+            Cure("llama.cpp", "b6709", sign="lfm2moe"),
+            Cure("llama.cpp", "b10830", sign="spark2_5"),
+        ),
     ),
     KnownFailure(
         "incomplete_vocabulary",
@@ -234,9 +141,14 @@ MODEL: tuple[KnownFailure, ...] = (
             "not a valid gguf",
             "failed to read magic",
             "(magic, version)",
+            "invalidmagic",
+            "unknown magic",
+            "invalid file magic",
         ),
         r"invalid magic (?:characters|number)|\(?bad magic|not a (?:valid )?GGUF"
-        r"|failed to read magic|unknown \(magic, version\) combination: (?!46554747)",
+        r"|failed to read magic|unknown \(magic, version\) combination: (?!46554747)"
+        r"|\bInvalidMagic\b|unknown magic\b"
+        r"|invalid file magic",
         "the file is not a GGUF model",
         "give a .gguf file; convert other formats with llama.cpp's convert_hf_to_gguf.py",
         "gguf.cpp",
@@ -296,11 +208,19 @@ MODEL: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "tensors_do_not_match",
-        ("missing tensor", "wrong number of tensors", "has wrong shape", "' not found"),
+        (
+            "missing tensor",
+            "wrong number of tensors",
+            "has wrong shape",
+            "' not found",
+            "not all tensors loaded",
+        ),
         r"missing tensor '(?P<what>[^']+)'|wrong number of tensors|has wrong shape"
-        r"|tensor '(?P<tensor>[^']+)' not found",
+        r"|tensor '(?P<tensor>[^']+)' not found"
+        r"|not all tensors loaded",
         "the tensors in the file are not those this llama.cpp build expects",
-        "use a newer llama.cpp build, or a file converted for this one",
+        "use a newer llama.cpp build, or a file converted for this one; of a model that is split "
+        "into several files name the first, with all others beside it",
         "llama-model-loader.cpp, lmstudio-ai/configs#77",
         cures=(Cure("LM Studio", "0.2.31", sign=r"expected 292, got 291"),),
     ),

@@ -26,8 +26,9 @@ ARGUMENTS: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "unknown_argument",
-        ("invalid argument:", "unknown argument:"),
-        r"(?:invalid|unknown) argument: (?P<what>[-\w][^\s'\"]*)",
+        ("invalid argument:", "unknown argument:", "not recognized in preset"),
+        r"(?:invalid|unknown) argument: (?P<what>[-\w][^\s'\"]*)"
+        r"|not recognized in preset",
         "it does not know the argument {what}",
         "remove it from extra_args, or use a build that has it (llama-server --help; server_path=, "
         "engine='binary'); quote a path with spaces",
@@ -116,6 +117,15 @@ ARGUMENTS: tuple[KnownFailure, ...] = (
         "the value of an argument is wrong: {what}",
         "correct it; llama-server --help tells what it takes",
         "common/arg.cpp",
+    ),
+    KnownFailure(
+        "no_console",
+        ("received error fileno", "unsupportedoperation: fileno", "has no attribute 'fileno'"),
+        r"Received error fileno|UnsupportedOperation: fileno|has no attribute 'fileno'",
+        "llama-cpp-python with verbose=False silences the output's file, and here the output is "
+        "none (a notebook, a service, a GUI)",
+        "use verbose=True, or a newer llama-cpp-python",
+        "abetlen/llama-cpp-python#796, amaiya/onprem#37",
     ),
     KnownFailure(
         "port_in_use",

@@ -79,12 +79,77 @@ REQUEST: tuple[KnownFailure, ...] = (
             "failed to decode the batch",
             "could not find a kv cache slot",
             "free space in the kv cache",
+            "failed to decode, ret = 1",
+            "llama_decode returned 1",
+            "decode error 1",
+            "nokvslot",
+            "nokvcacheslot",
+            "find a kv slot",
+            "decode: failed to find a memory slot",
         ),
         r"failed to decode the batch|could not find a kv cache slot"
-        r"|free space in the KV cache.*n_batch = [1-4]\b",
+        r"|free space in the KV cache.*n_batch = [1-4]\b"
+        r"|failed to decode, ret = 1\b|llama_decode returned 1\b|Decode Error 1\b"
+        r"|\bNoKv(?:Cache)?Slot\b|find a KV slot|decode: failed to find a memory slot",
         "the KV cache has no room for what the requests have grown to",
         "raise context_len (parallel slots share it), lower parallel, or shorten the prompts",
         "tools/server/server-context.cpp, #4185, ollama/ollama#10127",
+        ends=False,
+    ),
+    KnownFailure(
+        "batch_refused",
+        (
+            "invalid input batch",
+            "failed to decode, ret = -1",
+            "llama_decode returned -1",
+            "decode error -1",
+            "inconsistent sequence positions",
+            "failed to initialize batch",
+            "has neither a token id nor an embedding",
+            "invalid token[",
+            "invalid seq_id",
+            "positions are not continuous",
+        ),
+        r"Invalid input batch|failed to decode, ret = -1\b|llama_decode returned -1\b"
+        r"|Decode Error -1\b|inconsistent sequence positions|failed to initialize batch"
+        r"|has neither a token id nor an embedding|invalid token\[\d+\] ="
+        r"|invalid seq_id(?:\[|, \d)|positions are not continuous",
+        "llama.cpp refuses the batch that the program around it made (empty, or with tokens or "
+        "positions that do not follow on what is cached): a fault of that program",
+        "use a newer build of it; until then start the conversation again, or do without what "
+        "reuses earlier tokens (cache_prompt=False, speculative decoding, several slots)",
+        "llama-batch.cpp, llama.h (llama_decode), #17316, eullm/eullm#214",
+        ends=False,
+    ),
+    KnownFailure(
+        "no_logits",
+        ("invalid logits id", "invalid embeddings id", "reason: no logits", "no embeddings"),
+        r"invalid (?P<what>logits|embeddings) id|reason: no (?P<none>logits|embeddings)",
+        "a result was asked for that was not computed ({what}): an embedding or reranking model "
+        "was asked to write text (or the reverse), or drafting has a fault",
+        "use a model of the kind that the request is for (--embeddings, --reranking); leave the "
+        "draft model out; use a newer llama.cpp build",
+        "llama-context.cpp, #7386, gpustack/gpustack#1455",
+        ends=False,
+    ),
+    KnownFailure(
+        "compute_failed",
+        (
+            "failed to decode, ret = -",
+            "llama_decode returned -",
+            "decode error -",
+            "compute error.",
+            "failed to compute graph",
+            "graph_compute_async failed",
+            "compute failed while preparing",
+        ),
+        r"failed to decode, ret = -[2-9]|llama_decode returned -[2-9]|Decode Error -[2-9]"
+        r"|\bCompute error\.|failed to compute graph|graph_compute_async failed"
+        r"|compute failed while preparing",
+        "the device could not compute a step: it failed, or had no memory left for it",
+        "lower context_len, the batch (extra_args=['-ub', '256']) or gpu_layers; the lines before "
+        "may name the back end's error; gpu_layers=0 tells whether the GPU is at fault",
+        "llama-context.cpp (llama_decode: -2 memory, -3 computing), tools/server",
         ends=False,
     ),
     KnownFailure(
@@ -95,6 +160,16 @@ REQUEST: tuple[KnownFailure, ...] = (
         "start it for that: an embedding model for embeddings, a reranker for reranking, "
         "--metrics and --slots in extra_args",
         "tools/server/server-context.cpp",
+        ends=False,
+    ),
+    KnownFailure(
+        "answer_rejected",
+        ("responsevalidationerror",),
+        r"ResponseValidationError",
+        "the Python server rejects the answer that it made itself: a fault of its version, or of "
+        "FastAPI beside it",
+        "update the binding (llama-cpp-python) and FastAPI, or use llama-server",
+        "JamePeng/llama-cpp-python#113",
         ends=False,
     ),
     KnownFailure(

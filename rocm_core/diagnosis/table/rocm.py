@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rocm_core.diagnosis.table.row import Cure, KnownFailure
-from rocm_core.diagnosis.table.words import GPU_ERROR, OTHER_BUILD
+from rocm_core.diagnosis.table.row import GPU_ERROR, OTHER_BUILD, Cure, KnownFailure
 
 KERNELS: tuple[KnownFailure, ...] = (
     KnownFailure(
@@ -29,9 +28,15 @@ KERNELS: tuple[KnownFailure, ...] = (
         r"(?:.*for GPU arch *: *(?P<gfx>gfx\w+))?|Could not initialize Tensile library",
         "the rocBLAS in use has no kernels for {gfx}",
         OTHER_BUILD,
-        "#14421, ROCm/Tensile#1936, ROCm/rocBLAS#1397, iacopPBK/llama.cpp-gfx906#12",
+        "#14421, ROCm/Tensile#1936, ROCm/rocBLAS#1397, iacopPBK/llama.cpp-gfx906#12, "
+        "ROCm/rocm-libraries#2653 (what each ROCm has)",
         backend="hip",
         over=("no_kernel_image", "invalid_kernel_image", "invalid_device_function", "blas_failed"),
+        cures=(
+            Cure("ROCm", "6.3", sign="gfx120[01]"),
+            Cure("ROCm", "7.0", sign="gfx1150"),
+            Cure("ROCm", "7.1", sign="gfx1103"),
+        ),
     ),
     KnownFailure(
         "no_kernel_image",
@@ -114,9 +119,14 @@ KERNELS: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "gpu_reset",
-        ("unspecified launch failure", "hiperrorlaunchfailure", "hsa_status_error_exception"),
+        (
+            "unspecified launch failure",
+            "hiperrorlaunchfailure",
+            "hsa_status_error_exception",
+            "the launch timed out",
+        ),
         rf"{GPU_ERROR}unspecified launch failure|hipErrorLaunchFailure"
-        r"|HSA_STATUS_ERROR_EXCEPTION",
+        r"|HSA_STATUS_ERROR_EXCEPTION|the launch timed out and was terminated",
         "the GPU failed in the middle of its work and was reset",
         "start again; if it returns, update kernel and firmware, or use a Vulkan build",
         "lemonade-sdk/llamacpp-rocm#122",
@@ -164,9 +174,34 @@ KERNELS: tuple[KnownFailure, ...] = (
         ends=False,
     ),
     KnownFailure(
+        "memory_unknown",
+        (
+            "hipmemgetinfo(",
+            "cuda_get_device_memory at",
+            "cuda_device_get_memory at",
+            "failed to get memory info",
+        ),
+        r"hipMemGetInfo\(|ggml_backend_cuda_(?:device_get_memory|get_device_memory) at"
+        r"|failed to get memory info",
+        "ROCm sees the card but cannot ask it for its memory: the kernel's driver and this ROCm do "
+        "not fit together, or the card is one that this ROCm no longer supports",
+        "update the kernel or the amdgpu driver, or use a build with an older ROCm (gfx803 to "
+        "gfx906), or with Vulkan",
+        "ollama/ollama#3840, robertrosenbusch/gfx803_rocm#49",
+        backend="hip",
+        over=("probe_crashed",),
+    ),
+    KnownFailure(
         "probe_crashed",
-        ("failure during gpu discovery",),
-        r"failure during GPU discovery",
+        (
+            "failure during gpu discovery",
+            "error surveying hardware",
+            "survey was unsuccessful",
+            "survey unsuccessful",
+            "survey software was unsuccessful",
+        ),
+        r"failure during GPU discovery"
+        r"|error surveying hardware|survey (?:was |software was )?unsuccessful",
         "looking for GPUs crashed: the driver, or a GPU that this ROCm no longer supports",
         "keep the GPU out with ROCR_VISIBLE_DEVICES, use another build, or the CPU (gpu_layers=0)",
         "ollama/ollama#12774, #13070 and #15762 there",
@@ -210,11 +245,12 @@ WITHOUT_GPU: tuple[KnownFailure, ...] = (
         "an early Ollama hides the integrated GPU by {what}, and can hide the card instead: it "
         "counts the GPUs in another order than ROCm",
         "set ROCR_VISIBLE_DEVICES to the card's number yourself, or update Ollama",
-        "ollama/ollama#2277, #2869 there",
+        "ollama/ollama#2277, #2869 there, ollama/ollama#2749",
         backend="hip",
         versions="Ollama 0.1.22 to 0.1.28",
         over=("no_rocm_device", "no_usable_gpu", "gpu_memory_too_small"),
         ends=False,
+        cures=(Cure("Ollama", "0.1.29"),),
     ),
     KnownFailure(
         "gpu_memory_too_small",
@@ -257,10 +293,11 @@ WITHOUT_GPU: tuple[KnownFailure, ...] = (
         r"|No compatible ROCm GPUs found",
         "the program's ROCm libraries have no code for {gfx}, so it is left out",
         f"{OTHER_BUILD}; remove HSA_OVERRIDE_GFX_VERSION if it is set",
-        "likelovewant/ollama-for-amd#67, ollama/ollama#14562",
+        "likelovewant/ollama-for-amd#67, ollama/ollama#14562, ollama/ollama#13061",
         backend="hip",
         over=("no_rocm_device", "no_usable_gpu"),
         ends=False,
+        cures=(Cure("Ollama", "0.12.11", since="0.12.6", sign="fully initialize"),),
     ),
     KnownFailure(
         "no_rocm_library",
@@ -292,11 +329,14 @@ WITHOUT_GPU: tuple[KnownFailure, ...] = (
             "no hip devices found",
             "no hip gpus are available",
             "hiperrornodevice",
+            "hsa_init failed",
+            "rock module is not loaded",
         ),
         r"failed to initialize (?:ROCm|CUDA|HIP): (?P<what>.+)"
         r"|Could not initialize Tensile host:.*No devices found"
         r"|no compatible GPUs were discovered|No hip devices found"
-        r"|No HIP GPUs are available|hipErrorNoDevice",
+        r"|No HIP GPUs are available|hipErrorNoDevice|hsa_init Failed"
+        r"|ROCk module is NOT loaded",
         "ROCm found no GPU that it can use",
         "check that /dev/kfd exists and is yours to use (sudo usermod -aG render,video $USER, then "
         "log in again); in a container pass --device /dev/kfd --device /dev/dri; unset "

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, NamedTuple
 
-from rocm_core.engine.embedded_start import python_environment
+from rocm_core.engine.embedded_start import ELSEWHERE, python_environment
+from rocm_core.threads import start_thread
 
 
 class Output(NamedTuple):
@@ -33,7 +34,7 @@ def run_bounded(
     """Run a program to its end, without keeping or waiting for all that it may print.
 
     Args:
-        argv: its command line.
+        argv: its command line; it does not start in our working directory.
         env: its environment.
         timeout: seconds after which it is killed.
         limit: the last bytes of each stream that are kept.
@@ -41,11 +42,13 @@ def run_bounded(
 
     Raises:
         OSError: it cannot be started.
+        ServerStartError: the system allows no thread that reads what it prints; it was killed.
     """
     end = time.monotonic() + timeout
     with subprocess.Popen(
         argv,
         env=python_environment(env),
+        cwd=ELSEWHERE,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -62,6 +65,8 @@ def run_bounded(
         ]
         code = None
         try:
+            for pipe in pipes:
+                start_thread(pipe, f"what {argv[0]} prints cannot be read")
             for pipe in pipes:
                 pipe.join(max(0.0, end - time.monotonic()))
             code = process.wait(max(0.0, end - time.monotonic()))
@@ -87,10 +92,9 @@ class _Pipe(threading.Thread):
     def __init__(
         self, pipe: IO[bytes] | None, limit: int, total: int, end: Callable[[], None]
     ) -> None:
-        super().__init__(daemon=True)
+        super().__init__(daemon=True, name="rocm-pipe")
         self.kept, self.flooded = b"", False
         self._pipe, self._limit, self._total, self._end = pipe, limit, total, end
-        self.start()
 
     def run(self) -> None:
         read = 0

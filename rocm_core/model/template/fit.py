@@ -33,7 +33,7 @@ from rocm_core.client import (
 from rocm_core.client import calls as requests
 from rocm_core.config import Timeouts
 from rocm_core.errors import ConfigError, EndpointNotFound
-from rocm_core.model.media import with_files
+from rocm_core.model.inputs.media import with_files
 from rocm_core.model.steps import AsyncSender, Ready, RequestSteps, Sender
 from rocm_core.model.template.first_use import FirstUse
 from rocm_core.model.template.roles import Conversation, Demands, fitted, plain

@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from rocm_core.engine.embedded_start import ELSEWHERE
+
 _TIMEOUT = 5.0
 # Characters kept from its beginning (the start of the system) and from its end.
 _KEPT = 1 << 20
@@ -48,6 +50,7 @@ def read_kernel_log(timeout: float = _TIMEOUT) -> KernelLog:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout,
+            cwd=ELSEWHERE,  # a relative part of PATH finds nothing of our working directory
         )
     except OSError as error:
         return KernelLog([], f"dmesg cannot be run: {error.strerror or error}")

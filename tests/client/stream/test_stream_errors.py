@@ -235,7 +235,7 @@ def test_two_answers_are_kept_apart() -> None:
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_an_answer_that_was_not_asked_for_is_passed_over(order: tuple[int, int]) -> None:
     pieces = [piece(index, "ax"[index]) for index in order]
-    decoder = StreamDecoder(first_only=True)
+    decoder = StreamDecoder(answers=1)
 
     events = list(decoder.feed(event({"choices": pieces}) + text_event("b") + DONE))
 

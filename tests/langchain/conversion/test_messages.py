@@ -132,7 +132,7 @@ def test_the_messages_stay_as_they_were() -> None:
 @pytest.mark.parametrize(
     "part",
     [
-        {"type": "video", "url": "https://example.com/a.mp4"},
+        {"type": "video", "file_id": "f1"},
         {"type": "image", "mime_type": "image/png"},
         {"type": "image_url"},
         {"type": "text"},
@@ -140,7 +140,7 @@ def test_the_messages_stay_as_they_were() -> None:
     ],
 )
 def test_unknown_content_is_refused(part: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="it takes text, image_url and input_audio"):
+    with pytest.raises(ConfigError, match="it takes text, image_url, input_audio and input_video"):
         one(HumanMessage([part]))
 
 

@@ -26,7 +26,7 @@ VALUES: dict[str, Any] = {
     "ignore_eos": False,
     "cache_prompt": True,
 }
-OF_THE_CALL = ("json_schema",)
+OF_THE_CALL = ("json_schema", "n")
 
 
 @pytest.fixture

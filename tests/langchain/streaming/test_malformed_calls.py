@@ -43,6 +43,7 @@ MALFORMED = [
     '{"a":1}{"a":2}',
     "{'a': 1}",
     '{"a": "\\',
+    '{"a": 1, "b": 2, "a": 3}',
 ]
 WHOLE = ["{}", "", " ", '{"a": 1, "b": {"c": [1, "ü"]}}']
 
@@ -100,6 +101,16 @@ def test_its_text_is_kept_and_it_is_no_call(server: FakeServer, bound: Any, text
         assert kinds == ["text", "invalid_tool_call"]
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_call_without_a_name_is_none(server: FakeServer, bound: Any, name: str) -> None:
+    script(server, *[chat(raw_call(name, '{"a": 1}', id_="c"), call("add", index=1, a=1))] * 4)
+    for answer in answers(bound):
+        assert [one["args"] for one in answer.tool_calls] == [{"a": 1}]
+        [invalid] = answer.invalid_tool_calls
+        assert (invalid["args"], invalid["id"]) == ('{"a": 1}', "c")
+        assert "names no tool" in str(invalid["error"])
+
+
 @pytest.mark.parametrize("text", WHOLE)
 def test_whole_arguments_stay_a_call(server: FakeServer, bound: Any, text: str) -> None:
     script(server, *[chat(raw_call("add", text, id_="c"))] * 4)
@@ -107,6 +118,13 @@ def test_whole_arguments_stay_a_call(server: FakeServer, bound: Any, text: str) 
     for answer in answers(bound):
         assert answer.tool_calls == [tool_call(name="add", args=args, id="c")]
         assert answer.invalid_tool_calls == []
+
+
+def one_value_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if any(json.dumps(each) != json.dumps(value[name]) for name, each in pairs):
+        raise ValueError
+    return value
 
 
 @given(st.text(alphabet='{}[]":,\\ an1.ü\n', max_size=40), st.integers(1, 7))
@@ -120,7 +138,7 @@ def test_any_text_is_a_call_or_kept(text: str, step: int) -> None:
     message = answer.message
     assert type(message) is AIMessageChunk
     try:
-        value = json.loads(text) if text.strip() else {}
+        value = json.loads(text, object_pairs_hook=one_value_each) if text.strip() else {}
     except ValueError:
         value = None
     if isinstance(value, dict):

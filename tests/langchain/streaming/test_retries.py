@@ -109,9 +109,10 @@ def test_what_is_requested() -> None:
 def test_what_a_completion_requests() -> None:
     llm = RocmLLM(model=RECITER, max_tokens=4)
     llm._text_model = scripted_model([[*EVENTS]])
-    assert llm.invoke("Hi", n_probs=2, stop=["x"]) == "ab"
+    assert llm.invoke("Hi", n_probs=2, return_tokens=True, stop=["x"]) == "ab"
     [request] = connection_of(llm).requests
     assert isinstance(request, Completion)
     assert request.prompt == "Hi"
-    assert request.config.extra == {"n_probs": 2}
+    assert request.config.extra == {"return_tokens": True}
+    assert request.config.n_probs == 2
     assert request.config.stop == ("x",)

@@ -22,7 +22,15 @@ from tests.support.servers.fake_server import FakeServer
 from tests.support.servers.scripts import call, chat, raw_call, say, script, sent
 
 BOTH = pytest.mark.parametrize("streaming", [False, True])
-MALFORMED = ['{"a":1,"b":', '{"a": "/home', '{"x": ', "null", "[1]", '{"a":1,"b":2} and more']
+MALFORMED = [
+    '{"a":1,"a":2}',
+    '{"a":1,"b":',
+    '{"a": "/home',
+    '{"x": ',
+    "null",
+    "[1]",
+    '{"a":1,"b":2} and more',
+]
 ran: list[dict[str, Any]] = []
 
 
@@ -80,7 +88,24 @@ async def test_a_workflow_of_agents_and_the_other_calls_of_the_answer(
 
 
 @BOTH
-@pytest.mark.parametrize("text", MALFORMED[:5])
+@pytest.mark.parametrize("name", ["", " "])
+async def test_a_call_without_a_name_runs_nothing(
+    scripted_llm: RocmLLM, server: FakeServer, name: str, streaming: bool
+) -> None:
+    nameless = chat(raw_call(name, '{"a": 1}', id_="bad"))
+    script(server, nameless, chat(call("anything", a=2)), chat(say("Done.")), nameless)
+    agent = FunctionAgent(tools=[anything], llm=scripted_llm, streaming=streaming)
+    output, results = await run(agent)
+    assert str(output) == "Done."
+    assert ran == [{"a": 2}]
+    assert [result.tool_output.is_error for result in results] == [True, False]
+    assert "names no tool" in sent(server)[1]["messages"][2]["content"]
+    with pytest.raises(InvalidAnswer, match="names no tool"):
+        scripted_llm.predict_and_call([FunctionTool.from_defaults(anything)], "Go.")
+
+
+@BOTH
+@pytest.mark.parametrize("text", MALFORMED[1:6])
 async def test_a_react_agent_is_told_by_its_own_parser(
     scripted_llm: RocmLLM, server: FakeServer, text: str, streaming: bool
 ) -> None:

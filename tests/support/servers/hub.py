@@ -4,11 +4,13 @@
         load_model("org/tiny", environment=hub.environment(tmp_path))
 
 Endpoints: llama.cpp ``common/hf-cache.cpp`` (refs and tree of the API, ``/resolve/``). A repository
-that it does not have is answered with 404.
+that it does not have is answered with 404. It serves ranges, as the real one does. With ``slow_at``
+it sends a file up to that byte and no further before ``go_on`` is set.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -17,14 +19,30 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 
+from tests.support.programs import PATIENCE
+
 _COMMIT = "a" * 40
 
 
 class Hub:
-    """The server; ``asked`` lists the paths of the requests, ``keys`` what authorized them."""
+    """The server.
 
-    def __init__(self, repositories: Mapping[str, Sequence[str]], content: bytes) -> None:
+    Attributes:
+        asked: the paths of the requests.
+        keys: what authorized them.
+        ranges: the headers ``Range`` of the downloads, empty for none.
+        go_on: lets a slow download go on.
+    """
+
+    def __init__(
+        self,
+        repositories: Mapping[str, Sequence[str]],
+        content: bytes,
+        slow_at: int | None = None,
+    ) -> None:
         self.asked: list[str] = []
+        self.ranges: list[str] = []
+        self.go_on = threading.Event()
         self.keys: set[str | None] = set()
         hub, digest = self, hashlib.sha256(content).hexdigest()
 
@@ -39,12 +57,31 @@ class Hub:
                 hub.asked.append(f"{self.command} {self.path}")
                 hub.keys.add(self.headers.get("Authorization"))
                 body = hub.body(self.path, repositories, content, digest)
-                self.send_response(404 if body is None else 200)
-                self.send_header("Content-Length", str(len(body or b"")))
+                first = self.first_byte()
+                behind = body is not None and 0 < len(body) <= first
+                status = 404 if body is None else 416 if behind else 206 if first else 200
+                self.send_response(status)
+                body = (body or b"")[first:]
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Accept-Ranges", "bytes")
                 self.send_header("ETag", f'"{digest}"')
                 self.end_headers()
-                if body and self.command == "GET":
-                    self.wfile.write(body)
+                if self.command == "GET":
+                    with contextlib.suppress(ConnectionError):  # a download that was stopped
+                        self.send(body, "/resolve/" in self.path and not first)
+
+            def first_byte(self) -> int:
+                given = self.headers.get("Range", "")
+                if self.command == "GET" and "/resolve/" in self.path:
+                    hub.ranges.append(given)
+                return int(given.removeprefix("bytes=").removesuffix("-")) if given else 0
+
+            def send(self, body: bytes, slow: bool) -> None:
+                at = slow_at if slow and slow_at is not None else len(body)
+                self.wfile.write(body[:at])
+                if at < len(body):
+                    hub.go_on.wait(PATIENCE)
+                    self.wfile.write(body[at:])
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -87,6 +124,7 @@ class Hub:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.go_on.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

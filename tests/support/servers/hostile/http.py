@@ -135,19 +135,19 @@ def _status(code: int, body: bytes, *fields: bytes) -> Reply:
 
 
 def _unhurried() -> Iterator[Case]:
-    pings: list[Step] = [b": ping\n\n", 0.02] * 200
-    heartbeats: list[Step] = [b"data: {}\n\n", 0.02] * 200
+    pings: list[Step] = [b": ping\n\n", 0.02] * 400
+    heartbeats: list[Step] = [b"data: {}\n\n", 0.02] * 400
     slow: dict[str, list[Step]] = {
         "a head without an end": [OK, *drip(b"X: x\r\n" * 200)],
         "a status line byte by byte": drip(OK * 20),
-        "100 Continue without an end": [b"HTTP/1.1 100 C\r\n\r\n", 0.02] * 200,
+        "100 Continue without an end": [b"HTTP/1.1 100 C\r\n\r\n", 0.02] * 400,
         "pings without an end": [OK + b"\r\n", *pings],
         "heartbeats without an end": [OK + b"\r\n", *heartbeats],
-        "an event byte by byte": [OK + b"\r\n", *drip(WHOLE * 5)],
+        "an event byte by byte": [OK + b"\r\n", *drip(WHOLE * 9)],
         "silence at once": [STALL],
         "silence after the head": [OK + b"\r\n", STALL],
         "silence after a piece": [OK + b"\r\n" + HELLO, STALL],
-        "chunks byte by byte": [OK + CHUNKED + b"\r\n", *drip(_chunk(b": x\n\n") * 40)],
+        "chunks byte by byte": [OK + CHUNKED + b"\r\n", *drip(_chunk(b": x\n\n") * 80)],
         "a plain answer byte by byte": [OK + b"\r\n", *drip(b'{"choices": [' + b" " * 400)],
     }
     for name, steps in slow.items():

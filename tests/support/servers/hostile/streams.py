@@ -108,6 +108,40 @@ _RIGHT: dict[str, bytes] = {
     + WORLD
     + END
     + DONE,
+    "numbered from 1": piece("Hello", 1) + piece(" world", 1) + piece(None, 1, "stop") + DONE,
+    "numbered from 1, and the role from 0": piece(None, role="assistant")
+    + piece("Hello", 1)
+    + b"data:\n\n"
+    + piece(" world", 1, "stop")
+    + event(choices=[], usage={"prompt_tokens": 1})
+    + DONE,
+    "numbered 2 and 1": piece("Bye", 2)
+    + piece("Hello", 1)
+    + piece(" moon", 2)
+    + piece(" world", 1, "stop")
+    + DONE,
+    "negative usage": HELLO
+    + WORLD
+    + END
+    + event(choices=[], usage={"prompt_tokens": -1, "completion_tokens": -1})
+    + DONE,
+    "negative timings": HELLO
+    + WORLD
+    + END
+    + event(choices=[], timings={"predicted_ms": -1.0, "predicted_n": -1})
+    + DONE,
+    "usage in each": WHOLE.replace(b'{"choices"', b'{"usage": {"prompt_tokens": 1}, "choices"'),
+    "one event on several lines": WHOLE.replace(b'{"index"', b'\ndata: {"index"'),
+    "a comment inside an event": WHOLE.replace(b'{"index"', b'\n: x\ndata: {"index"'),
+    "a thousand empty pieces": HELLO + piece("") * 1000 + WORLD + END + DONE,
+    "an empty finish reason in each": WHOLE.replace(b": null}", b': ""}'),
+    "two finish reasons": HELLO + WORLD + END + END + DONE,
+    "no finish reason": HELLO + WORLD + DONE,
+    "a name twice in a piece": WHOLE.replace(b'{"content"', b'{"content": "x", "content"'),
+    "empty calls beside it": piece("Hello", tool_calls=[]) + WORLD + END + DONE,
+    "a role in each": WHOLE.replace(b'{"content"', b'{"role": "assistant", "content"'),
+    "a refusal of null": WHOLE.replace(b'{"content"', b'{"refusal": null, "content"'),
+    "a long comment": b":" + b"x" * 200_000 + b"\n\n" + WHOLE,
     "text completion's form": event(choices=[{"text": "Hello"}])
     + event(choices=[{"text": " world", "finish_reason": "stop"}])
     + DONE,
@@ -128,6 +162,49 @@ _CALLS: dict[str, tuple[bytes, Any]] = {
     "no id": (call('{"a": 1}', id=None), {"a": 1}),
     "an index as a text": (call('{"a": 1}', index="0"), {"a": 1}),
     "no index": (call('{"a": 1}', index=None), {"a": 1}),
+    "an index of 7": (call('{"a": 1}', index=7), {"a": 1}),
+    "its id in each part": (call('{"a"') + call(": 1}"), {"a": 1}),
+    "a part without an index": (
+        call('{"a"') + piece(None, tool_calls=[{"function": {"arguments": ": 1}"}}]),
+        {"a": 1},
+    ),
+    "null after its arguments": (call('{"a": 1}') + call(None, id=None), {"a": 1}),
+    "blank arguments": (call("  "), {}),
+    "in answer 1": (
+        event(
+            choices=[
+                {
+                    "index": 1,
+                    "delta": {
+                        "tool_calls": [{"id": "c", "function": {"name": "add", "arguments": "{}"}}]
+                    },
+                }
+            ]
+        ),
+        {},
+    ),
+}
+_SECOND = '{"a": 2}'
+# Two calls, of 1 and 2.
+_TWO: dict[str, bytes] = {
+    "two of number 0": call('{"a": 1}') + call(_SECOND, id="d"),
+    "two without a number": call('{"a": 1}', index=None) + call(_SECOND, index=None, id="d"),
+    "two of number 0, in parts": call('{"a"')
+    + call(": 1}", id=None)
+    + call('{"a"', id="d")
+    + call(": 2}", id=None),
+    "numbers 3 and 1": call('{"a": 1}', index=3) + call(_SECOND, index=1, id="d"),
+    "two in one event": piece(
+        None,
+        tool_calls=[
+            {"id": id_, "function": {"name": "add", "arguments": {"a": n}}}
+            for id_, n in (("c", 1), ("d", 2))
+        ],
+    ),
+    "parts by turns": call('{"a"')
+    + call('{"a"', index=1, id="d")
+    + call(": 1}", id=None)
+    + call(": 2}", index=1, id=None),
 }
 _WRONG: dict[str, tuple[bytes, tuple[type[Any], ...]]] = {
     "nothing": (b"", (StreamInterrupted,)),
@@ -148,6 +225,16 @@ _WRONG: dict[str, tuple[bytes, tuple[type[Any], ...]]] = {
     "an error of busy": (event(error={"message": "busy", "code": 429}) + DONE, (ServerBusy,)),
     "an old error line": (HELLO + b'error: {"message": "bad"}\n\n' + DONE, (GenerationError,)),
     "unknown object": (HELLO + event(type="ping") + DONE, (ProtocolError,)),
+    "a negative number of an answer": (piece("Hello", -1) + DONE, (ProtocolError,)),
+    "an answer numbered 1.5": (HELLO.replace(b": 0", b": 1.5") + DONE, (ProtocolError,)),
+    "an error at the end": (HELLO + WORLD + END + event(error={"code": 500}), (HTTPStatusError,)),
+    "an error beside a piece": (HELLO.replace(b"{", b'{"error": "x", ', 1), (GenerationError,)),
+    "lists in lists": (HELLO + b"data: " + b"[" * 3000 + b"]" * 3000 + b"\n\n", (ProtocolError,)),
+    "a number of 6000 digits": (
+        HELLO + b'data: {"choices": [], "n": ' + b"1" * 6000 + b"}\n\n" + END,
+        (ProtocolError, StreamInterrupted),
+    ),
+    "answer 1 without an end": (piece("Hello", 1), (StreamInterrupted,)),
     "arguments as a list": (call([1]) + END + DONE, (ProtocolError,)),
     "arguments as a number": (call(5) + END + DONE, (ProtocolError,)),
     "index in words": (call("{}", index="one") + END + DONE, (ProtocolError,)),
@@ -173,6 +260,11 @@ def cases() -> Iterator[tuple[str, list[Case]]]:
             for name, (data, arguments) in _CALLS.items()
         ],
     )
+    both = (("add", {"a": 1}), ("add", {"a": 2}))
+    yield (
+        "two calls",
+        [Case(name, stream(data + END + DONE), "", calls=both) for name, data in _TWO.items()],
+    )
     yield (
         "wrong",
         [Case(name, stream(data), raises=errors) for name, (data, errors) in _WRONG.items()],
@@ -186,6 +278,10 @@ def cases() -> Iterator[tuple[str, list[Case]]]:
             Case(
                 "a plain answer over lines", answer(json.dumps(message(), indent=2).encode()), TEXT
             ),
+            Case("numbered 1", answer(whole.replace(b'"index": 0', b'"index": 1')), TEXT),
+            Case("a byte order mark", answer(b"\xef\xbb\xbf" + whole), TEXT),
+            Case("blanks around it", answer(b"\n  " + whole + b"\n\n"), TEXT),
+            Case("usage of -1", answer(whole.replace(b": 1,", b": -1,")), TEXT),
             Case("called a stream", stream(whole), TEXT),
             Case("in pieces", stream(whole, every=9), TEXT),
             Case(

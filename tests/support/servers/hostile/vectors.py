@@ -95,7 +95,12 @@ def _wrong(of: str) -> Iterator[tuple[str, Reply, str]]:
     yield "an error with status 200", _json({"error": {"message": "no model"}}), "no model"
     yield "half of it", answer(json.dumps({of: full}).encode()[:-8]), ""
     yield "nothing", answer(b""), ""
-    yield "byte by byte, without an end", raw(b"HTTP/1.1 200 OK\r\n\r\n", *drip(b" " * 300)), ""
+    yield "byte by byte, without an end", raw(b"HTTP/1.1 200 OK\r\n\r\n", *drip(b" " * 400)), ""
+    if of == "results":
+        for what, score in {"of no ranking": -1e6, "of it as a whole number": -(10**6)}.items():
+            yield f"a score {what}", _json({of: _changed(full, name, score)}), text
+    huge = json.dumps({of: _changed(full, name, [10**400] if of == "data" else 10**400)})
+    yield "a number beyond all", answer(huge.encode()), ""
     if of == "data":
         for what, value in {
             "null inside": [None, 1.0],
@@ -109,6 +114,12 @@ def _wrong(of: str) -> Iterator[tuple[str, Reply, str]]:
             "base64 of infinity": _base64([float("inf"), 1.0]),
             "base64 of nothing": "",
             "no base64": "ä!",
+            "all zeros": [0.0, -0.0],
+            "whole zeros": [0, 0],
+            "base64 of zeros": _base64([0.0, 0.0]),
+            "of nothing": [],
+            "an object inside": [{}, 1.0],
+            "a digit inside": ["1.0", 1.0],
         }.items():
             yield f"a vector {what}", _json({of: _changed(full, name, value)}), text
 
@@ -173,7 +184,7 @@ def facts() -> list[Case]:
         "half of it": json.dumps(_PROPS).encode()[:-9],
     }.items():
         found.append(Case(name, answer(body), raises=(ProtocolError,)))
-    unended = raw(b"HTTP/1.1 200 OK\r\n\r\n", *drip(b" " * 300))
+    unended = raw(b"HTTP/1.1 200 OK\r\n\r\n", *drip(b" " * 400))
     moved = raw(b"HTTP/1.1 302 F\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n")
     return [
         *found,

@@ -2,10 +2,11 @@
 
     {"image_url": {"url": "file:///…"}}       →  {"image_url": {"url": "data:image/png;base64,…"}}
     {"input_audio": {"data": "file:///…"}}    →  {"input_audio": {"data": …, "format": "wav"}}
+    {"input_video": {"url": "file:///…"}}     →  {"input_video": {"data": …}}
 
 A message may come from anywhere: a chat history, a form, a tool. So no file is opened unless
 ``media_root`` names its directory, none through a link out of it, only for a user's message, and
-only one that is an image or audio by its first bytes.
+only one that is an image, audio or a video by its first bytes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from rocm_core.config import LoadConfig
+from rocm_core.config.option import expanded
 from rocm_core.errors import ConfigError
 
 Message = Mapping[str, Any]
@@ -28,10 +30,18 @@ _INSTEAD = (
     "(LLAMA_ROCM_MEDIA_ROOT)."
 )
 _USUAL_ROLE = "user"
+_WHAT = {
+    "image_url": "an image",
+    "input_audio": "WAV or MP3 audio",
+    "input_video": "an MP4, WebM, Matroska or AVI video",
+    "video_url": "an MP4, WebM, Matroska or AVI video",
+}
 _IMAGES = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF8", "gif"))
 # MPEG audio of layer III: eleven bits, then version and layer (ISO/IEC 11172-3, 2.4.1.3). A text in
 # UTF-16 begins with ff fe.
 _MP3 = (b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"\xff\xe3", b"\xff\xe2")
+# The first element of Matroska and WebM (RFC 8794, 11.2.1). An ISO media file has its brand at 4.
+_EBML = b"\x1a\x45\xdf\xa3"
 # Sizes of the headers that a BMP may have after its 14 bytes.
 _BMP_HEADERS = (12, 40, 52, 56, 108, 124)
 
@@ -45,7 +55,7 @@ def with_files(messages: Sequence[Any], config: LoadConfig) -> list[Any]:
 
     Raises:
         ConfigError: a message names a file that may not be opened, is too large, or is neither an
-            image nor audio.
+            image nor audio nor a video.
     """
     return [_message(message, config) if _names_files(message) else message for message in messages]
 
@@ -76,12 +86,17 @@ def _message(message: Message, config: LoadConfig) -> dict[str, Any]:
     return {**message, "content": [_part(part, config) for part in message["content"]]}
 
 
+def parts_with_files(parts: Sequence[Any], config: LoadConfig) -> list[Any]:
+    """Return parts of one content with the data of their files; errors as ``with_files``."""
+    return [_part(part, config) for part in parts]
+
+
 def _part(part: Any, config: LoadConfig) -> Any:
     url = _named_file(part)
     if not url:
         return part
     kind = part.get("type")
-    if kind not in ("image_url", "input_audio"):
+    if kind not in _WHAT:
         raise ConfigError(f"a part of type {kind!r} of a message names a file, {url!r:.200}")
     data = _read(url, config)
     found, name = _recognized(data)
@@ -91,8 +106,9 @@ def _part(part: Any, config: LoadConfig) -> Any:
         return {**part, "image_url": {**held, "url": f"data:image/{name};base64,{text}"}}
     if kind == "input_audio" and found == "audio":
         return {**part, "input_audio": {"data": text, "format": name}}
-    what = "an image" if kind == "image_url" else "WAV or MP3 audio"
-    raise ConfigError(f"{url!r:.200} is not sent: by its first bytes it is not {what}")
+    if kind in ("input_video", "video_url") and found == "video":
+        return {"type": "input_video", "input_video": {"data": text}}
+    raise ConfigError(f"{url!r:.200} is not sent: by its first bytes it is not {_WHAT[kind]}")
 
 
 def _read(url: str, config: LoadConfig) -> bytes:
@@ -101,7 +117,7 @@ def _read(url: str, config: LoadConfig) -> bytes:
             f"a message names a file of this machine, {url!r:.200}, and no message opens one by "
             f"itself. {_INSTEAD}"
         )
-    root = Path(config.media_root).expanduser().resolve()
+    root = expanded(config.media_root).resolve()
     path = _path(url)
     real = Path(os.path.realpath(path))
     if not real.is_relative_to(root) or real == root:
@@ -153,13 +169,18 @@ def _opened(root: Path, parts: Sequence[str]) -> int:
 
 
 def _recognized(data: bytes) -> tuple[str, str]:
-    """Return the sort of a file (``image``, ``audio``, or nothing) and its format, by its bytes."""
+    """Return the sort of a file (``image``, ``audio``, ``video``) and its format, by its bytes.
+
+    Both are empty for any other file.
+    """
     for magic, name in _IMAGES:
         if data.startswith(magic):
             return "image", name
     if data[:4] == b"RIFF":
-        kinds = {b"WEBP": ("image", "webp"), b"WAVE": ("audio", "wav")}
+        kinds = {b"WEBP": ("image", "webp"), b"WAVE": ("audio", "wav"), b"AVI ": ("video", "avi")}
         return kinds.get(data[8:12], ("", ""))
+    if data[4:8] == b"ftyp" or data.startswith(_EBML):
+        return "video", "mp4" if data[4:8] == b"ftyp" else "webm"
     if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
         return "image", "bmp"
     if data.startswith(_MP3) or (data[:3] == b"ID3" and data[3:5] < b"\x10"):

@@ -1,0 +1,1 @@
+"""Inputs beside a conversation: files of this machine, and what is embedded or ranked."""

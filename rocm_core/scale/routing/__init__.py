@@ -1,0 +1,1 @@
+"""Which replica gets a request, so that prompt caches are of use."""
