@@ -104,7 +104,7 @@ class CallOptions:
                 "made"
             )
         known = self._known()
-        from rocm_core.adapter.hints import hint  # tables that only an error needs
+        from rocm_core.adapter.rivals.hints import hint  # tables that only an error needs
 
         said = hint(name, value, {*known, *self.fields}, self.framework, known)
         words = (

@@ -99,7 +99,7 @@ class RocmOptions(ShownOptions, LoadFields):
             known.update(n for n in (name, field.alias) if n)
         for name in values:
             if name not in known:
-                from rocm_core.adapter.hints import hint  # tables that only an error needs
+                from rocm_core.adapter.rivals.hints import hint  # tables that only an error needs
 
                 said = hint(name, values[name], known - _FOREIGN_KEYS, cls._framework)
                 raise ValueError(f"{cls.__name__} has no option {name!r}. {said}".rstrip())

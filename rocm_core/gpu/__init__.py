@@ -7,7 +7,7 @@ Nothing here starts a process or loads a library. ``root`` stands for ``/``: tes
 ``llama-rocm doctor --root`` pass the directory of a recorded machine.
 """
 
-from rocm_core.gpu.kfd import kfd_problem
+from rocm_core.gpu.kernel.kfd import kfd_problem
 from rocm_core.gpu.listing import Gpu, list_gpus
 from rocm_core.gpu.process import ProcessMemory, process_memory
 from rocm_core.gpu.select import HIDE_GPUS, Selection, select_gpus

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from rocm_core.gpu.files import numbered, read_int, read_text
+from rocm_core.gpu.kernel.files import numbered, read_int, read_text
 
 # A user with a higher limit is not counted: that takes a look at every process.
 _MANY_THREADS = 4096
@@ -81,3 +81,15 @@ def _groups(root: Path, controller: str) -> list[str]:
             parts = [part for part in path.split("/") if part]
             return [f"{top}/{'/'.join(parts[:n])}" for n in range(len(parts), -1, -1)]
     return [] if controller else [top]
+
+
+def physical_cores() -> int:
+    """Return the number of cores, without hyper-threads, that this process may use."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = set()
+    for path in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology/thread_siblings_list"):
+        try:
+            cores.add(path.read_text())
+        except OSError:
+            continue
+    return max(1, min(usable or 1, len(cores) or usable or 1))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rocm_core.display.report import Report, Shown, Table
-from rocm_core.gpu.drm import DrmDevice, drm_device, render_node_problem
 from rocm_core.gpu.host_limits import available_memory
-from rocm_core.gpu.kfd import KfdNode, gpu_nodes
+from rocm_core.gpu.kernel.drm import DrmDevice, drm_device, render_node_problem
+from rocm_core.gpu.kernel.kfd import KfdNode, gpu_nodes
 from rocm_core.gpu.names import MarketingNames, chip_is_integrated
 
 _GIB = 1024**3

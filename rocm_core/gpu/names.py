@@ -10,7 +10,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from rocm_core.gpu.files import read_text
+from rocm_core.gpu.kernel.files import read_text
 
 # Device id → gfx target, for kernels before 5.16, which do not show it; later chips need a newer
 # kernel. Source: libhsakmt, topology.c (gfxip_lookup_table).

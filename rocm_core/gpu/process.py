@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rocm_core.gpu.files import numbered, read_int, read_text
+from rocm_core.gpu.kernel.files import numbered, read_int, read_text
 from rocm_core.gpu.listing import Gpu
 
 _UNITS = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}

@@ -56,7 +56,7 @@ from rocm_core.model.steps import (
     ThinkFirst,
 )
 from rocm_core.model.template import ChatTemplate
-from rocm_core.model.token_ids import StopIds, stopped_by_id
+from rocm_core.model.tokenizing.token_ids import StopIds, stopped_by_id
 from rocm_core.requests import (
     refuse_long_run,
     refuse_long_runs_in_fields,

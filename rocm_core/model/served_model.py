@@ -23,9 +23,9 @@ from rocm_core.errors import (
 )
 from rocm_core.gguf import GGUFInfo, read_gguf
 from rocm_core.model.generation import LastError
+from rocm_core.model.inputs.refused_text import naming
 from rocm_core.model.loading import shown_load
 from rocm_core.model.recipe import Recipe, remade
-from rocm_core.model.refused_text import naming
 from rocm_core.model.steps import AsyncSender, Hold, Ready, RequestSteps, Sender
 from rocm_core.model.template import ChatTemplate
 from rocm_core.requests import refuse_media

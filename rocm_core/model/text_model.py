@@ -35,8 +35,8 @@ from rocm_core.model.decide import DecidingModel
 from rocm_core.model.generation import Generation
 from rocm_core.model.recipe import Recipe
 from rocm_core.model.template import MessagesFor
-from rocm_core.model.token_ids import TokenReader
-from rocm_core.model.tokenizing import TokenizedModel
+from rocm_core.model.tokenizing.token_ids import TokenReader
+from rocm_core.model.tokenizing.tokenized_model import TokenizedModel
 from rocm_core.settings import current_settings, plan
 from rocm_core.types import StreamEvent, Token
 

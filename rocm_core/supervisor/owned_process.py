@@ -52,7 +52,7 @@ from rocm_core.errors import (
     ServerUnreachable,
 )
 from rocm_core.gpu import list_gpus
-from rocm_core.gpu.host_limits import threads_left
+from rocm_core.gpu.host_limits import physical_cores, threads_left
 from rocm_core.gpu.vulkan import other_card
 from rocm_core.supervisor import socket_dir
 from rocm_core.supervisor.child_process import Child, StallWatch
@@ -152,7 +152,7 @@ class OwnedServer(ServerHandle):
         self.address = socket_dir.address_of(config, self._directory, self._host)
         splits = partial(splits_ranks, engine)
         build = Build(flags, engine.title, self._directory, threads_left(), engine_with, splits)
-        args = arguments(self.ref, config, self.address, build, _physical_cores())
+        args = arguments(self.ref, config, self.address, build, physical_cores())
         self.command = (*engine.argv, *args)
         changes = dict(config.environment)
         env = environment(os.environ, self.key, self._directory, os.getpid(), changes)
@@ -394,15 +394,3 @@ def _host_and_port(address: str) -> tuple[str, str]:
     if not host or not port.isdecimal() or int(port) > 65535:
         raise ConfigError(f"rpc_servers takes addresses host:port, not {address!r}")
     return host, port
-
-
-def _physical_cores() -> int:
-    """Return the number of cores, without hyper-threads, that this process may use."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = set()
-    for path in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology/thread_siblings_list"):
-        try:
-            cores.add(path.read_text())
-        except OSError:
-            continue
-    return max(1, min(usable or 1, len(cores) or usable or 1))

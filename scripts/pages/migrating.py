@@ -6,11 +6,12 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from rocm_core.adapter.rivals import RIVALS, Counterpart, Rival
+from rocm_core.adapter.rivals.options import RIVALS, Counterpart, Rival
 
 _WIDTH = 100
 _RIVALS_SOURCE = (
-    "Generated from rocm_core.adapter.rivals by `python -m scripts.generate`; change it there."
+    "Generated from rocm_core.adapter.rivals.options by `python -m scripts.generate`; change it "
+    "there."
 )
 _MIGRATING_HEAD = f"""\
 # Coming from another integration

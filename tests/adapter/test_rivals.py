@@ -15,7 +15,7 @@ from langchain_rocm import ChatRocm, RocmEmbeddings
 from langchain_rocm import RocmLLM as LangChainLLM
 from llama_index_rocm import RocmEmbedding, RocmLLM
 from rocm_core.adapter import LANGCHAIN
-from rocm_core.adapter.rivals import OLLAMA_OPTIONS, RIVALS, Rival
+from rocm_core.adapter.rivals.options import OLLAMA_OPTIONS, RIVALS, Rival
 
 RECORDED = json.loads(
     (Path(__file__).parents[1] / "support/adapters/rival_fields.json").read_text(encoding="utf-8")

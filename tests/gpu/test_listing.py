@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rocm_core.gpu import Gpu, list_gpus
-from rocm_core.gpu.kfd import gfx_name
+from rocm_core.gpu.kernel.kfd import gfx_name
 from rocm_core.gpu.names import MarketingNames, build_covers, chip_is_integrated
 from tests.support.gpu_trees import XTX, XTX_DRM, build, mi300x_cpx
 from tests.support.machine import Machine

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rocm_core.gpu import list_gpus
-from rocm_core.gpu.kfd import gfx_name
+from rocm_core.gpu.kernel.kfd import gfx_name
 from rocm_core.gpu.names import build_covers, chip_is_integrated
 from tests.support.gpu_trees import MACHINES, build, mi300x_cpx
 from tests.support.machine import Machine

@@ -11,7 +11,7 @@ from rocm_core import GenerateConfig, TextModel, load_model
 from rocm_core.client import calls
 from rocm_core.config import Engine
 from rocm_core.errors import ConfigError, ContextOverflow, EndpointNotFound, InvalidRequest
-from rocm_core.model.refused_text import longest, naming
+from rocm_core.model.inputs.refused_text import longest, naming
 
 HALF = "b\ud83d c"
 LONG = "word " * 700

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rocm_core.adapter.rivals import RIVALS
+from rocm_core.adapter.rivals.options import RIVALS
 from rocm_core.cli.chat.conversation import Conversation
 from rocm_core.cli.chat.transcript import Saved, read, write
 from rocm_core.cli.screen import say

@@ -10,7 +10,7 @@ from rocm_core.cli.chat.turn import Turn, show
 from rocm_core.cli.loading import load_progress
 from rocm_core.cli.screen import say
 from rocm_core.config import GenerateConfig, LoadConfig, options_of
-from rocm_core.model.media import with_files
+from rocm_core.model.inputs.media import with_files
 from rocm_core.model.text_model import TextModel, load_model
 
 _SOUNDS = (".wav", ".mp3")

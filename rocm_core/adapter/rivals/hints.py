@@ -11,7 +11,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from rocm_core.adapter.rivals import LANGCHAIN, LLAMA_INDEX, OLLAMA_OPTIONS, RIVALS, Counterpart
+from rocm_core.adapter.rivals.options import (
+    LANGCHAIN,
+    LLAMA_INDEX,
+    OLLAMA_OPTIONS,
+    RIVALS,
+    Counterpart,
+)
 from rocm_core.config import nearest
 from rocm_core.config.catalog import groups
 from rocm_core.requests import CHAT_FIELDS, GENERATION_FIELDS

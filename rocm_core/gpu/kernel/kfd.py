@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rocm_core.gpu.files import numbered, read_int, read_text
+from rocm_core.gpu.kernel.files import numbered, read_int, read_text
 from rocm_core.gpu.names import GFX_OF_DEVICE
 
 _AMD = 0x1002

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from rocm_core.gpu.files import numbered, read_int, read_text
+from rocm_core.gpu.kernel.files import numbered, read_int, read_text
 
 _UNKNOWN_VENDOR = "unknown"
 

@@ -1,0 +1,1 @@
+"""What the kernel tells of GPUs: KFD and DRM below ``/sys``."""
