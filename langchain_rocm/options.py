@@ -11,7 +11,14 @@ from pydantic import Field
 from langchain_rocm.errors import model_errors
 from langchain_rocm.streaming.chunks import PROVIDER
 from rocm_core import GenerateConfig, LoadConfig, __version__
-from rocm_core.adapter import LANGCHAIN, GenerationOptions, RocmOptions, answers_wanted, one_answer
+from rocm_core.adapter import (
+    LANGCHAIN,
+    GenerationOptions,
+    RocmOptions,
+    answers_wanted,
+    one_answer,
+    short_interrupts,
+)
 from rocm_core.config import override
 from rocm_core.errors import ConfigError
 
@@ -130,12 +137,14 @@ class LangChainOptions(ServedOptions, GenerationOptions):
         def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:
             """LangChain's ``invoke``; refuses ``n``, of whose answers it would return the first."""
             self._refuse_several(kwargs)
-            return super().invoke(input, config, **kwargs)
+            with short_interrupts():  # one may come while LangChain's own code runs
+                return super().invoke(input, config, **kwargs)
 
         async def ainvoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:
             """``invoke`` for asyncio."""
             self._refuse_several(kwargs)
-            return await super().ainvoke(input, config, **kwargs)
+            with short_interrupts():
+                return await super().ainvoke(input, config, **kwargs)
 
         def batch(self, inputs: Any, config: Any = None, **kwargs: Any) -> Any:
             """LangChain's ``batch``; ``n`` as in ``invoke``."""

@@ -19,6 +19,7 @@ from rocm_core.adapter.followup_request import (
 )
 from rocm_core.adapter.lost_letters import awarn_of_lost_letters, warn_of_lost_letters
 from rocm_core.adapter.options import GenerationOptions, RocmOptions
+from rocm_core.display.interrupts import short_interrupts
 from rocm_core.threads import beside_loop
 
 LANGCHAIN, LLAMA_INDEX = FRAMEWORKS
@@ -35,6 +36,7 @@ __all__ = [
     "atools_then_format",
     "awarn_of_lost_letters",
     "beside_loop",
+    "short_interrupts",
     "call_or_insist",
     "correction",
     "fits",
