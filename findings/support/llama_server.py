@@ -21,6 +21,7 @@ class Asking:
     """Requests to a server at ``url``."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
 
     def __call__(self, schema: object, seed: int, tokens: int = 24) -> str:

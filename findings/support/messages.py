@@ -1,5 +1,7 @@
 """Parts of a conversation with a tool, in OpenAI's form: each text is a word to be found again."""
 
+import json
+
 TOOLS = [
     {
         "type": "function",
@@ -32,3 +34,8 @@ def result() -> dict[str, object]:
 def ascii_only() -> list[list[object]]:
     """Return a logit bias that keeps the byte model to printable ASCII (and the end)."""
     return [[3 + byte, False] for byte in range(256) if not 32 <= byte < 127]
+
+
+def exactly(answer: str) -> str:
+    """Return a grammar that makes any model write this answer and nothing else."""
+    return "root ::= " + json.dumps(answer)
