@@ -74,7 +74,9 @@ def test_every_option_has_a_field_on_the_wire() -> None:
         "dynatemp_exponent": 1.1, "dry_multiplier": 0.8, "dry_base": 1.7, "dry_allowed_length": 2,
         "dry_penalty_last_n": 64, "dry_sequence_breakers": ["\n"], "mirostat": 2,
         "mirostat_tau": 5.0, "mirostat_eta": 0.1, "samplers": ["top_k"], "min_keep": 1,
-        "id_slot": 0,
+        "id_slot": 0, "adaptive_target": 0.5, "adaptive_decay": 0.9, "t_max_predict_ms": 100,
+        "n_indent": 1, "n_discard": 2, "n_cache_reuse": 3, "n_probs": 4,
+        "post_sampling_probs": True, "backend_sampling": True, "n": 2,
     }  # fmt: skip
     schema = {"type": "object"}
     names = {field.name for field in dataclasses.fields(GenerateConfig)}

@@ -330,7 +330,9 @@ def test_every_option_is_a_setting() -> None:
     assert named <= set(setting_options())
     flat = {name for name in ChatRocm.model_fields if name in GenerateConfig.__dataclass_fields__}
     per_call = {"stop_token_ids", "grammar", "logit_bias", "ignore_eos", "cache_prompt"}
-    per_call |= {"id_slot", "n_keep", "coalesce", "allow_long_runs"}
+    per_call |= {"id_slot", "n_keep", "coalesce", "allow_long_runs", "n", "n_indent", "n_discard"}
+    per_call |= {"n_cache_reuse", "n_probs", "post_sampling_probs", "backend_sampling"}
+    per_call |= {"t_max_predict_ms"}
     assert flat - per_call <= set(setting_options())
 
 

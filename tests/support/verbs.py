@@ -326,7 +326,7 @@ SILENT: dict[type, set[str]] = {
     # ``close`` waits for its ``drain`` and for the end of a process, which is killed at last.
     TextModel: {
         *("aclose", "close", "connection", "deadline", "err", "explain_refusals", "limits"),
-        *("decision_type", "model_type", "props", "tokenizes_here"),
+        *("decision_type", "facts", "model_type", "props", "tokenizes_here"),
     },
     LlamaService: {"get_config", "stop"},
     langchain_rocm.ChatRocm: {*_OF_RUNNABLES, *_OF_OPTIONS, "changed_config", "generate_config"},
