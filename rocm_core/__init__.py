@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 
 # Here and not asked of the installed distribution: to find that takes as long as a quarter of the
 # import of an adapter. pyproject.toml reads this line.
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AsyncClient",
