@@ -40,10 +40,18 @@ def test_what_cannot_be_released_is_said(
         cut(project, changes, version, "2026-02-03")
 
 
-def test_this_repository_can_be_cut() -> None:
+def test_this_repository_is_cut_or_can_be() -> None:
+    """What is not released can be; what is has the version of the packages."""
     project = (ROOT / "rocm_core/__init__.py").read_text(encoding="utf-8")
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    _, changes = cut(project, changelog, "99.0.0", "2026-02-03")
-    released = changes.partition("## [99.0.0] - 2026-02-03\n")[2].partition("\n## [")[0]
-    kinds = re.findall(r"^### (.+)$", released, re.MULTILINE)
-    assert kinds == [kind for kind in ("Added", "Changed", "Fixed") if kind in kinds]
+    version = re.search(r'__version__ = "(.+)"', project)
+    assert version
+    sections = re.split(r"^## ", changelog, flags=re.MULTILINE)[1:]
+    assert sections[0].startswith("[Unreleased]")
+    assert sections[1].startswith(f"[{version[1]}] - ")
+    if "\n- " in sections[0]:
+        _, changes = cut(project, changelog, "99.0.0", "2026-02-03")
+        assert "## [99.0.0] - 2026-02-03\n" in changes
+    for section in sections:
+        kinds = re.findall(r"^### (.+)$", section, re.MULTILINE)
+        assert kinds == [kind for kind in ("Added", "Changed", "Fixed") if kind in kinds]
