@@ -33,7 +33,10 @@ LIMIT, SLACK, STALL = 0.5, 0.5, 1.0
 # Options of their own, so that no other test has these servers.
 OWN: dict[str, Any] = {"context_len": 1024, "max_in_flight": 100}
 # What is known without asking the server again.
-_KNOWN = {"aload", "info", "is_running", "load", "profile", "start"}
+_KNOWN = {
+    *("aget_server_defaults", "aload", "get_server_defaults", "info", "is_running", "load"),
+    *("profile", "start"),
+}
 
 
 def pid_of(model: TextModel) -> int:
