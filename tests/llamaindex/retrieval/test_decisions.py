@@ -14,8 +14,9 @@ from llama_index.core.tools import QueryEngineTool, ToolMetadata
 from pydantic import SecretStr
 
 from llama_index_rocm import RocmDecisionRerank, RocmLLM, RocmSelector
+from rocm_core import YesNo, load_model
 from rocm_core.config import Engine
-from rocm_core.errors import ConfigError, NotSupported
+from rocm_core.errors import ConfigError, EndpointNotFound, NotSupported
 from tests.support.models.decider import DECIDER, UNDECIDED, probabilities
 from tests.support.models.reciter import RECITER
 from tests.support.servers.fake_server import FakeServer, Request, answer
@@ -40,9 +41,29 @@ TOOLS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def new_engine(engine: Engine) -> Engine:
+    """An engine with ``POST /v1/systemone``, which the oldest that we support does not have."""
+    with load_model(DECIDER, engine=engine) as model:
+        try:
+            model.decide("a cat", {"purrs": YesNo("Does it purr?")})
+        except EndpointNotFound as error:
+            assert "need b11434 or newer" in str(error)
+            pytest.skip(str(error))
+    return engine
+
+
 @pytest.fixture(scope="module", params=[DECIDER, UNDECIDED], ids=["decider", "undecided"])
-def selector(request: pytest.FixtureRequest, engine: Engine) -> Iterator[RocmSelector]:
-    selector = RocmSelector(model=request.param, engine=engine)
+def model_name(request: pytest.FixtureRequest) -> str:
+    if request.param == DECIDER:
+        request.getfixturevalue("new_engine")
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def selector(model_name: str, engine: Engine) -> Iterator[RocmSelector]:
+    selector = RocmSelector(model=model_name, engine=engine)
     yield selector
     selector.close()
 
@@ -58,11 +79,11 @@ async def test_a_router_query_engine_routes(selector: RocmSelector) -> None:
         assert found.reason == f"probability 0.622 ({origin})"
 
 
-async def test_several_choices_each_by_itself(engine: Engine) -> None:
-    several = RocmSelector(model=DECIDER, engine=engine, max_selections=2)
+async def test_several_choices_each_by_itself(new_engine: Engine) -> None:
+    several = RocmSelector(model=DECIDER, engine=new_engine, max_selections=2)
     for found in (several.select(["a", "b", "c"], "q"), await several.aselect(["a", "b"], "q")):
         assert found.inds == [0, 1]
-    strict = RocmSelector(model=DECIDER, engine=engine, max_selections=2, min_probability=0.9)
+    strict = RocmSelector(model=DECIDER, engine=new_engine, max_selections=2, min_probability=0.9)
     assert strict.select(["a", "b"], "q").inds == [0]
     several.close()
     strict.close()
@@ -104,8 +125,8 @@ def test_nothing_to_choose_from(scripted: FakeServer) -> None:
         RocmSelector(base_url=scripted.url).select([], "q")
 
 
-async def test_only_a_decision_model_if_that_is_wanted(engine: Engine) -> None:
-    selector = RocmSelector(model=UNDECIDED, engine=engine, calibrated=True)
+async def test_only_a_decision_model_if_that_is_wanted(new_engine: Engine) -> None:
+    selector = RocmSelector(model=UNDECIDED, engine=new_engine, calibrated=True)
     with pytest.raises(NotSupported, match="Load a decision model"):
         selector.select(["a", "b"], "q")
     with pytest.raises(NotSupported, match="Load a decision model"):
@@ -128,9 +149,9 @@ def test_serialized_without_secrets() -> None:
 # -- reranking ---------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=[DECIDER, UNDECIDED], ids=["decider", "undecided"])
-def rerank(request: pytest.FixtureRequest, engine: Engine) -> Iterator[RocmDecisionRerank]:
-    rerank = RocmDecisionRerank(model=request.param, engine=engine, top_n=2, levels=["no", "yes"])
+@pytest.fixture(scope="module")
+def rerank(model_name: str, engine: Engine) -> Iterator[RocmDecisionRerank]:
+    rerank = RocmDecisionRerank(model=model_name, engine=engine, top_n=2, levels=["no", "yes"])
     yield rerank
     rerank.close()
 
