@@ -26,7 +26,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from llama_index_rocm.quick import chat_response, completion_response, text_block
+from llama_index_rocm.conversion.quick import chat_response, completion_response, text_block
 from llama_index_rocm.tool_calls import ToolCalls
 from rocm_core.requests import CallReader
 from rocm_core.types import StreamEvent

@@ -17,7 +17,7 @@ from llama_index.core.base.llms.types import (
 )
 from pydantic import BaseModel
 
-from llama_index_rocm.quick import chat_response, completion_response, text_block
+from llama_index_rocm.conversion.quick import chat_response, completion_response, text_block
 from llama_index_rocm.responses import Answer, ChatAnswer, CompletionAnswer, R, read_logprobs
 from llama_index_rocm.streams import gather, responses
 from rocm_core.client.stream.events import StreamDecoder
