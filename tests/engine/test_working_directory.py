@@ -1,8 +1,4 @@
-"""No process of ours starts in the working directory: what a folder brings along is not loaded.
-
-ggml loads ``libggml-*.so`` from there (``ggml_backend_load_best`` in ``ggml-backend-reg.cpp``), the
-system's loader what an empty part of a search path stands for.
-"""
+"""No process of ours starts in the working directory: what a folder brings along is not loaded."""
 
 from __future__ import annotations
 
